@@ -1,0 +1,38 @@
+/* A lying disk in memory, deterministic from its seed: the VFS of unit tests and of the simulator.
+ *
+ * A write is visible at once and durable only after sync of the file (its name: after sync_dir of the
+ * directory). vfs_mem_crash throws away what was not durable, in the way the plan says: lost whole, kept
+ * whole, or torn at 512-byte sectors, drawn from the seed. Then the same disk can be opened again.
+ * Faults: every call that changes or syncs is counted; at a chosen count it fails, or the power goes. One thread. */
+#ifndef ENV_VFS_MEM_H
+#define ENV_VFS_MEM_H
+
+#include "env/vfs.h"
+
+struct vfs_mem;
+
+enum vfs_fault {
+	VFS_FAULT_NONE,
+	VFS_FAULT_EIO,          /* nothing written */
+	VFS_FAULT_ENOSPC,
+	VFS_FAULT_SHORT,        /* half of a write arrives, then ERR_IO; for other calls like EIO */
+	VFS_FAULT_TORN,         /* a random subset of sectors arrives, then ERR_IO */
+	VFS_FAULT_CRASH,        /* power goes: this and all later calls change nothing durable and report success */
+};
+
+struct vfs_mem *vfs_mem_new(uint64_t seed);
+void vfs_mem_free(struct vfs_mem *m);
+struct vfs *vfs_mem_vfs(struct vfs_mem *m);
+/* The n-th changing call from now (1 = the next one) meets the fault, once; n = 0: none. */
+void vfs_mem_fault(struct vfs_mem *m, uint64_t n, enum vfs_fault fault);
+/* Changing calls so far: pwrite, sync, truncate, allocate, rename, remove, mkdir, create, sync_dir, start. */
+uint64_t vfs_mem_calls(const struct vfs_mem *m);
+bool vfs_mem_crashed(const struct vfs_mem *m);
+/* Power loss now: open files are dead (their calls do nothing), content becomes what was durable. */
+void vfs_mem_crash(struct vfs_mem *m);
+/* Asynchronous calls end when this is called, one a call, oldest first; false: none is waiting. With
+ * auto_done (the default) they end inside vfs_start. */
+bool vfs_mem_finish_one(struct vfs_mem *m);
+void vfs_mem_set_auto_done(struct vfs_mem *m, bool on);
+
+#endif
