@@ -1,0 +1,319 @@
+/* Actors on one thread, in an order drawn from a seed, under a virtual clock.
+ *
+ * A step is one batch of one ready actor (a random prefix of its box), or one slice of one job. Time stands
+ * still while anything is ready; else it jumps to the next timer or outside message. */
+#include "actor/actor_impl.h"
+#include "base/crc.h"
+#include "base/rng.h"
+
+struct sim_actor {
+	struct actor *actor;
+	uint32_t group;
+	uint32_t id;
+	VEC(struct msg *) box;          /* FIFO: head.. */
+	size_t head;
+};
+
+struct sim_job {
+	struct job *job;
+	uint32_t group;
+};
+
+struct sim_later {
+	uint64_t at_ns;
+	uint64_t seq;
+	struct sim_actor *to;
+	struct msg *msg;
+};
+
+struct sim {
+	struct sched base;
+	struct rng rng;
+	uint64_t now_ns;
+	uint64_t trace;
+	uint64_t seq;
+	uint32_t group;                 /* of actors made now, and of jobs started outside a batch */
+	uint32_t ids;
+	VEC(struct sim_actor *) actors;
+	VEC(struct sim_job) jobs;
+	VEC(struct sim_later) later;    /* unordered; few */
+	VEC(uint32_t) paused;
+};
+
+static struct sim *sim_of(struct sched *s)
+{
+	return CONTAINER_OF(s, struct sim, base);
+}
+
+static void trace_add(struct sim *s, uint64_t a, uint64_t b)
+{
+	uint64_t words[4] = {s->trace, s->now_ns, a, b};
+
+	s->trace = hash64(1, words, sizeof(words));
+}
+
+static bool is_paused(struct sim *s, uint32_t group)
+{
+	for (size_t i = 0; i < s->paused.count; i++)
+		if (s->paused.at[i] == group)
+			return true;
+	return false;
+}
+
+static void actor_start(struct actor *a)
+{
+	struct sim *s = sim_of(a->sched);
+	struct sim_actor *x = NEW(struct sim_actor);
+
+	x->actor = a;
+	x->group = s->group;
+	x->id = ++s->ids;
+	a->impl = x;
+	VEC_PUSH(&s->actors, x);
+}
+
+static void later_drop(struct sim *s, struct sim_actor *x, uint32_t group, bool by_group)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->later.count; i++)
+		if (!(by_group ? s->later.at[i].to->group == group : s->later.at[i].to == x))
+			s->later.at[n++] = s->later.at[i];
+	s->later.count = n;
+}
+
+static void actor_stop(struct actor *a)
+{
+	struct sim *s = sim_of(a->sched);
+	struct sim_actor *x = a->impl;
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->actors.count; i++)
+		if (s->actors.at[i] != x)
+			s->actors.at[n++] = s->actors.at[i];
+	s->actors.count = n;
+	later_drop(s, x, 0, false);
+	VEC_FREE(&x->box);
+	mem_free(x);
+}
+
+static void post(struct actor *a, struct msg *m)
+{
+	struct sim_actor *x = a->impl;
+
+	if (x->head > 64 && x->head * 2 > x->box.count) {
+		memmove(x->box.at, x->box.at + x->head, (x->box.count - x->head) * sizeof(*x->box.at));
+		x->box.count -= x->head;
+		x->head = 0;
+	}
+	VEC_PUSH(&x->box, m);
+}
+
+static void timer_moved(struct actor *a)
+{
+}
+
+static void run_job(struct sched *sched, struct job *j)
+{
+	struct sim *s = sim_of(sched);
+	struct actor *by = actor_current();
+	uint32_t group = by ? ((struct sim_actor *)by->impl)->group : s->group;
+
+	VEC_PUSH(&s->jobs, ((struct sim_job){j, group}));
+}
+
+static uint64_t sim_now_ns(struct sched *s)
+{
+	return sim_of(s)->now_ns;
+}
+
+static void sim_free(struct sched *sched)
+{
+	struct sim *s = sim_of(sched);
+
+	ASSERT(s->actors.count == 0);
+	VEC_FREE(&s->actors);
+	VEC_FREE(&s->jobs);
+	VEC_FREE(&s->later);
+	VEC_FREE(&s->paused);
+	mem_free(s);
+}
+
+static const struct sched_ops sim_ops = {
+	.actor_start = actor_start,
+	.actor_stop = actor_stop,
+	.post = post,
+	.timer_moved = timer_moved,
+	.run = run_job,
+	.now_ns = sim_now_ns,
+	.free = sim_free,
+};
+
+struct sched *sched_sim_new(uint64_t seed)
+{
+	struct sim *s = NEW(struct sim);
+
+	s->base.ops = &sim_ops;
+	rng_init(&s->rng, seed);
+	s->now_ns = 1000000000u;
+	return &s->base;
+}
+
+void sched_sim_set_group(struct sched *s, uint32_t group)
+{
+	sim_of(s)->group = group;
+}
+
+static void run_actor(struct sim *s, struct sim_actor *x)
+{
+	struct actor *a = x->actor;
+	struct actor *mark = actor_mark(a);
+	size_t waiting = x->box.count - x->head;
+	size_t n = waiting ? 1 + rng_below(&s->rng, waiting) : 0;
+
+	trace_add(s, x->id, n);
+	actor_timers_fire(a, s->now_ns);
+	while (n--) {
+		struct msg *m = x->box.at[x->head++];
+
+		trace_add(s, m->kind, 0);
+		actor_receive(a, m);
+	}
+	if (x->head == x->box.count)
+		x->head = x->box.count = 0;
+	actor_batch_end(a);
+	actor_mark(mark);
+}
+
+static void run_slice(struct sim *s, size_t i)
+{
+	struct sim_job j = s->jobs.at[i];
+
+	trace_add(s, UINT32_MAX, j.group);
+	memmove(&s->jobs.at[i], &s->jobs.at[i + 1], (s->jobs.count - i - 1) * sizeof(j));
+	s->jobs.count--;
+	if (j.job->run(j.job))
+		actor_post(j.job->reply, &j.job->msg);
+	else
+		VEC_PUSH(&s->jobs, j);
+}
+
+static bool actor_ready(struct sim *s, struct sim_actor *x)
+{
+	return !is_paused(s, x->group) && (x->head < x->box.count || actor_timer_next(x->actor) <= s->now_ns);
+}
+
+/* Moves to their boxes the outside messages that are due. */
+static void deliver_due(struct sim *s)
+{
+	for (;;) {
+		size_t best = SIZE_MAX;
+
+		for (size_t i = 0; i < s->later.count; i++) {
+			const struct sim_later *l = &s->later.at[i];
+
+			if (l->at_ns <= s->now_ns &&
+			    (best == SIZE_MAX || l->at_ns < s->later.at[best].at_ns ||
+			     (l->at_ns == s->later.at[best].at_ns && l->seq < s->later.at[best].seq)))
+				best = i;
+		}
+		if (best == SIZE_MAX)
+			return;
+		post(s->later.at[best].to->actor, s->later.at[best].msg);
+		s->later.at[best] = s->later.at[--s->later.count];
+	}
+}
+
+static uint64_t next_event_ns(struct sim *s)
+{
+	uint64_t next = UINT64_MAX;
+
+	for (size_t i = 0; i < s->actors.count; i++)
+		if (!is_paused(s, s->actors.at[i]->group))
+			next = MIN(next, actor_timer_next(s->actors.at[i]->actor));
+	for (size_t i = 0; i < s->later.count; i++)
+		next = MIN(next, s->later.at[i].at_ns);
+	return next;
+}
+
+bool sched_sim_step(struct sched *sched, uint64_t until_ns)
+{
+	struct sim *s = sim_of(sched);
+
+	for (;;) {
+		size_t ready = 0, pick;
+		uint64_t next;
+
+		deliver_due(s);
+		for (size_t i = 0; i < s->actors.count; i++)
+			ready += actor_ready(s, s->actors.at[i]);
+		for (size_t i = 0; i < s->jobs.count; i++)
+			ready += !is_paused(s, s->jobs.at[i].group);
+		if (ready) {
+			pick = rng_below(&s->rng, ready);
+			for (size_t i = 0; i < s->actors.count; i++)
+				if (actor_ready(s, s->actors.at[i]) && pick-- == 0) {
+					run_actor(s, s->actors.at[i]);
+					return true;
+				}
+			for (size_t i = 0; i < s->jobs.count; i++)
+				if (!is_paused(s, s->jobs.at[i].group) && pick-- == 0) {
+					run_slice(s, i);
+					return true;
+				}
+			UNREACHABLE();
+		}
+		next = next_event_ns(s);
+		if (next > until_ns) {
+			s->now_ns = MAX(s->now_ns, until_ns);
+			return false;
+		}
+		s->now_ns = MAX(s->now_ns, next);
+	}
+}
+
+void sched_sim_pause(struct sched *sched, uint32_t group, bool paused)
+{
+	struct sim *s = sim_of(sched);
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->paused.count; i++)
+		if (s->paused.at[i] != group)
+			s->paused.at[n++] = s->paused.at[i];
+	s->paused.count = n;
+	if (paused)
+		VEC_PUSH(&s->paused, group);
+}
+
+void sched_sim_drop(struct sched *sched, uint32_t group)
+{
+	struct sim *s = sim_of(sched);
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->actors.count; i++) {
+		struct sim_actor *x = s->actors.at[i];
+
+		if (x->group == group) {
+			x->head = x->box.count = 0;
+			while (x->actor->timers.count)
+				timer_cancel(x->actor->timers.at[0]);
+		}
+	}
+	for (size_t i = 0; i < s->jobs.count; i++)
+		if (s->jobs.at[i].group != group)
+			s->jobs.at[n++] = s->jobs.at[i];
+	s->jobs.count = n;
+	later_drop(s, NULL, group, true);
+}
+
+uint64_t sched_sim_trace(struct sched *s)
+{
+	return sim_of(s)->trace;
+}
+
+void sched_sim_post_at(struct sched *sched, struct actor *a, struct msg *m, uint64_t at_ns)
+{
+	struct sim *s = sim_of(sched);
+
+	VEC_PUSH(&s->later, ((struct sim_later){at_ns, s->seq++, a->impl, m}));
+}
