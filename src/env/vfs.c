@@ -1,0 +1,183 @@
+#include "env/vfs.h"
+
+err_t vfs_open(struct vfs *fs, const char *path, int flags, uint32_t mode, struct vfs_file **out)
+{
+	return fs->ops->open(fs, path, flags, mode, out);
+}
+
+void vfs_close(struct vfs_file *f)
+{
+	if (f)
+		f->fs->ops->close(f);
+}
+
+err_t vfs_pread(struct vfs_file *f, uint64_t offset, void *out, size_t size, size_t *got)
+{
+	return f->fs->ops->pread(f, offset, out, size, got);
+}
+
+err_t vfs_pwrite(struct vfs_file *f, uint64_t offset, const void *data, size_t size)
+{
+	return f->fs->ops->pwrite(f, offset, data, size);
+}
+
+err_t vfs_sync(struct vfs_file *f)
+{
+	return f->fs->ops->sync(f);
+}
+
+err_t vfs_truncate(struct vfs_file *f, uint64_t size)
+{
+	return f->fs->ops->truncate(f, size);
+}
+
+err_t vfs_allocate(struct vfs_file *f, uint64_t size)
+{
+	return f->fs->ops->allocate(f, size);
+}
+
+err_t vfs_size(struct vfs_file *f, uint64_t *out)
+{
+	return f->fs->ops->size(f, out);
+}
+
+err_t vfs_lock(struct vfs_file *f, enum vfs_lock_kind kind)
+{
+	return f->fs->ops->lock(f, kind);
+}
+
+err_t vfs_map(struct vfs_file *f, uint64_t reserve, const uint8_t **out, uint64_t *reserved)
+{
+	return f->fs->ops->map(f, reserve, out, reserved);
+}
+
+void vfs_unmap(struct vfs_file *f, const uint8_t *map, uint64_t reserved)
+{
+	f->fs->ops->unmap(f, map, reserved);
+}
+
+void vfs_start(struct vfs_io *io)
+{
+	io->file->fs->ops->start(io);
+}
+
+err_t vfs_rename(struct vfs *fs, const char *from, const char *to)
+{
+	return fs->ops->rename(fs, from, to);
+}
+
+err_t vfs_remove(struct vfs *fs, const char *path)
+{
+	return fs->ops->remove(fs, path);
+}
+
+err_t vfs_mkdir(struct vfs *fs, const char *path, uint32_t mode)
+{
+	return fs->ops->mkdir(fs, path, mode);
+}
+
+err_t vfs_list(struct vfs *fs, const char *path, struct vfs_names *out)
+{
+	return fs->ops->list(fs, path, out);
+}
+
+void vfs_names_free(struct vfs_names *names)
+{
+	for (size_t i = 0; i < names->count; i++)
+		mem_free(names->at[i]);
+	mem_free(names->at);
+	*names = (struct vfs_names){0};
+}
+
+err_t vfs_stat(struct vfs *fs, const char *path, struct vfs_stat *out)
+{
+	return fs->ops->stat(fs, path, out);
+}
+
+err_t vfs_sync_dir(struct vfs *fs, const char *path)
+{
+	return fs->ops->sync_dir(fs, path);
+}
+
+bool vfs_exists(struct vfs *fs, const char *path)
+{
+	struct vfs_stat st;
+
+	return vfs_stat(fs, path, &st) == OK;
+}
+
+static err_t read_rest(struct vfs_file *f, struct buf *out)
+{
+	uint64_t size;
+	size_t got = 0;
+	uint8_t *at;
+	err_t err = vfs_size(f, &size);
+
+	if (err)
+		return err;
+	if (size > out->size_max - out->size || !(at = buf_add(out, (size_t)size)))
+		return ERR_TOO_LARGE;
+	err = vfs_pread(f, 0, at, (size_t)size, &got);
+	out->size -= (size_t)size - (err ? 0 : got);
+	return err;
+}
+
+err_t vfs_read_file(struct vfs *fs, const char *path, struct buf *out)
+{
+	struct vfs_file *f;
+	err_t err = vfs_open(fs, path, VFS_READ, 0, &f);
+
+	if (err)
+		return err;
+	err = read_rest(f, out);
+	vfs_close(f);
+	return err;
+}
+
+err_t vfs_mkdir_all(struct vfs *fs, const char *path, uint32_t mode)
+{
+	char *part = mem_strdup(path);
+	err_t err = OK;
+
+	ASSERT(*path);
+	for (char *at = part + 1; !err && *at; at++) {
+		if (*at != '/')
+			continue;
+		*at = '\0';
+		if (!vfs_exists(fs, part))
+			err = vfs_mkdir(fs, part, mode);
+		*at = '/';
+		if (err == ERR_EXIST)
+			err = OK;
+	}
+	if (!err && !vfs_exists(fs, part)) {
+		err = vfs_mkdir(fs, part, mode);
+		if (err == ERR_EXIST)
+			err = OK;
+	}
+	mem_free(part);
+	return err;
+}
+
+err_t vfs_remove_all(struct vfs *fs, const char *path)
+{
+	struct vfs_stat st;
+	struct vfs_names names;
+	err_t err = vfs_remove(fs, path);       /* first, so that a link is removed and never followed */
+
+	if (!err || err == ERR_NOT_EXIST)
+		return OK;
+	if (vfs_stat(fs, path, &st) || !st.is_dir)
+		return err;
+	err = vfs_list(fs, path, &names);
+	if (err)
+		return err;
+	for (size_t i = 0; i < names.count && !err; i++) {
+		char *below = mem_printf("%s/%s", path, names.at[i]);
+
+		err = vfs_remove_all(fs, below);
+		mem_free(below);
+	}
+	vfs_names_free(&names);
+	return err ? err : vfs_remove(fs, path);
+}
