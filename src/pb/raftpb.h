@@ -99,7 +99,8 @@ struct raft_conf_change_v2 {
  * always written). size_t results are exact. */
 size_t raft_entry_size(const struct raft_entry *e);
 void raft_entry_encode(const struct raft_entry *e, struct buf *out);
-/* *out owns a new blob for the data. ERR_MALFORMED; what proto2 parsers of Go accept is accepted. */
+/* *out owns a new blob for the data, NULL if empty. ERR_MALFORMED; what proto2 parsers of Go accept is accepted,
+ * also a type that is none of ours (Go keeps it as well): who applies the entry must look. */
 NODISCARD err_t raft_entry_decode(struct slice s, struct raft_entry *out);
 void raft_entry_fini(struct raft_entry *e);
 struct raft_entry raft_entry_ref(const struct raft_entry *e);           /* a copy with its own ref */
@@ -118,7 +119,9 @@ void raft_snapshot_copy(struct raft_snapshot *out, const struct raft_snapshot *s
 void raft_snapshot_fini(struct raft_snapshot *s);
 
 void raft_message_encode(const struct raft_message *m, struct buf *out);
-/* Bounded: entry_count and nesting are limited by the input's size; responses nest one level only. */
+/* Bounded: entry_count and nesting are limited by the input's size; responses nest one level only.
+ * ERR_MALFORMED, also for a type >= RAFT_MSG_TYPE_COUNT. The empty snapshot that older members put into every
+ * message is dropped: snapshot is set for MSG_SNAP only, or if it has an index. */
 NODISCARD err_t raft_message_decode(struct slice s, struct raft_message *out);
 void raft_message_fini(struct raft_message *m);
 

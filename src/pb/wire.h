@@ -3,7 +3,8 @@
  * Writing appends to a struct buf that keeps its first error. Nested messages: pb_begin, fields, pb_end (one
  * length byte is reserved, bytes move only if the message is longer than 127).
  * Reading never allocates: pb_next walks the fields of a slice; unknown fields are skipped by the caller
- * ignoring them. Every length is checked against what is left; groups (wire types 3, 4) are refused. */
+ * ignoring them. Every length is checked against what is left. Groups (wire types 3, 4) are in no message of ours:
+ * pb_next skips well-formed ones, as Go members do; they may be in an entry that a Go member took from a client. */
 #ifndef PB_WIRE_H
 #define PB_WIRE_H
 
@@ -30,7 +31,8 @@ static inline struct pb_reader pb_reader_of(struct slice s)
 }
 
 /* False at the end, or with r->failed set when the input is malformed (truncated, varint over 10 bytes or over
- * 64 bits, field number 0 or above 2^29-1, group). */
+ * 64 bits, field number 0 or above 2^29-1, unbalanced group, groups nested over 10,000 deep). Outputs are
+ * undefined when false. */
 bool pb_next(struct pb_reader *r, struct pb_field *f);
 bool pb_get_varint(struct pb_reader *r, uint64_t *out);
 
