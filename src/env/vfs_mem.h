@@ -17,18 +17,24 @@ enum vfs_fault {
 	VFS_FAULT_ENOSPC,
 	VFS_FAULT_SHORT,        /* half of a write arrives, then ERR_IO; for other calls like EIO */
 	VFS_FAULT_TORN,         /* a random subset of sectors arrives, then ERR_IO */
-	VFS_FAULT_CRASH,        /* power goes: this and all later calls change nothing durable and report success */
+	VFS_FAULT_CRASH,        /* power goes during the call (a write may be on disk, in part or not, a sync did nothing);
+				 * all later calls report success, are visible, and change nothing durable */
 };
 
+/* With an empty root directory "/". */
 struct vfs_mem *vfs_mem_new(uint64_t seed);
-void vfs_mem_free(struct vfs_mem *m);
+void vfs_mem_free(struct vfs_mem *m);           /* after its files were closed */
 struct vfs *vfs_mem_vfs(struct vfs_mem *m);
 /* The n-th changing call from now (1 = the next one) meets the fault, once; n = 0: none. */
 void vfs_mem_fault(struct vfs_mem *m, uint64_t n, enum vfs_fault fault);
 /* Changing calls so far: pwrite, sync, truncate, allocate, rename, remove, mkdir, create, sync_dir, start. */
 uint64_t vfs_mem_calls(const struct vfs_mem *m);
 bool vfs_mem_crashed(const struct vfs_mem *m);
-/* Power loss now: open files are dead (their calls do nothing), content becomes what was durable. */
+/* Power loss, unless it is gone already, and restart: open files are dead (their calls do nothing and report
+ * success, they must still be closed), locks are free, asynchronous calls under way are forgotten (done is not
+ * called). Of what was not durable each file keeps all, nothing, or some sectors; of the changes of names in a
+ * directory those up to a point in time survive. After a failed sync a later successful one does not bring
+ * back what was lost then. */
 void vfs_mem_crash(struct vfs_mem *m);
 /* Asynchronous calls end when this is called, one a call, oldest first; false: none is waiting. With
  * auto_done (the default) they end inside vfs_start. */
