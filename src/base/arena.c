@@ -48,7 +48,7 @@ void *arena_alloc(struct arena *a, size_t size)
 	if (size > a->size_max - a->used)
 		return NULL;
 	size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
-	if (size > a->left) {
+	if (size > a->left || !a->next) {       /* size 0 has an address too */
 		size_t room = a->chunks ? MIN(a->chunks->size * 2, CHUNK_MAX) : FIRST_CHUNK;
 		struct arena_chunk *c;
 

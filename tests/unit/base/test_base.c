@@ -69,6 +69,7 @@ static void test_arena_is_capped(void **state)
 	struct blob *blob = blob_copy(SLICE_LIT("held"));
 
 	arena_init(&a, 100000);
+	assert_non_null(arena_alloc(&a, 0));
 	assert_non_null(arena_alloc(&a, 60000));
 	assert_null(arena_alloc(&a, 60000));
 	assert_null(arena_alloc_array(&a, SIZE_MAX / 2, 4));
