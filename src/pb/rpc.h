@@ -2,8 +2,9 @@
  * encoders for the responses. Arrays come from the arena. Pure.
  *
  * Parsers refuse (ERR_MALFORMED) what Go's proto3 parser refuses: broken wire format; (ERR_INVALID) a txn nested
- * deeper than RPC_TXN_DEPTH_MAX (checked before recursing); ERR_TOO_LARGE when the arena is full.
- * Field rules: last value wins for scalars, a repeated sub-message of a singular field is merged as Go does.
+ * deeper than RPC_TXN_DEPTH_MAX; ERR_TOO_LARGE when the arena is full.
+ * Field rules, as protobuf-go has them: last value wins for scalars, a repeated sub-message of a singular field is
+ * merged, of a oneof the last member wins; unknown fields and known ones with a foreign wire type are skipped.
  * Field numbers: spec api.tsv. */
 #ifndef PB_RPC_H
 #define PB_RPC_H
@@ -11,7 +12,10 @@
 #include "base/arena.h"
 #include "pb/kv.h"
 
-#define RPC_TXN_DEPTH_MAX 64
+/* Go refuses a txn nested deeper than its operations allow (--max-txn-ops, 128 by default: 129 levels) only after
+ * parsing, and parses about 5,000 levels. Parsing here is a loop; code that recurses over a parsed txn must bear this
+ * depth. */
+#define RPC_TXN_DEPTH_MAX 1024
 
 struct range_req {
 	struct slice key;
@@ -143,9 +147,12 @@ enum internal_field {
 	REQ_MEMBER_ATTR_SET = 1301, REQ_DOWNGRADE_INFO_SET = 1302, REQ_DOWNGRADE_VERSION_TEST = 9900,
 };
 
-/* Header (100) first, then the body field, as the bytes of a log entry. size is exact. */
+/* The bytes of a log entry, in order of the field numbers as Go writes them: a body below 100, the header (100,
+ * always present), a body above. size is exact. */
 size_t internal_req_size(const struct internal_req *r);
 void internal_req_encode(const struct internal_req *r, struct buf *out);
+/* ERR_MALFORMED; also for two bodies, which no member writes, and for a username that is not UTF-8. A field number
+ * that we do not know is skipped: field stays 0 if there is no other body. The body is not looked into. */
 NODISCARD err_t internal_req_parse(struct slice s, struct internal_req *out);
 
 struct response_header {
