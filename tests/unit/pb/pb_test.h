@@ -29,16 +29,19 @@ static inline struct slice hex(const char *text)
 	return slice_of(out, size);
 }
 
+static inline void print_bytes(const char *what, struct slice s)
+{
+	fprintf(stderr, "%s ", what);
+	for (size_t i = 0; i < s.size; i++)
+		fprintf(stderr, "%02x", s.data[i]);
+	fprintf(stderr, "\n");
+}
+
 static inline void assert_bytes(struct slice got, struct slice want)
 {
 	if (!slice_eq(got, want)) {
-		fprintf(stderr, "got  ");
-		for (size_t i = 0; i < got.size; i++)
-			fprintf(stderr, "%02x", got.data[i]);
-		fprintf(stderr, "\nwant ");
-		for (size_t i = 0; i < want.size; i++)
-			fprintf(stderr, "%02x", want.data[i]);
-		fprintf(stderr, "\n");
+		print_bytes("got ", got);
+		print_bytes("want", want);
 		fail_msg("bytes differ");
 	}
 }
