@@ -27,11 +27,15 @@ enum text_number text_parse_uint(const char *s, int bits, uint64_t *out);
 /* "0 B", "20 kB", "2.1 GB": powers of 1000, one decimal below 10; returns out. */
 const char *text_bytes(char out[TEXT_BYTES_SIZE], uint64_t size_bytes);
 
+/* An errno as Go names it: "no such file or directory"; returns out. */
+#define TEXT_ERRNO_SIZE 96
+const char *text_errno(char out[TEXT_ERRNO_SIZE], int sys_errno);
+
 /* Appends s in double quotes with Go's escapes (strconv.Quote). */
 void text_quote(struct buf *out, struct slice s);
 
 /* The shortest decimal that reads back as the same number, as strconv.FormatFloat(v, 'g', -1, 64) writes it:
- * exponent form below 1e-4 and from 1e+21 on. */
+ * exponent form below 1e-4 and from 1e+06 on. */
 void text_float(struct buf *out, double v);
 
 #endif
