@@ -181,3 +181,54 @@ err_t vfs_remove_all(struct vfs *fs, const char *path)
 	vfs_names_free(&names);
 	return err ? err : vfs_remove(fs, path);
 }
+
+/* Removes path unless somebody has it locked (ERR_LOCKED). */
+static err_t remove_unlocked(struct vfs *fs, const char *path)
+{
+	struct vfs_file *f;
+	err_t err = vfs_open(fs, path, VFS_WRITE, 0, &f);
+
+	if (err)
+		return err;
+	err = vfs_lock(f, VFS_LOCK_OFD);
+	if (!err)
+		err = vfs_remove(fs, path);
+	vfs_close(f);
+	return err;
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+	size_t size = strlen(s), end_size = strlen(end);
+
+	return size >= end_size && strcmp(s + size - end_size, end) == 0;
+}
+
+err_t vfs_purge(struct vfs *fs, const char *dir, const char *suffix, size_t keep, bool lock, size_t *purged)
+{
+	struct vfs_names names;
+	size_t left = 0;
+	err_t err;
+
+	*purged = 0;
+	if (keep == 0)
+		return OK;
+	err = vfs_list(fs, dir, &names);
+	if (err)
+		return err;
+	for (size_t i = 0; i < names.count; i++)
+		left += ends_with(names.at[i], suffix);
+	for (size_t i = 0; !err && left > keep; i++) {
+		char *path;
+
+		if (!ends_with(names.at[i], suffix))
+			continue;
+		path = mem_printf("%s/%s", dir, names.at[i]);
+		err = lock ? remove_unlocked(fs, path) : vfs_remove(fs, path);
+		mem_free(path);
+		left--;
+		*purged += !err;
+	}
+	vfs_names_free(&names);
+	return err == ERR_LOCKED ? OK : err;
+}

@@ -2,7 +2,7 @@
  * received from a leader (<index>.snap.db).
  *
  *	snap_save(fs, dir, &snapshot);  wal_save_snapshot(...);                 in this order
- *	snap_load(fs, dir, marks, count, &options, &snapshot);                  newest one that the WAL knows
+ *	snap_load(fs, dir, known, count, &notes, &snapshot);              newest one that the WAL knows
  *
  * No state; one caller a directory at a time (the wal actor, or the server before actors run). */
 #ifndef SNAP_SNAP_H
