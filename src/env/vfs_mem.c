@@ -246,8 +246,12 @@ static err_t write_faulty(struct mem_file *f, enum vfs_fault fault, uint64_t off
 			power_off(f->m);
 		return err;
 	}
-	if (fault == VFS_FAULT_SHORT)
-		err = mem_file_write(f->node, rng, offset, data, size / 2);
+	if (fault == VFS_FAULT_SHORT) {
+		uint64_t end = (offset + size / 2) / MEM_SECTOR * MEM_SECTOR;
+
+		if (end > offset)
+			err = mem_file_write(f->node, rng, offset, data, (size_t)(end - offset));
+	}
 	for (size_t at = 0; fault == VFS_FAULT_TORN && !err && at < size;) {
 		size_t part = MIN(size - at, (size_t)(MEM_SECTOR - (offset + at) % MEM_SECTOR));
 

@@ -146,9 +146,31 @@ static err_t open_files(struct wal *w, const struct wal_names *names, size_t fro
 	return OK;
 }
 
+/* Writes the last REWRITE_BYTES of records over themselves. What was read need not be on disk: the process before may
+ * have been killed between its write and its sync, or have died of a sync that failed, after which the kernel holds the
+ * pages as clean and later syncs report success. */
+static err_t tail_rewrite(struct wal *w)
+{
+	enum { REWRITE_BYTES = 8 << 20, PART = 256 << 10 };
+	uint64_t at = w->write_at > REWRITE_BYTES ? w->write_at - REWRITE_BYTES : 0;
+	uint8_t *part = mem_alloc(PART);
+	err_t err = OK;
+
+	while (!err && at < w->write_at) {
+		size_t got, size = (size_t)MIN(w->write_at - at, (uint64_t)PART);
+
+		err = vfs_pread(wal_tail(w), at, part, size, &got);
+		if (!err)
+			err = got == size ? vfs_pwrite(wal_tail(w), at, part, size) : ERR_IO;
+		at += size;
+	}
+	mem_free(part);
+	return err;
+}
+
 /* Everything behind the last record becomes zero, whatever a torn write left there: a later record written over only a
- * part of it would be followed by rubbish. Then a sync: what was read is what will be acted on, and it may not yet be
- * durable (the process before was killed between its write and its sync). */
+ * part of it would be followed by rubbish. Then all that will be acted on is made durable: content, and names (the last
+ * segment may have been renamed a moment before the end). */
 static err_t tail_clean(struct wal *w, struct why *why)
 {
 	uint64_t size;
@@ -158,7 +180,14 @@ static err_t tail_clean(struct wal *w, struct why *why)
 		err = vfs_truncate(wal_tail(w), w->write_at);
 	if (!err && size > w->write_at)
 		err = vfs_allocate(wal_tail(w), size);
-	return err ? wal_fail(w, why, err, "clearing the end of the log") : wal_sync_file(w, wal_tail(w), why);
+	if (!err)
+		err = tail_rewrite(w);
+	if (err)
+		return wal_fail(w, why, err, "clearing the end of the log");
+	err = wal_sync_file(w, wal_tail(w), why);
+	if (!err && !w->options.no_sync && (err = vfs_sync_dir(w->fs, w->dir)))
+		wal_fail(w, why, err, "syncing the directory");
+	return err;
 }
 
 static err_t read_all(struct wal *w, struct wal_pos pos, struct why *why, struct wal_gathered *g)
