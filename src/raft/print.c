@@ -1,7 +1,8 @@
 /* Descriptions, in upstream's words. */
-#include "raft/raft_impl.h"
-
 #include <stdio.h>
+
+#include "base/text.h"
+#include "raft/raft_impl.h"
 
 static const char *const msg_type_names[RAFT_MSG_TYPE_COUNT] = {
 	[MSG_HUP] = "MsgHup",
@@ -49,47 +50,6 @@ const char *raft_progress_state_name(enum raft_progress_state state)
 	return names[state];
 }
 
-/* ---- bytes, as Go's %q ---- */
-
-/* The length of the UTF-8 sequence at the start of s, 0 if there is none. */
-static size_t rune_size(struct slice s)
-{
-	for (size_t n = 2; n <= 4 && n <= s.size; n++) {
-		if (slice_is_utf8(slice_of(s.data, n)))
-			return n;
-	}
-	return 0;
-}
-
-static void print_quoted(struct slice s, struct buf *out)
-{
-	static const char escapes[] = "abtnvfr";        /* 7 to 13 */
-
-	buf_put_byte(out, '"');
-	for (size_t i = 0; i < s.size; i++) {
-		uint8_t c = s.data[i];
-
-		if (c == '"' || c == '\\') {
-			buf_printf(out, "\\%c", c);
-		} else if (c >= 7 && c <= 13) {
-			buf_printf(out, "\\%c", escapes[c - 7]);
-		} else if (c >= 0x20 && c < 0x7f) {
-			buf_put_byte(out, c);
-		} else {
-			size_t n = c >= 0x80 ? rune_size(slice_of(s.data + i, s.size - i)) : 0;
-
-			if (n == 2 && c == 0xc2 && (s.data[i + 1] <= 0xa0 || s.data[i + 1] == 0xad))
-				buf_printf(out, "\\u%04x", s.data[i + 1]);      /* not printable */
-			else if (n)
-				buf_put(out, s.data + i, n);
-			else
-				buf_printf(out, "\\x%02x", c);
-			i += n ? n - 1 : 0;
-		}
-	}
-	buf_put_byte(out, '"');
-}
-
 /* ---- entries ---- */
 
 static void print_changes(const struct raft_conf_change_single *changes, size_t count, struct buf *out)
@@ -133,7 +93,7 @@ void raft_entry_print(const struct raft_entry *e, struct buf *out)
 		return;
 	default:
 		buf_printf(out, "EntryNormal ");
-		print_quoted(blob_slice(e->data), out);
+		text_quote(out, blob_slice(e->data));
 		return;
 	}
 }
@@ -164,7 +124,7 @@ void raft_conf_change_print(const struct raft_conf_change_v2 *cc, struct buf *ou
 	}
 	if (cc->context.size) {
 		buf_printf(out, " context:");
-		print_quoted(cc->context, out);
+		text_quote(out, cc->context);
 	}
 }
 
