@@ -29,7 +29,9 @@
 struct backend;
 struct backend_buffer;
 struct bolt;
+struct bolt_cursor;
 struct bolt_pin;
+struct store;
 struct epoch_domain;
 
 #define BACKEND_BUFFER_BYTES_MAX (64u << 20)
@@ -87,6 +89,9 @@ void backend_free(struct backend *be);
 
 /* ---- write side: core only ---- */
 
+/* The table that the small state machines write through (backend/store.h). */
+struct store backend_store(struct backend *be);
+
 /* Small buckets (not BUCKET_KEY); copies key and value. */
 void backend_put(struct backend *be, enum backend_bucket b, struct slice key, struct slice value);
 void backend_delete(struct backend *be, enum backend_bucket b, struct slice key);
@@ -121,6 +126,8 @@ uint64_t backend_merged_count(const struct backend *be);
 uint64_t backend_freeze_number(const struct backend *be);
 /* The consistent index that is durable; 0 unknown. */
 uint64_t backend_durable_index(const struct backend *be);
+/* core: the pin of the newest merged commit, borrowed. */
+struct bolt_pin *backend_pin(const struct backend *be);
 
 /* ---- read side ---- */
 
@@ -151,7 +158,7 @@ struct backend_row {
 
 struct backend_cursor {
 	const struct backend_view *view;
-	struct bolt_cursor *file;       /* NULL once the file is exhausted */
+	struct bolt_cursor *file;       /* NULL: not open */
 	bool file_first;
 	struct rev from;
 	const struct backend_buffer *buffer;    /* frozen, then active, then NULL */
@@ -175,8 +182,8 @@ NODISCARD err_t backend_file_each(struct bolt_pin *pin, enum backend_bucket b, b
 struct backend_meta {
 	uint64_t consistent_index;      /* 0: none */
 	uint64_t term;                  /* 0: none */
-	int64_t scheduled_compact_rev;  /* 0: none */
-	int64_t finished_compact_rev;   /* 0: none */
+	int64_t scheduled_compact_rev;  /* -1: none (0 is possible) */
+	int64_t finished_compact_rev;   /* -1: none */
 	struct slice conf_state_json;   /* empty: none; borrows the pin */
 	struct slice storage_version;   /* empty: none; borrows the pin */
 };
