@@ -1,6 +1,7 @@
 #include "../../lib/test.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 
 #include "base/endian.h"
 #include "env/vfs_mem.h"
@@ -437,6 +438,13 @@ static void test_torn_in_the_middle(void **state)
 	vfs_close(f);
 	assert_err(ERR_CORRUPT_FILE, wal_open(d->fs, DIR, zero, &small, &why, &c, &w));
 	assert_non_null(strstr(why.text, "walpb: crc mismatch"));
+
+	/* nor can repair help where a file that is not the last one ends too early */
+	assert_ok(vfs_open(d->fs, FIRST, VFS_WRITE, 0, &f));
+	assert_ok(vfs_truncate(f, 1000));
+	vfs_close(f);
+	assert_err(ERR_CORRUPT_TAIL, wal_open(d->fs, DIR, zero, &small, &why, &c, &w));
+	assert_false(vfs_exists(d->fs, FIRST ".broken"));
 }
 
 static void collect_note(void *arg, const char *event, const char *path)
@@ -468,6 +476,60 @@ static void test_notes(void **state)
 	buf_fini(&notes);
 }
 
+struct waiter {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool done;
+};
+
+static void wake(void *arg)
+{
+	struct waiter *x = arg;
+
+	pthread_mutex_lock(&x->lock);
+	x->done = true;
+	pthread_cond_signal(&x->cond);
+	pthread_mutex_unlock(&x->lock);
+}
+
+/* Flights over real files and threads, with saves meanwhile and cuts. */
+static void test_posix_flights(void **state)
+{
+	static const struct wal_options small = {.segment_bytes = 20000};
+	struct waiter x = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
+	struct vfs *fs = vfs_posix();
+	char base[] = "/tmp/test_wal_XXXXXX";
+	struct wal_content c;
+	struct wal *w;
+	uint64_t index = 0;
+	char *dir;
+
+	assert_non_null(mkdtemp(base));
+	dir = mem_printf("%s/wal", base);
+	assert_ok(wal_create(fs, dir, metadata, &small, NULL, &w));
+	for (int i = 0; i < 60; i++) {
+		save(w, ++index, 1, 500);
+		x.done = false;
+		wal_sync_start(w, wake, &x);
+		save(w, ++index, 1, 500);
+		pthread_mutex_lock(&x.lock);
+		while (!x.done)
+			pthread_cond_wait(&x.cond, &x.lock);
+		pthread_mutex_unlock(&x.lock);
+		assert_ok(wal_sync_end(w, NULL));
+		if (i % 10 == 0)
+			assert_ok(wal_prepare(w, NULL));
+	}
+	assert_int_equal(wal_stats(w)->syncs >= 60, true);
+	assert_ok(wal_close(w));
+	assert_ok(wal_open(fs, dir, zero, &small, NULL, &c, &w));
+	assert_int_equal(c.entry_count, index);
+	wal_content_fini(&c);
+	assert_ok(wal_close(w));
+	mem_free(dir);
+	assert_ok(vfs_remove_all(fs, base));
+}
+
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
 
 int main(void)
@@ -475,6 +537,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_create), TEST(test_must_sync), TEST(test_commit_waits), TEST(test_group_commit), TEST(test_segments),
 		TEST(test_leftover_tmp), TEST(test_overwritten), TEST(test_forged), TEST(test_torn_in_the_middle), TEST(test_notes),
+		cmocka_unit_test(test_posix_flights),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
