@@ -3,8 +3,7 @@
  *
  * How a generated struct is laid out (protobuf-c 1.4): a field descriptor has the offset of the value and of its
  * quantifier: the count of a repeated field, the has_ flag of an optional proto2 scalar, the case of a oneof. */
-#include "pb/pbc.h"
-
+#include "pb/pbc_inl.h"
 #include "pb/wire_inl.h"
 
 struct pb_walk {
@@ -43,7 +42,7 @@ static enum pb_wire wire_of(ProtobufCType type)
 	}
 }
 
-static size_t element_size(const ProtobufCFieldDescriptor *f)
+size_t pb_element_size(const ProtobufCFieldDescriptor *f)
 {
 	switch (f->type) {
 	case PROTOBUF_C_TYPE_STRING:
@@ -70,7 +69,7 @@ static void *array_add(struct arena *a, const ProtobufCFieldDescriptor *f, Proto
 {
 	size_t *count = (size_t *)((char *)m + f->quantifier_offset);
 	void **array = (void **)((char *)m + f->offset);
-	size_t size = element_size(f);
+	size_t size = pb_element_size(f);
 
 	if ((*count & (*count - 1)) == 0) {
 		void *bigger = arena_alloc_array(a, *count ? *count * 2 : 1, size);
@@ -95,7 +94,7 @@ static void *place(struct arena *a, const ProtobufCFieldDescriptor *f, ProtobufC
 		uint32_t *which = (uint32_t *)((char *)m + f->quantifier_offset);
 
 		if (*which != f->id)
-			memset(at, 0, element_size(f));
+			memset(at, 0, pb_element_size(f));
 		*which = f->id;
 	} else if (f->label == PROTOBUF_C_LABEL_OPTIONAL && f->type != PROTOBUF_C_TYPE_STRING &&
 		   f->type != PROTOBUF_C_TYPE_MESSAGE) {
