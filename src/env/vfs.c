@@ -26,6 +26,11 @@ err_t vfs_sync(struct vfs_file *f)
 	return f->fs->ops->sync(f);
 }
 
+err_t vfs_flush(struct vfs_file *f, uint64_t offset, uint64_t size)
+{
+	return f->fs->ops->flush(f, offset, size);
+}
+
 err_t vfs_truncate(struct vfs_file *f, uint64_t size)
 {
 	return f->fs->ops->truncate(f, size);

@@ -56,6 +56,7 @@ struct vfs_ops {
 	err_t (*pread)(struct vfs_file *f, uint64_t offset, void *out, size_t size, size_t *got);
 	err_t (*pwrite)(struct vfs_file *f, uint64_t offset, const void *data, size_t size);
 	err_t (*sync)(struct vfs_file *f);
+	err_t (*flush)(struct vfs_file *f, uint64_t offset, uint64_t size);
 	err_t (*truncate)(struct vfs_file *f, uint64_t size);
 	err_t (*allocate)(struct vfs_file *f, uint64_t size);
 	err_t (*size)(struct vfs_file *f, uint64_t *out);
@@ -90,6 +91,8 @@ NODISCARD err_t vfs_pread(struct vfs_file *f, uint64_t offset, void *out, size_t
 /* Writes all or fails; part may have been written then. */
 NODISCARD err_t vfs_pwrite(struct vfs_file *f, uint64_t offset, const void *data, size_t size);
 NODISCARD err_t vfs_sync(struct vfs_file *f);   /* fdatasync */
+/* Hands written bytes to the device and waits till it took them. Not durable: for that, sync. */
+NODISCARD err_t vfs_flush(struct vfs_file *f, uint64_t offset, uint64_t size);
 NODISCARD err_t vfs_truncate(struct vfs_file *f, uint64_t size);
 /* fallocate(mode 0) to size, extending the file with zeros; falls back to truncate upwards on ENOTSUP/EINTR. */
 NODISCARD err_t vfs_allocate(struct vfs_file *f, uint64_t size);

@@ -291,6 +291,12 @@ static err_t mem_sync(struct vfs_file *file)
 	return dead(f) ? OK : sync_faulty(f, fault_next(f->m));
 }
 
+/* The device has a cache of its own, lost with the power: flushed is no more durable than written. */
+static err_t mem_flush(struct vfs_file *file, uint64_t offset, uint64_t size)
+{
+	return OK;
+}
+
 static err_t resize(struct mem_file *f, uint64_t size)
 {
 	enum vfs_fault fault = fault_next(f->m);
@@ -514,6 +520,7 @@ static const struct vfs_ops mem_ops = {
 	.pread = mem_pread,
 	.pwrite = mem_pwrite,
 	.sync = mem_sync,
+	.flush = mem_flush,
 	.truncate = mem_truncate,
 	.allocate = mem_allocate,
 	.size = mem_size,

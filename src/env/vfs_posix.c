@@ -113,6 +113,14 @@ static err_t posix_sync(struct vfs_file *f)
 	return err_of(r);
 }
 
+static err_t posix_flush(struct vfs_file *f, uint64_t offset, uint64_t size)
+{
+	int r = sync_file_range(fd_of(f), (off_t)offset, (off_t)size,
+				SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+
+	return r < 0 && (errno == ENOSYS || errno == EINVAL || errno == ESPIPE) ? OK : err_of(r);
+}
+
 static err_t posix_truncate(struct vfs_file *f, uint64_t size)
 {
 	int r;
@@ -345,6 +353,7 @@ static const struct vfs_ops posix_ops = {
 	.pread = posix_pread,
 	.pwrite = posix_pwrite,
 	.sync = posix_sync,
+	.flush = posix_flush,
 	.truncate = posix_truncate,
 	.allocate = posix_allocate,
 	.size = posix_size,

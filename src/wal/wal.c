@@ -121,7 +121,9 @@ err_t wal_sync_file(struct wal *w, struct vfs_file *f, struct why *why)
 
 	if (w->options.no_sync)
 		return OK;
+	pacer_sync_begin(w->options.pacer);
 	err = vfs_sync(f);
+	pacer_sync_end(w->options.pacer, env_mono_ns() - start_ns);
 	if (err)
 		return wal_fail(w, why, err, "syncing the log");
 	count_sync(w, env_mono_ns() - start_ns);
@@ -145,6 +147,7 @@ static void flight_done(struct vfs_io *io)
 {
 	struct wal *w = CONTAINER_OF(io, struct wal, io);
 
+	pacer_sync_end(w->options.pacer, io->sync_ns);
 	w->done(w->done_arg);
 }
 
@@ -161,6 +164,7 @@ void wal_sync_start(struct wal *w, void (*done)(void *arg), void *arg)
 	w->done_arg = arg;
 	w->io = (struct vfs_io){.file = wal_tail(w), .offset = w->write_at, .data = buf_slice(&w->flying),
 				.sync = !w->options.no_sync, .done = flight_done};
+	pacer_sync_begin(w->options.pacer);
 	vfs_start(&w->io);
 }
 

@@ -18,6 +18,7 @@
 #ifndef WAL_WAL_H
 #define WAL_WAL_H
 
+#include "env/pacer.h"
 #include "env/vfs.h"
 #include "pb/raftpb.h"
 
@@ -34,6 +35,7 @@ struct wal_options {
 	 * "ignored file in WAL directory". */
 	void (*note)(void *arg, const char *event, const char *path);
 	void *note_arg;
+	struct pacer *pacer;            /* told of each sync, so that background writes keep clear; NULL: none */
 };
 
 struct wal_metadata {
