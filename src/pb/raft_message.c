@@ -115,9 +115,9 @@ static bool decode_scalar(const struct pb_field *f, struct raft_message *m)
 {
 	switch (f->number) {
 	case MSG_TYPE:
-		if (f->value >= RAFT_MSG_TYPE_COUNT)
+		m->type = (enum raft_msg_type)f->value;         /* the low 32 bits: an enum */
+		if ((unsigned)m->type >= RAFT_MSG_TYPE_COUNT)
 			return false;
-		m->type = (enum raft_msg_type)f->value;
 		break;
 	case MSG_TO: m->to = f->value; break;
 	case MSG_FROM: m->from = f->value; break;

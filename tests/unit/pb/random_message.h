@@ -93,6 +93,23 @@ static inline struct slice oracle_pack(struct arena *a, const ProtobufCMessage *
 	return slice_of(bytes, size);
 }
 
+static inline void *oracle_alloc(void *arena, size_t size)
+{
+	return arena_alloc(arena, size);
+}
+
+static inline void oracle_free(void *arena, void *p)
+{
+}
+
+/* Unpacked by protobuf-c itself, into the arena; NULL if it refuses. */
+static inline void *oracle_unpack(struct arena *a, const ProtobufCMessageDescriptor *d, struct slice s)
+{
+	ProtobufCAllocator allocator = {.alloc = oracle_alloc, .free = oracle_free, .allocator_data = a};
+
+	return protobuf_c_message_unpack(d, &allocator, s.size, s.data);
+}
+
 /* A copy with a few bits flipped, bytes overwritten or the tail cut off. */
 static inline struct slice damage(struct rng *r, struct arena *a, struct slice s)
 {
