@@ -1,0 +1,12 @@
+/* Feature gates: GATE(symbol, name, on by itself, stage), by name. No include guard on purpose. */
+GATE(ALL_ALPHA, "AllAlpha", false, "ALPHA")
+GATE(ALL_BETA, "AllBeta", false, "BETA")
+GATE(COMPACT_HASH_CHECK, "CompactHashCheck", false, "ALPHA")
+GATE(FAST_LEASE_KEEP_ALIVE, "FastLeaseKeepAlive", true, "BETA")
+GATE(INITIAL_CORRUPT_CHECK, "InitialCorruptCheck", false, "ALPHA")
+GATE(LEASE_CHECKPOINT, "LeaseCheckpoint", false, "ALPHA")
+GATE(LEASE_CHECKPOINT_PERSIST, "LeaseCheckpointPersist", false, "ALPHA")
+GATE(PRIORITY_REQUEST, "PriorityRequest", false, "ALPHA")
+GATE(SET_MEMBER_LOCAL_ADDR, "SetMemberLocalAddr", false, "ALPHA")
+GATE(STOP_GRPC_SERVICE_ON_DEFRAG, "StopGRPCServiceOnDefrag", false, "ALPHA")
+GATE(TXN_MODE_WRITE_WITH_SHARED_BUFFER, "TxnModeWriteWithSharedBuffer", true, "BETA")
