@@ -9,7 +9,6 @@
  *   K3  what is dropped goes to the epoch after the publication that follows (backend_published), for the one
  *       before still shows it */
 #include "backend/buffer.h"
-#include "backend/file.h"
 #include "backend/store.h"
 
 #include "base/epoch.h"
@@ -21,6 +20,7 @@ struct backend {
 	struct backend_buffer *active;
 	struct backend_buffer *frozen;
 	struct bolt_pin *pin;
+	struct bolt_root key;           /* of pin */
 	uint64_t merged_count;
 	uint64_t frozen_count;          /* freezes so far */
 	uint64_t durable_index;
@@ -28,49 +28,57 @@ struct backend {
 	VEC(struct bolt_pin *) dropped_pins;
 };
 
+static err_t buckets_missing(struct bolt *db, bool *missing)
+{
+	struct bolt_pin *pin = bolt_pin(db);
+	struct bolt_root root;
+	err_t err = OK;
+
+	*missing = false;
+	for (enum backend_bucket b = 0; b < BACKEND_BUCKET_COUNT && !err; b++) {
+		err = bolt_pin_bucket(pin, backend_bucket_name(b), &root);
+		if (err == ERR_NOT_EXIST) {
+			*missing = true;
+			err = OK;
+		}
+	}
+	bolt_pin_unref(pin);
+	return err;
+}
+
 err_t backend_make_buckets(struct bolt *db)
 {
-	struct bolt_pin *pin;
-	struct file_tx *tx;
-	bool missing = false;
-	err_t err = file_pin(db, &pin);
+	struct bolt_tx *tx;
+	bool missing;
+	err_t err = buckets_missing(db, &missing);
 
+	if (err || !missing)
+		return err;
+	err = bolt_begin(db, &tx);
 	if (err)
 		return err;
 	for (enum backend_bucket b = 0; b < BACKEND_BUCKET_COUNT && !err; b++) {
-		struct bolt_cursor *c;
+		struct bolt_bucket *bucket;
 
-		err = file_cursor_open(pin, b, &c);
-		if (!err) {
-			missing |= !c;
-			file_cursor_close(c);
-		}
+		err = bolt_tx_bucket(tx, backend_bucket_name(b), true, &bucket);
 	}
-	file_unpin(pin);
-	if (err || !missing)
-		return err;
-	err = file_begin(db, &tx);
-	if (err)
-		return err;
-	for (enum backend_bucket b = 0; b < BACKEND_BUCKET_COUNT && !err; b++)
-		err = file_make_bucket(tx, b);
 	if (!err)
-		return file_commit(tx);
-	file_rollback(tx);
+		return bolt_commit(tx);
+	bolt_rollback(tx);
 	return err;
 }
 
 err_t backend_new(const struct backend_config *cfg, struct backend **out)
 {
+	struct bolt_pin *pin = bolt_pin(cfg->db);
 	struct backend_meta meta;
-	struct bolt_pin *pin;
-	err_t err = file_pin(cfg->db, &pin);
+	struct bolt_root key;
+	err_t err = backend_file_meta(pin, &meta);
 
-	if (err)
-		return err;
-	err = backend_file_meta(pin, &meta);
+	if (!err)
+		err = bolt_pin_bucket(pin, backend_bucket_name(BUCKET_KEY), &key);
 	if (err) {
-		file_unpin(pin);
+		bolt_pin_unref(pin);
 		return err;
 	}
 	struct backend *be = NEW(struct backend);
@@ -80,6 +88,7 @@ err_t backend_new(const struct backend_config *cfg, struct backend **out)
 	be->buffer_bytes_max = cfg->buffer_bytes_max ? cfg->buffer_bytes_max : BACKEND_BUFFER_BYTES_MAX;
 	be->active = buffer_new();
 	be->pin = pin;
+	be->key = key;
 	be->durable_index = meta.consistent_index;
 	*out = be;
 	return OK;
@@ -94,10 +103,10 @@ void backend_free(struct backend *be)
 	for (size_t i = 0; i < be->dropped_buffers.count; i++)
 		buffer_free(be->dropped_buffers.at[i]);
 	for (size_t i = 0; i < be->dropped_pins.count; i++)
-		file_unpin(be->dropped_pins.at[i]);
+		bolt_pin_unref(be->dropped_pins.at[i]);
 	VEC_FREE(&be->dropped_buffers);
 	VEC_FREE(&be->dropped_pins);
-	file_unpin(be->pin);
+	bolt_pin_unref(be->pin);
 	mem_free(be);
 }
 
@@ -165,7 +174,7 @@ void backend_freeze(struct backend *be, uint64_t consistent_index, uint64_t term
 	struct backend_buffer *b = be->active;
 
 	ASSERT(!be->frozen);                                    /* K2 */
-	ASSERT(consistent_index >= be->durable_index);
+	ASSERT(!consistent_index || consistent_index >= be->durable_index);
 	b->consistent_index = consistent_index;
 	b->term = term;
 	b->conf_state_json = buffer_keep(b, conf_state_json);
@@ -176,7 +185,7 @@ void backend_freeze(struct backend *be, uint64_t consistent_index, uint64_t term
 
 /* ---- merge: the backend actor's thread; reads be->db and the frozen buffer, which nobody changes now ---- */
 
-static err_t merge_rows(struct file_tx *tx, const struct backend_buffer *b)
+static err_t merge_rows(struct bolt_bucket *bucket, const struct backend_buffer *b)
 {
 	uint8_t key[REV_KEY_SIZE_MAX];
 	err_t err = OK;
@@ -185,83 +194,93 @@ static err_t merge_rows(struct file_tx *tx, const struct backend_buffer *b)
 		const struct buffer_row *r = buffer_row(b, i);
 		size_t size = rev_key_write(buffer_row_rev(r), buffer_row_tombstone(r), key);
 
-		err = file_put(tx, BUCKET_KEY, slice_of(key, size), buffer_row_value(r));
+		err = bolt_put_borrowed(bucket, slice_of(key, size), buffer_row_value(r));
 	}
 	for (size_t i = 0; i < b->deletes.count && !err; i++) {
 		const struct buffer_delete *d = &b->deletes.at[i];
 		size_t size = rev_key_write((struct rev){d->main, d->sub_tombstone >> 1}, d->sub_tombstone & 1, key);
 
-		err = file_delete(tx, BUCKET_KEY, slice_of(key, size));
+		err = bolt_delete(bucket, slice_of(key, size));
 	}
 	return err;
 }
 
-static err_t merge_ops(struct file_tx *tx, const struct backend_buffer *b)
+static err_t merge_ops(struct bolt_bucket *const buckets[], const struct backend_buffer *b)
 {
 	err_t err = OK;
 
 	for (size_t i = 0; i < b->ops.count && !err; i++) {
 		const struct buffer_op *o = &b->ops.at[i];
 
-		err = o->deleted ? file_delete(tx, o->bucket, o->key) : file_put(tx, o->bucket, o->key, o->value);
+		err = o->deleted ? bolt_delete(buckets[o->bucket], o->key) :
+				   bolt_put_borrowed(buckets[o->bucket], o->key, o->value);
 	}
 	return err;
 }
 
-static err_t put_u64(struct file_tx *tx, struct slice name, uint64_t v)
+/* upstream writes neither 0 */
+static err_t put_u64(struct bolt_bucket *meta, struct slice name, uint64_t v)
 {
 	uint8_t be[8];
 
 	be64_put(be, v);
-	return v ? file_put(tx, BUCKET_META, name, slice_of(be, 8)) : OK;
+	return v ? bolt_put(meta, name, slice_of(be, 8)) : OK;
 }
 
-static err_t merge_meta(struct file_tx *tx, const struct backend_buffer *b)
+static err_t merge_meta(struct bolt_bucket *meta, const struct backend_buffer *b)
 {
-	err_t err = put_u64(tx, SLICE_LIT("consistent_index"), b->consistent_index);
+	err_t err = put_u64(meta, SLICE_LIT("consistent_index"), b->consistent_index);
 
 	if (!err && b->consistent_index)
-		err = put_u64(tx, SLICE_LIT("term"), b->term);
+		err = put_u64(meta, SLICE_LIT("term"), b->term);
 	if (!err && b->conf_state_json.size)
-		err = file_put(tx, BUCKET_META, SLICE_LIT("confState"), b->conf_state_json);
+		err = bolt_put_borrowed(meta, SLICE_LIT("confState"), b->conf_state_json);
 	return err;
 }
 
 err_t backend_merge(struct backend *be)
 {
+	struct bolt_bucket *buckets[BACKEND_BUCKET_COUNT] = {0};
 	const struct backend_buffer *b = be->frozen;
-	struct file_tx *tx;
+	struct bolt_tx *tx;
 
 	ASSERT(b);
-	err_t err = file_begin(be->db, &tx);
+	err_t err = bolt_begin(be->db, &tx);
 
 	if (err)
 		return err;
-	err = merge_rows(tx, b);
+	for (enum backend_bucket i = 0; i < BACKEND_BUCKET_COUNT && !err; i++)
+		err = bolt_tx_bucket(tx, backend_bucket_name(i), true, &buckets[i]);
 	if (!err)
-		err = merge_ops(tx, b);
+		err = merge_rows(buckets[BUCKET_KEY], b);
 	if (!err)
-		err = merge_meta(tx, b);
+		err = merge_ops(buckets, b);
 	if (!err)
-		return file_commit(tx);
-	file_rollback(tx);
+		err = merge_meta(buckets[BUCKET_META], b);
+	if (!err)
+		return bolt_commit(tx);
+	bolt_rollback(tx);
 	return err;
 }
 
 err_t backend_merged(struct backend *be)
 {
-	struct bolt_pin *pin;
+	struct bolt_pin *pin = bolt_pin(be->db);
+	struct bolt_root key;
 
 	ASSERT(be->frozen);
-	err_t err = file_pin(be->db, &pin);
+	err_t err = bolt_pin_bucket(pin, backend_bucket_name(BUCKET_KEY), &key);
 
-	if (err)
+	if (err) {
+		bolt_pin_unref(pin);
 		return err;
-	be->durable_index = be->frozen->consistent_index;
+	}
+	be->durable_index = MAX(be->durable_index, be->frozen->consistent_index);
 	VEC_PUSH(&be->dropped_buffers, be->frozen);
 	VEC_PUSH(&be->dropped_pins, be->pin);
 	be->frozen = NULL;
 	be->pin = pin;
+	be->key = key;
 	be->merged_count++;
 	return OK;
 }
@@ -287,13 +306,13 @@ void backend_view_get(const struct backend *be, struct backend_view *out)
 {
 	*out = (struct backend_view){
 		.active = be->active, .active_count = be->active->count, .frozen = be->frozen,
-		.frozen_count = be->frozen ? be->frozen->count : 0, .pin = be->pin,
+		.frozen_count = be->frozen ? be->frozen->count : 0, .pin = be->pin, .key = be->key,
 	};
 }
 
 static void unpin(void *pin)
 {
-	file_unpin(pin);
+	bolt_pin_unref(pin);
 }
 
 void backend_published(struct backend *be)
@@ -333,5 +352,4 @@ void backend_check(const struct backend *be)
 		ASSERT(rev_cmp(last, row.rev) < 0);             /* K1 */
 		last = row.rev;
 	}
-	backend_cursor_fini(&c);
 }

@@ -25,12 +25,10 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/slice.h"
+#include "bolt/bolt.h"
 
 struct backend;
 struct backend_buffer;
-struct bolt;
-struct bolt_cursor;
-struct bolt_pin;
 struct store;
 struct epoch_domain;
 
@@ -118,7 +116,7 @@ void backend_freeze(struct backend *be, uint64_t consistent_index, uint64_t term
 
 /* The backend actor's thread. Blocks: one transaction, all syncs done when it returns OK. */
 NODISCARD err_t backend_merge(struct backend *be);
-/* core, after backend_merge returned OK: takes the new pin; the frozen buffer goes when unpublished. */
+/* core, after backend_merge returned OK: takes the new pin; the frozen buffer goes when unpublished. ERR_CORRUPT_FILE. */
 NODISCARD err_t backend_merged(struct backend *be);
 /* Freezes that were merged so far, and the one that the active buffer will be: a barrier waits for
  * backend_merged_count() >= the backend_freeze_number() taken when its write was made. */
@@ -136,6 +134,7 @@ struct backend_view {
 	const struct backend_buffer *active;
 	const struct backend_buffer *frozen;    /* NULL: none */
 	struct bolt_pin *pin;
+	struct bolt_root key;                   /* bucket key in it */
 	size_t active_count;                    /* rows of active that this view shows */
 	size_t frozen_count;
 };
@@ -158,18 +157,17 @@ struct backend_row {
 
 struct backend_cursor {
 	const struct backend_view *view;
-	struct bolt_cursor *file;       /* NULL: not open */
-	bool file_first;
 	struct rev from;
+	enum { CURSOR_START, CURSOR_FILE, CURSOR_BUFFERS } state;
 	const struct backend_buffer *buffer;    /* frozen, then active, then NULL */
 	size_t at;
+	struct bolt_cursor file;
 };
 
-/* First row >= from. */
+/* First row >= from. Nothing to free. */
 void backend_cursor_init(struct backend_cursor *c, const struct backend_view *v, struct rev from);
 /* False at the end. ERR_CORRUPT_FILE. */
 NODISCARD err_t backend_cursor_next(struct backend_cursor *c, struct backend_row *out, bool *found);
-void backend_cursor_fini(struct backend_cursor *c);
 
 /* ---- small buckets and meta, from a pin: at start, or after a barrier ---- */
 

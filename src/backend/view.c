@@ -1,6 +1,5 @@
 /* Reading rows through a view, and the small buckets from a pin. */
 #include "backend/buffer.h"
-#include "backend/file.h"
 
 #include "base/crc.h"
 
@@ -44,14 +43,14 @@ static bool buffer_covers(const struct backend_buffer *b, size_t count, struct r
 }
 
 /* A tombstone's key has a 't' behind: who asks for a revision does not know which it is. */
-static err_t file_row(struct bolt_pin *pin, struct rev rev, struct slice *out)
+static err_t file_row(const struct backend_view *v, struct rev rev, struct slice *out)
 {
 	uint8_t key[REV_KEY_SIZE_MAX];
 	err_t err;
 
 	rev_key_write(rev, true, key);
-	err = file_get(pin, BUCKET_KEY, slice_of(key, REV_KEY_SIZE), out);
-	return err == ERR_NOT_EXIST ? file_get(pin, BUCKET_KEY, slice_of(key, REV_KEY_SIZE_MAX), out) : err;
+	err = bolt_pin_get(v->pin, &v->key, slice_of(key, REV_KEY_SIZE), out);
+	return err == ERR_NOT_EXIST ? bolt_pin_get(v->pin, &v->key, slice_of(key, REV_KEY_SIZE_MAX), out) : err;
 }
 
 err_t backend_view_row(const struct backend_view *v, struct rev rev, struct slice *out)
@@ -60,14 +59,18 @@ err_t backend_view_row(const struct backend_view *v, struct rev rev, struct slic
 		return buffer_find(v->active, v->active_count, rev, out) ? OK : ERR_NOT_EXIST;
 	if (v->frozen && buffer_covers(v->frozen, v->frozen_count, rev))
 		return buffer_find(v->frozen, v->frozen_count, rev, out) ? OK : ERR_NOT_EXIST;
-	return file_row(v->pin, rev, out);
+	return file_row(v, rev, out);
 }
 
 /* ---- rows in order: file, frozen, active ---- */
 
 void backend_cursor_init(struct backend_cursor *c, const struct backend_view *v, struct rev from)
 {
-	*c = (struct backend_cursor){.view = v, .from = from, .file_first = true};
+	c->view = v;
+	c->from = from;
+	c->state = CURSOR_START;
+	c->buffer = NULL;
+	c->at = 0;
 }
 
 static void enter_buffer(struct backend_cursor *c, const struct backend_buffer *b, size_t count)
@@ -86,22 +89,19 @@ static bool file_skipped(const struct backend_cursor *c)
 	return buffer_covers(v->active, v->active_count, c->from);
 }
 
-static err_t file_next(struct backend_cursor *c, struct slice *key, struct slice *value)
+static err_t file_next(struct backend_cursor *c, bool *found)
 {
 	uint8_t from[REV_KEY_SIZE_MAX];
-	err_t err;
 
-	if (!c->file_first)
-		return file_cursor_next(c->file, key, value);
-	c->file_first = false;
-	*key = (struct slice){0};
+	if (c->state == CURSOR_FILE)
+		return bolt_cursor_next(&c->file, found);
+	c->state = CURSOR_FILE;
+	*found = false;
 	if (file_skipped(c))
 		return OK;
-	err = file_cursor_open(c->view->pin, BUCKET_KEY, &c->file);
-	if (err || !c->file)
-		return err;
+	bolt_cursor_init(&c->file, c->view->pin, &c->view->key);
 	rev_key_write(c->from, false, from);
-	return file_cursor_seek(c->file, slice_of(from, REV_KEY_SIZE), key, value);
+	return bolt_cursor_seek(&c->file, slice_of(from, REV_KEY_SIZE), found);
 }
 
 static bool buffer_next(struct backend_cursor *c, struct backend_row *out)
@@ -125,23 +125,19 @@ static bool buffer_next(struct backend_cursor *c, struct backend_row *out)
 
 err_t backend_cursor_next(struct backend_cursor *c, struct backend_row *out, bool *found)
 {
-	if (c->file_first || c->file) {
-		struct slice key, value;
-		err_t err = file_next(c, &key, &value);
+	if (c->state != CURSOR_BUFFERS) {
+		struct backend_row row;
+		err_t err = file_next(c, found);
 
-		if (err)
-			return err;
-		if (key.data) {
-			struct backend_row row = {.value = value};
-
-			err = rev_key_read(key, &row.rev, &row.tombstone);
-			if (err)
-				return err;
-			*out = row;
-			*found = true;
-			return OK;
+		if (!err && *found) {
+			row.value = c->file.value;
+			err = rev_key_read(c->file.key, &row.rev, &row.tombstone);
+			if (!err)
+				*out = row;
 		}
-		backend_cursor_fini(c);
+		if (err || *found)
+			return err;
+		c->state = CURSOR_BUFFERS;
 		if (c->view->frozen)
 			enter_buffer(c, c->view->frozen, c->view->frozen_count);
 		else
@@ -151,41 +147,39 @@ err_t backend_cursor_next(struct backend_cursor *c, struct backend_row *out, boo
 	return OK;
 }
 
-void backend_cursor_fini(struct backend_cursor *c)
-{
-	file_cursor_close(c->file);
-	c->file = NULL;
-}
-
 /* ---- small buckets ---- */
 
 err_t backend_file_get(struct bolt_pin *pin, enum backend_bucket b, struct slice key, struct slice *out)
 {
-	return file_get(pin, b, key, out);
+	struct bolt_root root;
+	err_t err = bolt_pin_bucket(pin, backend_bucket_name(b), &root);
+
+	return err ? err : bolt_pin_get(pin, &root, key, out);
 }
 
 err_t backend_file_each(struct bolt_pin *pin, enum backend_bucket b, backend_each_fn *fn, void *arg)
 {
-	struct bolt_cursor *c;
-	struct slice key, value;
-	err_t err = file_cursor_open(pin, b, &c);
+	struct bolt_cursor c;
+	struct bolt_root root;
+	bool found;
+	err_t err = bolt_pin_bucket(pin, backend_bucket_name(b), &root);
 
-	if (err || !c)
-		return err;
-	err = file_cursor_seek(c, SLICE_LIT(""), &key, &value);
-	while (!err && key.data) {
-		err = fn(arg, key, value);
+	if (err)
+		return err == ERR_NOT_EXIST ? OK : err;
+	bolt_cursor_init(&c, pin, &root);
+	err = bolt_cursor_first(&c, &found);
+	while (!err && found) {
+		err = fn(arg, c.key, c.value);
 		if (!err)
-			err = file_cursor_next(c, &key, &value);
+			err = bolt_cursor_next(&c, &found);
 	}
-	file_cursor_close(c);
 	return err;
 }
 
 /* What is not there leaves *out as it is. */
 static err_t meta_get(struct bolt_pin *pin, struct slice name, struct slice *out)
 {
-	err_t err = file_get(pin, BUCKET_META, name, out);
+	err_t err = backend_file_get(pin, BUCKET_META, name, out);
 
 	return err == ERR_NOT_EXIST ? OK : err;
 }
@@ -255,33 +249,35 @@ static bool hash_ignores(enum backend_bucket b, struct slice key)
  * short; the others are small. */
 static err_t hash_bucket(struct backend_hash *h, struct bolt_pin *pin, size_t *budget, bool *ended)
 {
-	struct bolt_cursor *c;
-	struct slice key, value;
-	err_t err = file_cursor_open(pin, h->bucket, &c);
+	struct slice name = backend_bucket_name(h->bucket);
+	struct bolt_cursor c;
+	struct bolt_root root;
+	bool found;
+	err_t err = bolt_pin_bucket(pin, name, &root);
 
 	*ended = true;
-	if (err || !c)
-		return err;
-	if (!h->key_size) {
-		struct slice name = backend_bucket_name(h->bucket);
-
+	if (err)
+		return err == ERR_NOT_EXIST ? OK : err;
+	bolt_cursor_init(&c, pin, &root);
+	if (h->key_size) {
+		err = bolt_cursor_seek(&c, slice_of(h->key, h->key_size), &found);
+	} else {
 		h->crc = crc32c(h->crc, name.data, name.size);
+		err = bolt_cursor_first(&c, &found);
 	}
-	err = file_cursor_seek(c, h->key_size ? slice_of(h->key, h->key_size) : SLICE_LIT(""), &key, &value);
-	for (; !err && key.data; err = file_cursor_next(c, &key, &value)) {
-		if (!*budget && h->bucket == BUCKET_KEY && key.size <= sizeof(h->key)) {
-			memcpy(h->key, key.data, key.size);
-			h->key_size = key.size;
+	for (; !err && found; err = bolt_cursor_next(&c, &found)) {
+		if (!*budget && h->bucket == BUCKET_KEY && c.key.size <= sizeof(h->key)) {
+			memcpy(h->key, c.key.data, c.key.size);
+			h->key_size = c.key.size;
 			*ended = false;
 			break;
 		}
 		*budget -= *budget > 0;
-		if (hash_ignores(h->bucket, key))
+		if (hash_ignores(h->bucket, c.key))
 			continue;
-		h->crc = crc32c(h->crc, key.data, key.size);
-		h->crc = crc32c(h->crc, value.data, value.size);
+		h->crc = crc32c(h->crc, c.key.data, c.key.size);
+		h->crc = crc32c(h->crc, c.value.data, c.value.size);
 	}
-	file_cursor_close(c);
 	return err;
 }
 

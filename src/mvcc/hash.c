@@ -136,7 +136,6 @@ err_t mvcc_hash_step(struct mvcc_hash *h, const struct mvcc_view *v, size_t budg
 		err = hash_row(h, v, &row);
 		h->next = (struct rev){row.rev.main, row.rev.sub + 1};
 	}
-	backend_cursor_fini(&c);
 	*done = !err && !found;
 	return err;
 }

@@ -1,79 +1,96 @@
-/* The start: rows of the file, in revision order, become an index in key order.
+/* The start: rows become an index in key order.
  *
- *	1. one pass over the rows: an item for each (key: still in its page), greatest revision
- *	2. items sorted by key, those of one key staying in revision order
- *	3. each run of one key: a record with its history; leases; the tree is built from full leaves
+ *	1. a record for each row, as if it were its key's only one, where it will stay: in the slab
+ *	2. references to them sorted by key, those of one key by revision
+ *	3. each run of one key: the last record gets the others as its history; the tree is built from full leaves
  *
- * Sorting: by 8 bytes of the key at a time, from where the keys of a run begin to differ, as integers; runs that
- * are equal so far go on with the next 8. Deep runs (long common prefixes of many keys) fall back to comparing. */
+ * Rows that do not come in the order of their revisions are brought into it first; all sorting is stable.
+ *
+ * Sorting by key: 8 bytes of the key at a time, as integers, by radix, from where the keys of a run begin to differ;
+ * runs that are equal so far go on with the next 8. Runs still equal after many rounds are compared key by key. */
 #include "mvcc/mvcc_int.h"
+#include "mvcc/tree_inl.h"
 
-#include "base/endian.h"
-
-enum { SORT_DEPTH_MAX = 64, SORT_SMALL = 16 };
-
-struct item {
-	const uint8_t *key;
-	uint32_t key_size;
-	uint32_t row_size;
-	int64_t main;
-	int64_t create;
-	int64_t version;
-	uint32_t sub_tombstone;
-	int64_t lease;
-};
+enum { SORT_ROUNDS_MAX = 64, SORT_SMALL = 24, AHEAD = 12 };
 
 struct ref {
 	uint64_t head;
-	uint32_t item;
+	struct record *record;
 };
 
-struct load {
-	struct mvcc *m;
-	VEC(struct item) items;
+struct mvcc_loader {
+	struct slab *slab;
 	VEC(struct ref) refs;
 	struct ref *scratch;
-	struct why *why;
+	bool unordered;
+	struct rev last;
 };
 
-static struct slice item_key(const struct load *l, const struct ref *r)
+struct mvcc_loader *mvcc_loader_new(void)
 {
-	const struct item *i = &l->items.at[r->item];
+	struct mvcc_loader *l = NEW(struct mvcc_loader);
 
-	return slice_of(i->key, i->key_size);
+	l->slab = slab_new();
+	return l;
+}
+
+void mvcc_loader_free(struct mvcc_loader *l)
+{
+	if (!l)
+		return;
+	slab_free(l->slab);             /* NULL after the load */
+	VEC_FREE(&l->refs);
+	mem_free(l->scratch);
+	mem_free(l);
 }
 
 /* ---- 1. rows ---- */
 
-static err_t bad_row(struct load *l, struct rev rev, const char *what)
+static err_t bad_row(struct why *why, struct rev rev, const char *what)
 {
-	return why_set(l->why, ERR_CORRUPT_FILE, "row %lld/%lld of bucket key: %s", (long long)rev.main, (long long)rev.sub, what);
+	return why_set(why, ERR_CORRUPT_FILE, "row %lld/%lld of bucket key: %s", (long long)rev.main, (long long)rev.sub, what);
 }
 
-static err_t take_row(struct load *l, const struct backend_row *row)
+static err_t take_row(struct mvcc_loader *l, struct rev rev, bool tombstone, struct slice value, struct why *why)
 {
 	struct kv kv;
 
-	if (kv_decode(row->value, &kv) != OK)
-		return bad_row(l, row->rev, "not an encoded KeyValue");
-	if (row->rev.sub < 0 || row->rev.sub > INT32_MAX - 1 || row->rev.main < 1)
-		return bad_row(l, row->rev, "impossible revision");
-	if (row->value.size > UINT32_MAX || kv.key.size > UINT32_MAX >> 1 || l->items.count == UINT32_MAX)
-		return bad_row(l, row->rev, "too large");
-	struct item i = {
-		.key = kv.key.data, .key_size = (uint32_t)kv.key.size, .row_size = (uint32_t)row->value.size, .main = row->rev.main,
-		.create = row->tombstone ? 0 : kv.create_rev, .version = row->tombstone ? 0 : kv.version,
-		.sub_tombstone = (uint32_t)row->rev.sub << 1 | row->tombstone, .lease = row->tombstone ? 0 : kv.lease,
-	};
-	struct ref r = {0, (uint32_t)l->items.count};
+	if (kv_decode(value, &kv) != OK)
+		return bad_row(why, rev, "not an encoded KeyValue");
+	if (rev.sub < 0 || rev.sub >= INT32_MAX || rev.main < 1)
+		return bad_row(why, rev, "impossible revision");
+	if (value.size > UINT32_MAX || kv.key.size > UINT32_MAX >> 1)
+		return bad_row(why, rev, "too large");
+	struct ref ref = {0, slab_get(l->slab, sizeof(struct record) + kv.key.size)};
+	struct record *r = ref.record;
 
-	VEC_PUSH(&l->items, i);
-	VEC_PUSH(&l->refs, r);
-	l->m->rev = MAX(l->m->rev, row->rev.main);
+	r->main = rev.main;
+	r->create = tombstone ? 0 : kv.create_rev;
+	r->version = tombstone ? 0 : kv.version;
+	r->loading_lease = tombstone ? 0 : kv.lease;
+	r->history_count = 0;
+	r->sub_tombstone = (uint32_t)rev.sub << 1 | tombstone;
+	r->row_size = (uint32_t)value.size;
+	r->key_size_leased = (uint32_t)kv.key.size << 1 | (r->loading_lease != 0);
+	if (kv.key.size)
+		memcpy(r->key, kv.key.data, kv.key.size);
+	VEC_PUSH(&l->refs, ref);
+	l->unordered |= rev_cmp(l->last, rev) >= 0;
+	l->last = rev;
 	return OK;
 }
 
-static err_t take_rows(struct load *l, const struct backend_view *rows)
+err_t mvcc_loader_row(struct mvcc_loader *l, struct slice key, struct slice value, struct why *why)
+{
+	bool tombstone;
+	struct rev rev;
+
+	if (rev_key_read(key, &rev, &tombstone) != OK)
+		return why_set(why, ERR_CORRUPT_FILE, "bucket key: a key that is no revision");
+	return take_row(l, rev, tombstone, value, why);
+}
+
+err_t mvcc_loader_view(struct mvcc_loader *l, const struct backend_view *rows, struct why *why)
 {
 	struct backend_cursor c;
 	struct backend_row row;
@@ -84,55 +101,48 @@ static err_t take_rows(struct load *l, const struct backend_view *rows)
 	while (!err && found) {
 		err = backend_cursor_next(&c, &row, &found);
 		if (err)
-			err = why_set(l->why, err, "bucket key: a row cannot be read");
+			err = why_set(why, err, "bucket key: a row cannot be read");
 		else if (found)
-			err = take_row(l, &row);
+			err = take_row(l, row.rev, row.tombstone, row.value, why);
 	}
-	backend_cursor_fini(&c);
 	return err;
 }
 
 /* ---- 2. sorting ---- */
 
-static uint64_t head_at(struct slice key, size_t depth)
+static struct rev record_rev(const struct record *r)
 {
-	uint8_t padded[8] = {0};
-
-	if (key.size >= depth + 8)
-		return be64_get(key.data + depth);
-	if (key.size > depth)
-		memcpy(padded, key.data + depth, key.size - depth);
-	return be64_get(padded);
+	return (struct rev){r->main, r->sub_tombstone >> 1};
 }
 
-static int ref_cmp(const struct load *l, const struct ref *a, const struct ref *b)
+static int ref_cmp(const struct ref *a, const struct ref *b)
 {
-	int c = slice_cmp(item_key(l, a), item_key(l, b));
+	int c = slice_cmp(record_key(a->record), record_key(b->record));
 
-	return c ? c : (a->item > b->item) - (a->item < b->item);
+	return c ? c : rev_cmp(record_rev(a->record), record_rev(b->record));
 }
 
-static int ref_cmp_qsort(const void *a, const void *b, void *l)
+static int ref_cmp_qsort(const void *a, const void *b)
 {
-	return ref_cmp(l, a, b);
+	return ref_cmp(a, b);
 }
 
-static void sort_small(const struct load *l, struct ref *r, size_t n)
+static void sort_small(struct ref *r, size_t n)
 {
 	for (size_t i = 1; i < n; i++) {
 		struct ref x = r[i];
 		size_t j = i;
 
-		for (; j && ref_cmp(l, &x, &r[j - 1]) < 0; j--)
+		for (; j && ref_cmp(&x, &r[j - 1]) < 0; j--)
 			r[j] = r[j - 1];
 		r[j] = x;
 	}
 }
 
-/* Stable, by head: byte by byte from the lowest, bytes that are equal in all skipped. */
-static void sort_heads(struct load *l, struct ref *r, size_t n)
+/* Stable, by head: byte by byte from the lowest; bytes that are equal in all are skipped. */
+static void sort_heads(struct ref *r, struct ref *scratch, size_t n)
 {
-	struct ref *from = r, *to = l->scratch;
+	struct ref *from = r, *to = scratch;
 	uint64_t all = UINT64_MAX, any = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -163,106 +173,133 @@ static void sort_heads(struct load *l, struct ref *r, size_t n)
 		memcpy(r, from, n * sizeof(*r));
 }
 
-static size_t shared_prefix(const struct load *l, const struct ref *r, size_t n, size_t depth)
+static void sort_revisions(struct mvcc_loader *l)
 {
-	struct slice a = item_key(l, &r[0]);
+	for (size_t i = 0; i < l->refs.count; i++)
+		l->refs.at[i].head = l->refs.at[i].record->sub_tombstone;
+	sort_heads(l->refs.at, l->scratch, l->refs.count);
+	for (size_t i = 0; i < l->refs.count; i++)
+		l->refs.at[i].head = (uint64_t)l->refs.at[i].record->main;
+	sort_heads(l->refs.at, l->scratch, l->refs.count);
+}
+
+/* How many bytes beyond depth all keys share; what more there is to each is at least worth looking at. */
+static size_t shared_prefix(const struct ref *r, size_t n, size_t depth)
+{
+	struct slice a = record_key(r[0].record);
 	size_t shared = a.size;
 
 	for (size_t i = 1; i < n && shared > depth; i++) {
-		struct slice b = item_key(l, &r[i]);
-		size_t max = MIN(shared, b.size), k = depth;
+		struct slice b = record_key(r[i].record);
 
-		while (k + 8 <= max && le64_get(a.data + k) == le64_get(b.data + k))
-			k += 8;
-		while (k < max && a.data[k] == b.data[k])
-			k++;
-		shared = k;
+		shared = depth + common_prefix(slice_of(a.data + depth, shared - depth), slice_of(b.data + depth, b.size - depth));
 	}
 	return shared;
 }
 
-/* All keys of r[0..n) share their first depth bytes, and come in the order of their revisions. */
-static void sort_keys(struct load *l, struct ref *r, size_t n, size_t depth, unsigned level)
+static void sort_keys(struct mvcc_loader *l, struct ref *r, size_t n, size_t depth, unsigned round);
+
+/* r[0..n) have equal heads at depth. Those that end within these 8 bytes come in the order of their lengths (they
+ * differ in trailing zeros only), before all that go on. */
+static void sort_run(struct mvcc_loader *l, struct ref *r, size_t n, size_t depth, unsigned round)
+{
+	size_t size = record_key(r[0].record).size;
+	bool longer = true, equal = true;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t s = record_key(r[i].record).size;
+
+		longer &= s >= depth + 8;
+		equal &= s == size;
+	}
+	if (equal && size <= depth + 8)
+		return;                 /* one key */
+	if (longer)
+		sort_keys(l, r, n, depth + 8, round + 1);
+	else
+		qsort(r, n, sizeof(*r), ref_cmp_qsort);
+}
+
+/* All keys of r[0..n) share their first depth bytes; equal keys are in the order of their revisions. */
+static void sort_keys(struct mvcc_loader *l, struct ref *r, size_t n, size_t depth, unsigned round)
 {
 	if (n <= SORT_SMALL) {
-		sort_small(l, r, n);
+		sort_small(r, n);
 		return;
 	}
-	if (level == SORT_DEPTH_MAX) {
-		qsort_r(r, n, sizeof(*r), ref_cmp_qsort, l);
+	if (round == SORT_ROUNDS_MAX) {
+		qsort(r, n, sizeof(*r), ref_cmp_qsort);
 		return;
 	}
-	depth = shared_prefix(l, r, n, depth);
-	for (size_t i = 0; i < n; i++)
-		r[i].head = head_at(item_key(l, &r[i]), depth);
-	sort_heads(l, r, n);
+	if (round == 0 || head_of(record_key(r[0].record), depth) == head_of(record_key(r[n - 1].record), depth))
+		depth = shared_prefix(r, n, depth);
+	for (size_t i = 0; i < n; i++) {
+		if (i + AHEAD < n)
+			__builtin_prefetch(r[i + AHEAD].record);
+		r[i].head = head_of(record_key(r[i].record), depth);
+	}
+	sort_heads(r, l->scratch, n);
 	for (size_t i = 0, j; i < n; i = j) {
-		bool longer = false, differ = false;
-
-		for (j = i; j < n && r[j].head == r[i].head; j++) {
-			struct slice k = item_key(l, &r[j]);
-
-			longer |= k.size > depth + 8;
-			differ |= k.size != item_key(l, &r[i]).size;
-		}
-		/* keys that end within these 8 bytes and are as long as each other are the same key */
-		if (j - i > 1 && (longer || differ)) {
-			if (j - i == n)
-				qsort_r(r, n, sizeof(*r), ref_cmp_qsort, l);    /* they differ in trailing zeros */
-			else
-				sort_keys(l, r + i, j - i, depth, level + 1);
-		}
+		for (j = i + 1; j < n && r[j].head == r[i].head; j++)
+			;
+		if (j - i > 1)
+			sort_run(l, r + i, j - i, depth, round);
 	}
 }
 
 /* ---- 3. records ---- */
 
-static struct past item_past(const struct item *i)
+/* refs [from, to) are one key: the last record takes the others in. */
+static err_t join(struct mvcc_loader *l, size_t from, size_t to, struct why *why)
 {
-	return (struct past){i->main, i->create, i->version, i->sub_tombstone, i->row_size};
+	struct record *head = l->refs.at[to - 1].record;
+	uint32_t count = (uint32_t)(to - from - 1);
+	struct history *h = NULL;
+
+	if (count) {
+		h = slab_get(l->slab, sizeof(*h) + count * sizeof(struct past));
+		h->room = count;
+		h->unused = 0;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		struct record *r = l->refs.at[from + i].record;
+
+		if (rev_cmp(record_rev(r), record_rev(l->refs.at[from + i + 1].record)) >= 0)
+			return bad_row(why, record_rev(r), "there twice");
+		h->at[i] = record_head(r);
+		slab_put(l->slab, r, record_size(r));
+	}
+	head->history = h;
+	head->history_count = count;
+	return OK;
 }
 
-/* Items [from, to) of the sorted order are one key. */
-static struct record *make_record(struct load *l, size_t from, size_t to)
+static err_t build(struct mvcc *m, struct mvcc_loader *l, struct why *why)
 {
-	const struct item *head = &l->items.at[l->refs.at[to - 1].item];
-	struct slab *slab = l->m->tree.slab;
-	struct record *r = slab_get(slab, sizeof(*r) + head->key_size);
-
-	*r = (struct record){
-		.main = head->main, .create = head->create, .version = head->version, .sub_tombstone = head->sub_tombstone,
-		.row_size = head->row_size, .key_size_leased = head->key_size << 1 | (head->lease != 0),
-		.history_count = (uint32_t)(to - from - 1),
-	};
-	memcpy(r->key, head->key, head->key_size);
-	if (!r->history_count)
-		return r;
-	r->history = slab_get(slab, sizeof(*r->history) + r->history_count * sizeof(struct past));
-	r->history->room = r->history_count;
-	r->history->unused = 0;
-	for (size_t i = from; i + 1 < to; i++)
-		r->history->at[i - from] = item_past(&l->items.at[l->refs.at[i].item]);
-	return r;
-}
-
-static void build(struct load *l)
-{
-	struct mvcc *m = l->m;
 	struct tree_builder b;
+	err_t err = OK;
 
 	tree_build_begin(&b, &m->tree);
-	for (size_t i = 0, j; i < l->refs.count; i = j) {
-		struct slice key = item_key(l, &l->refs.at[i]);
+	for (size_t i = 0, j; i < l->refs.count && !err; i = j) {
+		struct slice key = record_key(l->refs.at[i].record);
 
-		for (j = i + 1; j < l->refs.count && slice_eq(key, item_key(l, &l->refs.at[j])); j++)
+		for (j = i + 1; j < l->refs.count && slice_eq(key, record_key(l->refs.at[j].record)); j++)
 			;
-		struct record *r = make_record(l, i, j);
+		if (j + AHEAD < l->refs.count)
+			__builtin_prefetch(l->refs.at[j + AHEAD].record);
+		struct record *r = l->refs.at[j - 1].record;
+		int64_t lease = r->loading_lease;
 
+		err = join(l, i, j, why);
+		if (err)
+			break;
+		m->rev = MAX(m->rev, r->main);
 		tree_build_add(&b, r);
 		if (record_leased(r) && m->lease.attach)
-			m->lease.attach(m->lease_arg, l->items.at[l->refs.at[j - 1].item].lease, record_key(r));
+			m->lease.attach(m->lease_arg, lease, record_key(r));
 	}
 	tree_build_end(&b);
+	return err;
 }
 
 static void restore_compaction(struct mvcc *m, int64_t scheduled, int64_t finished)
@@ -279,22 +316,31 @@ static void restore_compaction(struct mvcc *m, int64_t scheduled, int64_t finish
 	m->trim_rev = m->compact_rev;
 }
 
-err_t mvcc_load(struct mvcc *m, const struct backend_view *rows, int64_t scheduled_compact_rev, int64_t finished_compact_rev,
+/* The tree and what m has allocated so far move to the slab that the rows are in. */
+static void adopt_slab(struct mvcc *m, struct slab *slab)
+{
+	struct mvcc_hashes *hashes = slab_get(slab, sizeof(*hashes));
+
+	*hashes = *m->hashes;
+	tree_fini(&m->tree);
+	tree_init(&m->tree, slab);
+	m->hashes = hashes;
+}
+
+err_t mvcc_load(struct mvcc *m, struct mvcc_loader *l, int64_t scheduled_compact_rev, int64_t finished_compact_rev,
 		struct why *why)
 {
-	struct load l = {.m = m, .why = why};
+	ASSERT(m->tree.count == 0 && m->published_rev == 0 && m->rev == 1);
+	adopt_slab(m, l->slab);
+	l->scratch = mem_alloc(l->refs.count * sizeof(struct ref) + 1);
+	if (l->unordered)
+		sort_revisions(l);
+	sort_keys(l, l->refs.at, l->refs.count, 0, 0);
+	err_t err = build(m, l, why);
 
-	ASSERT(m->tree.count == 0 && m->published_rev == 0);
-	err_t err = take_rows(&l, rows);
-
-	if (!err) {
-		l.scratch = NEW_ARRAY(struct ref, l.refs.count + 1);
-		sort_keys(&l, l.refs.at, l.refs.count, 0, 0);
-		build(&l);
+	l->slab = NULL;                 /* m's now, also what a failed load leaves */
+	mvcc_loader_free(l);
+	if (!err)
 		restore_compaction(m, scheduled_compact_rev, finished_compact_rev);
-	}
-	mem_free(l.scratch);
-	VEC_FREE(&l.items);
-	VEC_FREE(&l.refs);
 	return err;
 }

@@ -8,7 +8,7 @@ struct mvcc *mvcc_new(const struct mvcc_config *cfg)
 	struct mvcc *m = NEW(struct mvcc);
 
 	ASSERT(cfg->backend && cfg->epoch);
-	tree_init(&m->tree);
+	tree_init(&m->tree, slab_new());
 	m->backend = cfg->backend;
 	m->epoch = cfg->epoch;
 	m->lease = cfg->lease;

@@ -1,7 +1,7 @@
 /* The key space: key index, put, delete, txn, range, compaction, hash. Pure: no clock, thread, file or random
  * source; rows live in the backend, the index in memory.
  *
- *	m = mvcc_new(&cfg);  mvcc_load(m, &view, …);               core, at start
+ *	m = mvcc_new(&cfg);  mvcc_load(m, loader, …);              core, at start
  *	mvcc_put(m, &req, resp, events);                            core, each entry
  *	mvcc_publish(m, &pub->kv); swap(pub); mvcc_published(m);    core, each batch; readers see it from here on
  *	mvcc_range(&pub->kv, &req, out);                            any thread, inside the epoch of pub
@@ -48,11 +48,27 @@ struct mvcc *mvcc_new(const struct mvcc_config *cfg);
 /* After the epoch domain has freed everything (epoch_reclaim gave 0). */
 void mvcc_free(struct mvcc *m);
 
-/* Fills an empty mvcc from the rows of a view, once, at start: index, revision (the greatest of last row,
- * finished and scheduled compaction, 1), compact revision; attachments go to lease.attach, in key order.
- * scheduled/finished: from backend_file_meta; a schedule that is not finished is resumed (mvcc_compact_state).
- * Blocking work on the caller's thread, linear in the rows. ERR_CORRUPT_FILE. */
-NODISCARD err_t mvcc_load(struct mvcc *m, const struct backend_view *rows, int64_t scheduled_compact_rev,
+/* The start: rows of bucket key, from wherever, become the index. The quick way is to take them while bolt_open
+ * reads the file (struct bolt_rows, which hands over pages as they lie, so in no order):
+ *
+ *	l = mvcc_loader_new();
+ *	bolt_open(…, rows = {"key", row = mvcc_loader_row(l, key, value)}, …);
+ *	m = mvcc_new(&cfg);  mvcc_load(m, l, scheduled, finished, why);
+ *
+ * One thread at a time. Keys are copied. Linear in the rows but for a radix sort of the keys. */
+struct mvcc_loader;
+
+struct mvcc_loader *mvcc_loader_new(void);
+void mvcc_loader_free(struct mvcc_loader *l);
+/* Row key (revision) and encoded KeyValue. ERR_CORRUPT_FILE with why. */
+NODISCARD err_t mvcc_loader_row(struct mvcc_loader *l, struct slice key, struct slice value, struct why *why);
+/* All rows that a view shows. */
+NODISCARD err_t mvcc_loader_view(struct mvcc_loader *l, const struct backend_view *rows, struct why *why);
+
+/* Fills an empty mvcc, once: index, revision (the greatest of last row, finished and scheduled compaction, 1), compact
+ * revision; attachments go to lease.attach, in key order. scheduled/finished: from backend_file_meta; a schedule that
+ * is not finished is resumed (mvcc_compact_state). ERR_CORRUPT_FILE: one revision twice. */
+NODISCARD err_t mvcc_load(struct mvcc *m, struct mvcc_loader *take_l, int64_t scheduled_compact_rev,
 			  int64_t finished_compact_rev, struct why *why);
 
 /* ---- checks before proposing; pure, any thread ---- */

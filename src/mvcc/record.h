@@ -36,7 +36,10 @@ struct record {
 	int64_t main;
 	int64_t create;
 	int64_t version;
-	struct history *history;        /* NULL: none */
+	union {
+		struct history *history;        /* NULL: none */
+		int64_t loading_lease;          /* while the start collects rows: the lease the row names */
+	};
 	uint32_t history_count;
 	uint32_t sub_tombstone;
 	uint32_t row_size;

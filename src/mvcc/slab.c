@@ -16,7 +16,7 @@
 
 enum {
 	CHUNK_SIZE = 64 << 10, CHUNKS_PER_REGION = 16, REGION_SIZE = CHUNK_SIZE * CHUNKS_PER_REGION,
-	FINE_STEP = 8, FINE_MAX = 512, COARSE_STEP = 32, COARSE_MAX = 2048,
+	FINE_STEP = 8, FINE_MAX = 512, COARSE_STEP = 64, COARSE_MAX = 4096,
 	FINE_CLASSES = FINE_MAX / FINE_STEP, COARSE_CLASSES = (COARSE_MAX - FINE_MAX) / COARSE_STEP,
 	CLASS_COUNT = FINE_CLASSES + COARSE_CLASSES,
 };
@@ -35,10 +35,10 @@ struct chunk {
 	uint32_t fresh;                 /* offset of the first byte never handed out */
 	uint32_t size;                  /* of a piece */
 	uint32_t live;
-	uint32_t unused;
+	uint32_t unused[5];
 };
 
-_Static_assert(sizeof(struct chunk) % FINE_STEP == 0, "pieces are aligned behind the header");
+_Static_assert(sizeof(struct chunk) == 64, "pieces of whole cache lines stay aligned to them");
 
 struct slab {
 	struct list partial[CLASS_COUNT];

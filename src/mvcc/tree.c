@@ -8,7 +8,7 @@
 
 struct mvcc_node *node_new(struct tree *t, bool is_leaf)
 {
-	struct mvcc_node *n = slab_get(t->slab, sizeof(*n));
+	struct mvcc_node *n = slab_get(t->slab, node_size(is_leaf));
 
 	n->batch = t->batch;
 	n->prefix_size = 0;
@@ -18,9 +18,9 @@ struct mvcc_node *node_new(struct tree *t, bool is_leaf)
 	return n;
 }
 
-void tree_init(struct tree *t)
+void tree_init(struct tree *t, struct slab *slab)
 {
-	*t = (struct tree){.slab = slab_new(), .batch = 1};
+	*t = (struct tree){.slab = slab, .batch = 1};
 	t->garbage = NEW(struct garbage);
 	t->garbage->slab = t->slab;
 	t->root = node_new(t, true);
@@ -56,9 +56,9 @@ void garbage_free(void *arg)
 static void node_discard(struct tree *t, struct mvcc_node *n)
 {
 	if (n->batch == t->batch)
-		slab_put(t->slab, n, sizeof(*n));
+		slab_put(t->slab, n, node_size(n->is_leaf));
 	else
-		tree_discard(t, n, sizeof(*n));
+		tree_discard(t, n, node_size(n->is_leaf));
 }
 
 static void separator_discard(struct tree *t, struct separator *s)
@@ -80,6 +80,8 @@ struct separator *separator_new(struct tree *t, struct slice left_last, struct s
 
 static void fill_heads(struct mvcc_node *n)
 {
+	if (n->prefix_size)
+		memcpy(n->prefix, node_key(n, node_first_key(n)).data, MIN(n->prefix_size, (uint32_t)PREFIX_INLINE));
 	if (n->is_leaf)
 		for (unsigned i = 0; i < n->count; i++)
 			n->leaf.head[i] = head_of(record_key(n->leaf.record[i]), n->prefix_size);
@@ -126,11 +128,11 @@ static struct mvcc_node *fresh(struct tree *t, struct mvcc_node *n)
 {
 	if (n->batch == t->batch)
 		return n;
-	struct mvcc_node *c = slab_get(t->slab, sizeof(*c));
+	struct mvcc_node *c = slab_get(t->slab, node_size(n->is_leaf));
 
-	memcpy(c, n, sizeof(*c));
+	memcpy(c, n, node_size(n->is_leaf));
 	c->batch = t->batch;
-	tree_discard(t, n, sizeof(*n));
+	tree_discard(t, n, node_size(n->is_leaf));
 	return c;
 }
 

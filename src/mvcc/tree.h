@@ -18,7 +18,7 @@
 #include "mvcc/record.h"
 #include "mvcc/slab.h"
 
-enum { LEAF_MAX = 64, INNER_MAX = 32, TREE_DEPTH_MAX = 16 };
+enum { LEAF_MAX = 64, INNER_MAX = 64, TREE_DEPTH_MAX = 16, PREFIX_INLINE = 32 };
 
 /* The end of the left key is no key of its own: a shortest byte string > every key on the left, <= on the right. */
 struct separator {
@@ -33,6 +33,7 @@ struct mvcc_node {
 	uint16_t is_leaf;
 	uint64_t dead;                  /* leaf: bit i: record i is a tombstone */
 	uint64_t old;                   /* leaf: bit i: record_old(record i) */
+	uint8_t prefix[PREFIX_INLINE];  /* its first bytes: no look at a key to see that the prefix fits */
 	union {
 		struct {
 			uint64_t head[LEAF_MAX];
@@ -47,6 +48,14 @@ struct mvcc_node {
 		} inner;
 	};
 };
+
+_Static_assert(offsetof(struct mvcc_node, leaf) == 64, "the header is a cache line, heads follow");
+
+/* A leaf is allocated without the rest of the union. */
+static inline size_t node_size(bool is_leaf)
+{
+	return offsetof(struct mvcc_node, leaf) + (is_leaf ? sizeof(((struct mvcc_node *)0)->leaf) : sizeof(((struct mvcc_node *)0)->inner));
+}
 
 /* What a publication no longer shows. */
 struct garbage {
@@ -67,7 +76,7 @@ struct tree {
 	uint64_t revisions;             /* of all records */
 };
 
-void tree_init(struct tree *t);
+void tree_init(struct tree *t, struct slab *take_slab);
 void tree_fini(struct tree *t);         /* garbage must be gone */
 
 /* Pieces of the tree: garbage when readers may know them, freed at once when fresh. */

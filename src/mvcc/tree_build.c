@@ -63,7 +63,7 @@ void tree_build_end(struct tree_builder *b)
 				b->nodes.at[above++] = inner_over(b->tree, &b->nodes.at[i], MIN(count - i, (size_t)BUILD_INNER));
 			count = above;
 		}
-		slab_put(b->tree->slab, b->tree->root, sizeof(*b->tree->root));
+		slab_put(b->tree->slab, b->tree->root, node_size(b->tree->root->is_leaf));
 		b->tree->root = b->nodes.at[0];
 	}
 	VEC_FREE(&b->nodes);

@@ -57,6 +57,27 @@ static inline bool rest_before(struct slice a, struct slice b, size_t skip)
 	return slice_cmp(slice_of(a.data + skip, a.size - skip), slice_of(b.data + skip, b.size - skip)) < 0;
 }
 
+/* <0: key is before all keys with the node's prefix, >0: behind them, 0: it has that prefix (T3). */
+static inline int prefix_cmp(const struct mvcc_node *n, struct slice key)
+{
+	size_t p = n->prefix_size, shared = MIN(p, key.size), inlined = MIN(shared, (size_t)PREFIX_INLINE);
+	int c = inlined ? memcmp(key.data, n->prefix, inlined) : 0;
+
+	if (!c && shared > inlined)
+		c = memcmp(key.data, node_key(n, node_first_key(n)).data, shared);
+	return c ? c : shared < p ? -1 : 0;
+}
+
+/* Nodes are rarely in the cache: have the lines of a search come together, not one after the other. */
+static inline const struct mvcc_node *node_fetch(const struct mvcc_node *n)
+{
+	const char *p = (const char *)n;
+
+	for (size_t i = 0; i < offsetof(struct mvcc_node, leaf) + sizeof(n->leaf.head); i += 64)
+		__builtin_prefetch(p + i);
+	return n;
+}
+
 /* The first entry whose key is >= key (upper: > key); count if there is none. In an inner node entry 0 has no
  * key: the result is at least 1 there. */
 static inline unsigned node_bound(const struct mvcc_node *n, struct slice key, bool upper)
@@ -66,14 +87,11 @@ static inline unsigned node_bound(const struct mvcc_node *n, struct slice key, b
 
 	if (low >= high)
 		return low;
-	if (p) {                        /* T3 */
-		size_t shared = MIN(p, key.size);
-		int c = shared ? memcmp(key.data, node_key(n, low).data, shared) : 0;
+	if (p) {
+		int c = prefix_cmp(n, key);
 
-		if (c < 0 || (c == 0 && shared < p))
-			return low;
-		if (c > 0)
-			return high;
+		if (c)
+			return c < 0 ? low : high;
 	}
 	const uint64_t *heads = node_heads(n);
 	uint64_t h = head_of(key, p);

@@ -1,10 +1,12 @@
 /* Searching and walking the index: any thread inside the epoch of the root. */
 #include "mvcc/tree_inl.h"
 
+enum { AHEAD = 6 };     /* records fetched early by a walk */
+
 struct record *tree_find(const struct mvcc_node *n, struct slice key)
 {
 	while (!n->is_leaf)
-		n = n->inner.child[node_child(n, key)];
+		n = node_fetch(n->inner.child[node_child(n, key)]);
 	unsigned i = node_bound(n, key, false);
 
 	return i < n->count && slice_eq(record_key(n->leaf.record[i]), key) ? n->leaf.record[i] : NULL;
@@ -24,7 +26,7 @@ uint64_t tree_rank(const struct mvcc_node *n, struct slice key)
 
 		for (unsigned i = 0; i < at; i++)
 			rank += n->inner.live[i];
-		n = n->inner.child[at];
+		n = node_fetch(n->inner.child[at]);
 	}
 	unsigned at = node_bound(n, key, false);
 
@@ -68,7 +70,7 @@ struct record *tree_seek(const struct mvcc_node *n, struct slice key, bool after
 		it->path[it->depth++].at = at;
 		if (n->is_leaf)
 			return at < n->count ? n->leaf.record[at] : next_leaf(it);
-		n = n->inner.child[at];
+		n = node_fetch(n->inner.child[at]);
 	}
 }
 
@@ -79,6 +81,8 @@ struct record *tree_next(struct tree_iter *it)
 	const struct mvcc_node *n = it->path[it->depth - 1].node;
 	unsigned at = ++it->path[it->depth - 1].at;
 
+	if (at + AHEAD < n->count)
+		__builtin_prefetch(n->leaf.record[at + AHEAD]);
 	return at < n->count ? n->leaf.record[at] : next_leaf(it);
 }
 
