@@ -54,6 +54,9 @@ void actor_post(struct actor *a, struct msg *m);        /* any thread */
 uint64_t actor_run(struct actor *a);
 struct actor *actor_current(void);                      /* NULL outside a batch */
 struct sched *actor_sched(struct actor *a);
+/* For the host of an ACTOR_HOSTED: what runs on its thread from here counts as running on the actor. Returns the former
+ * mark, to be put back. */
+struct actor *actor_mark(struct actor *a);
 #define ASSERT_ON(a) ASSERT(actor_current() == (a))
 
 /* Timers: on the owning actor only. Fires as a plain message to it. */

@@ -32,8 +32,6 @@ struct actor {
 	void *impl;
 };
 
-/* The batch that runs now on this thread; returns the former mark to be put back. */
-struct actor *actor_mark(struct actor *a);
 /* Earliest timer, UINT64_MAX if none. On the actor. */
 uint64_t actor_timer_next(struct actor *a);
 /* Delivers the timers due at now_ns; returns how many. */

@@ -21,8 +21,10 @@ char *mem_printf(const char *fmt, ...) PRINTF(1, 2);    /* caller frees */
 #define NEW_ARRAY(type, n) ((type *)mem_zalloc(sizeof(type) * (size_t)(n)))
 
 #define ARRAY_COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#ifndef MIN             /* sys/param.h, which uv.h brings, has the same two */
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
+#endif
 #define CONTAINER_OF(ptr, type, field) ((type *)((char *)(ptr) - offsetof(type, field)))
 
 /* A growing array of T: VEC(int) v = {0}; VEC_PUSH(&v, 7); v.at[i]; v.count; VEC_FREE(&v). */

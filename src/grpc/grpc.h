@@ -5,7 +5,7 @@
  *		{"etcdserverpb.Watch", "Watch", GRPC_CLIENT_STREAM | GRPC_SERVER_STREAM, &watch_handler}, ... };
  *	struct grpc_server *g = grpc_server_new(&opts);         read-only afterwards, shared by the loops
  *	struct grpc_io *gio = grpc_io_new(g, http_io);          one per loop
- *	route():  if (grpc_is(r)) return grpc_http_handler();   service.arg's business to reach gio: see grpc_io_of
+ *	http_service.route:  if (r->is_http2) return grpc_accept(gio, r);
  *
  * A stream: on_start, on_message*, on_half_close; the handler answers with grpc_send* and grpc_finish, then or
  * later. on_cancel tells that nobody waits any more (reset, deadline, connection lost); it is the last callback and
@@ -33,8 +33,8 @@ struct grpc_method;
 struct grpc_handler {
 	/* Metadata is there. May finish at once. May be NULL. */
 	void (*on_start)(struct grpc_stream *s);
-	/* One message, inflated. For methods without GRPC_CLIENT_STREAM exactly once, after the client half-closed, so
-	 * that on_message is the call; on_half_close is then not called. */
+	/* One message, inflated. For methods without GRPC_CLIENT_STREAM exactly once, so that on_message is the call;
+	 * on_half_close is then not called. */
 	void (*on_message)(struct grpc_stream *s, struct blob *take_body);
 	void (*on_half_close)(struct grpc_stream *s);           /* client streams only; may be NULL there */
 	void (*on_writable)(struct grpc_stream *s);             /* after grpc_writable was false; may be NULL */
@@ -73,7 +73,7 @@ void *grpc_io_user(struct grpc_io *gio);
 
 /* HTTP/2 and a content type of application/grpc, application/grpc+x or application/grpc;x. */
 bool grpc_is(const struct http_req *r);
-/* For http_service.route: takes the request for gRPC (also wrong ones: answers 415, 405 as grpc-go does). */
+/* For http_service.route: takes the HTTP/2 request for gRPC (also wrong ones: answers 415, 405 as grpc-go does). */
 const struct http_handler *grpc_accept(struct grpc_io *gio, struct http_req *r);
 
 struct grpc_stream {
@@ -117,7 +117,7 @@ uint32_t grpc_send_left(const struct grpc_stream *s);
 void grpc_finish(struct grpc_stream *s, enum grpc_status status, struct slice message);
 /* Status and text of the error's row. */
 void grpc_finish_err(struct grpc_stream *s, err_t err);
-/* Stops taking messages in (the window closes) until resumed. */
+/* Stops taking messages in (the window closes) until resumed; what waits may be delivered before resuming returns. */
 void grpc_read_pause(struct grpc_stream *s, bool paused);
 
 /* --- pieces, pure --- */
@@ -126,7 +126,10 @@ void grpc_read_pause(struct grpc_stream *s, bool paused);
 bool grpc_timeout_parse(struct slice s, uint64_t *timeout_ms);
 /* Percent-encodes a status message into out; returns its size (<= 9 * message.size). */
 size_t grpc_message_encode(struct slice message, uint8_t *out);
-/* Value of a -bin key: base64, padded or not. out holds value.size bytes. */
+/* Value of a -bin key: base64, padded or not. out holds value.size bytes. false: malformed, *out_size is where. */
 bool grpc_bin_decode(struct slice value, uint8_t *out, size_t *out_size);
+/* gzip of one member, for messages. Inflating stops beyond size_max: ERR_TOO_LARGE; else ERR_MALFORMED. */
+struct blob *grpc_gzip(const struct slice *slices, size_t count);
+NODISCARD err_t grpc_gunzip(struct slice in, size_t size_max, struct blob **out);
 
 #endif

@@ -155,12 +155,12 @@ void http_reply_text(struct http_req *r, unsigned status, const char *content_ty
 bool http_writable(const struct http_req *r);
 size_t http_unsent(const struct http_req *r);
 
-/* size bytes of on_body are no longer held: the peer may send as many again. */
+/* size bytes of on_body are no longer held: the peer may send as many again. With http_end all count as consumed. */
 void http_consumed(struct http_req *r, size_t size);
 /* size more bytes of one message are expected and will be held: asks the budgets of connection and process for
  * them. True: granted, the window is opened. False: on_reserved is called later; until then the peer can send
- * no more than the stream window; a connection whose waiting streams hold half its window has the newest reset
- * with ENHANCE_YOUR_CALM. One reservation per request; http_unreserve, or the end of the request, gives it back. */
+ * no more than the stream window. Where bytes not consumed pass half the window of the connection, the stream that
+ * passes it is reset with ENHANCE_YOUR_CALM, so that the others can go on. One reservation per request; http_unreserve, or the end of the request, gives it back. */
 bool http_reserve(struct http_req *r, size_t size);
 void http_unreserve(struct http_req *r);
 
@@ -178,14 +178,16 @@ struct http_conn *http_conn_new(struct http_io *io, const struct http_service *s
 /* Returns false when the connection is over (a protocol error was answered): only output is left. */
 bool http_conn_input(struct http_conn *c, struct slice data);
 void http_conn_eof(struct http_conn *c);
-/* Fills out with up to size bytes; returns how many. 0: nothing now. */
+/* Fills out with up to size bytes, size >= HTTP_OUTPUT_MIN; returns how many. 0: nothing now. */
+#define HTTP_OUTPUT_MIN (40 * 1024)
 size_t http_conn_output(struct http_conn *c, uint8_t *out, size_t size);
 /* All is said and read: close after the output is written. */
 bool http_conn_ended(const struct http_conn *c);
 /* Reading should pause (HTTP/1 with unconsumed body or a queued request). */
 bool http_conn_read_paused(const struct http_conn *c);
-/* Timeouts, keepalive. Returns when to be called again, UINT64_MAX = not. */
-uint64_t http_conn_tick(struct http_conn *c, uint64_t now_ms);
+/* Timeouts, keepalive: to be called at http_conn_tick_at (UINT64_MAX = not); calling early does nothing. */
+uint64_t http_conn_tick_at(const struct http_conn *c);
+void http_conn_tick(struct http_conn *c);
 void http_conn_drain(struct http_conn *c);
 void http_conn_free(struct http_conn *c);       /* open requests get on_close(HTTP_LOST) */
 

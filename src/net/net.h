@@ -17,7 +17,6 @@
 
 #include <sys/types.h>
 #include <sys/uio.h>
-#include <uv.h>
 
 #include "actor/actor.h"
 #include "base/err.h"
@@ -29,6 +28,7 @@
 /* --- loops --- */
 
 struct net_loop;
+struct uv_loop_s;
 
 /* Message kinds from here up are net's own; the host's actor never sees them. */
 #define NET_MSG_KIND_FIRST 0xffff0000u
@@ -41,7 +41,7 @@ void net_loop_start(struct net_loop *l);
 void net_loop_stop(struct net_loop *l);
 void net_loop_free(struct net_loop *l);
 struct actor *net_loop_actor(struct net_loop *l);
-uv_loop_t *net_loop_uv(struct net_loop *l);             /* for other handles; close them before net_loop_stop */
+struct uv_loop_s *net_loop_uv(struct net_loop *l);      /* for other handles; close them before net_loop_stop */
 uint64_t net_loop_now_ms(struct net_loop *l);           /* monotonic, taken once a turn */
 struct net_loop *net_loop_current(void);                /* NULL outside a loop's thread */
 
@@ -175,7 +175,7 @@ struct net_listener;
 NODISCARD err_t net_listen(const struct net_listen_opts *o, struct why *why, struct net_listener **out);
 const char *net_listener_address(const struct net_listener *l);        /* with the real port */
 uint32_t net_listener_conns(const struct net_listener *l);             /* open now; any thread */
-/* Any thread but the loops', while the loops run or after their end; accepted streams live on. */
+/* Any thread but the loops', before net_loop_stop of loops[0]; accepted streams live on. */
 void net_listener_close(struct net_listener *l);
 
 #endif

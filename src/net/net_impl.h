@@ -1,0 +1,52 @@
+/* Private to the net module. */
+#ifndef NET_NET_IMPL_H
+#define NET_NET_IMPL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <uv.h>
+
+#include "net/net.h"
+#include "base/mem.h"
+
+struct net_loop {
+	uv_loop_t uv;
+	uv_async_t async;
+	uv_prepare_t prepare;
+	uv_check_t check;
+	uv_timer_t timer;
+	struct actor *actor;
+	const struct actor_ops *host_ops;
+	void *host_self;
+	const char *name;
+	pthread_t thread;
+	_Atomic bool running;
+	bool woken;                     /* by this thread, within the turn */
+	bool turn_due;                  /* something ran outside the poll phase */
+	struct list tasks;
+	struct list streams;
+	VEC(struct net_timer *) timers; /* binary heap by at_ms */
+	uint64_t armed_ms;              /* of the uv timer; UINT64_MAX: off */
+	uint8_t *read_buf;              /* NET_READ_SIZE, one for all streams: reading is synchronous */
+};
+
+/* timer.c: earliest time, UINT64_MAX if none; fires what is due. */
+uint64_t net_timers_next(const struct net_loop *l);
+void net_timers_run(struct net_loop *l, uint64_t now_ms);
+
+/* Called once when a stream's socket is closed. */
+struct net_stream *net_stream_open_counted(struct net_loop *l, int take_fd, void (*closed)(void *arg), void *arg);
+void net_streams_close_all(struct net_loop *l);
+
+/* addr.c */
+struct sockaddr_storage;
+/* "127.0.0.1:80", "[::1]:80", "@" or a path. */
+void net_addr_print(const struct sockaddr_storage *a, socklen_t size, char *out, size_t out_size);
+/* Splits "host:port", "[v6]:port"; host may be empty. */
+bool net_addr_split(const char *address, char *host, size_t host_size, char *port, size_t port_size);
+/* Fills a unix address; "@name" is abstract. */
+bool net_addr_unix(const char *path, struct sockaddr_storage *out, socklen_t *size);
+/* As Go prints an errno: the system's words in lower case. */
+const char *net_errno_text(int sys_errno, char *buf, size_t size);
+
+#endif
