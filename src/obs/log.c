@@ -159,7 +159,8 @@ static err_t open_output(const char *path, int *fd, bool *owned, struct why *why
 	if (*fd < 0) {
 		char text[TEXT_ERRNO_SIZE];
 
-		return why_set(why, err_from_errno(errno), "open %s: %s", path, text_errno(text, errno));
+		return why_set(why, err_from_errno(errno), "open sink \"%s\": open %s: %s", path, path,
+			       text_errno(text, errno));
 	}
 	*owned = true;
 	return OK;

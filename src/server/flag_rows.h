@@ -4,7 +4,7 @@
  *
  * kind    how the text is read and kept, see config.h
  * field   of struct config
- * flag    on the command line; its environment variable is ETCD_ + upper case with - as _
+ * flag    on the command line; its environment variable is ETCD_ + upper case with - as _; "": file only
  * key     in the configuration file, maps divided by dots; "" if it cannot stand there
  * preset  the text read before anything else
  * marks   LATER: refused when it differs from the preset, for the feature isn't there yet;
@@ -13,6 +13,9 @@
 
 FLAG(STR, config_file, "config-file", "", "", HIDDEN, "")
 FLAG(BOOL, version, "version", "", "false", HIDDEN, "")
+FLAG(LIST, client_cert_allowed_cn, "", "client-transport-security.allowed-cn", "", HIDDEN | LATER, "")
+FLAG(BOOL, client_skip_client_san_verification, "", "client-transport-security.skip-client-san-verification", "false",
+     HIDDEN, "")
 
 GROUP("Member")
 FLAG(STR, name, "name", "name", "default", 0, "Name of this member, unique in the cluster.")

@@ -89,7 +89,8 @@ static void test_stacktrace_from_error_on(void **state)
 	struct log_site s = site;
 
 	s.level = LOG_LEVEL_ERROR;
-	assert_non_null(strstr(build(LOG_FORMAT_JSON, &s, "m", NULL, 0), "\"stacktrace\":\"f\\n\\t/a/b/obs/test_log.c:7\"}\n"));
+	assert_non_null(strstr(build(LOG_FORMAT_JSON, &s, "m", NULL, 0),
+			       "\"stacktrace\":\"f\\n\\t/a/b/obs/test_log.c:7\"}\n"));
 }
 
 /* Whatever is logged, the line stays within its bound and stays JSON: each string ends, the object ends. */
@@ -229,7 +230,8 @@ static void test_bad_file(void **state)
 	struct why why;
 
 	assert_err(ERR_NOT_EXIST, log_setup(&cfg, &why));
-	assert_string_equal(why.text, "open /nonexistent/x.log: no such file or directory");
+	assert_string_equal(why.text,
+			    "open sink \"/nonexistent/x.log\": open /nonexistent/x.log: no such file or directory");
 }
 
 int main(void)
