@@ -9,14 +9,14 @@
 #include "env/env.h"
 
 #define NS_PER_MS 1000000u
-#define IDLE_NS (20 * NS_PER_MS)        /* the log counts as in use so long after a sync */
+#define IDLE_NS (20 * NS_PER_MS) /* the log counts as in use so long after a sync */
 
 struct pacer {
 	pthread_mutex_t lock;
 	pthread_cond_t quiet;
-	unsigned syncs;                 /* running */
-	uint64_t sync_ns;               /* running mean, new ones count 1/8 */
-	uint64_t last_ns;               /* when the last one ended */
+	unsigned syncs;   /* running */
+	uint64_t sync_ns; /* running mean, new ones count 1/8 */
+	uint64_t last_ns; /* when the last one ended */
 };
 
 struct pacer *pacer_new(void)

@@ -168,7 +168,7 @@ err_t vfs_remove_all(struct vfs *fs, const char *path)
 {
 	struct vfs_stat st;
 	struct vfs_names names;
-	err_t err = vfs_remove(fs, path);       /* first, so that a link is removed and never followed */
+	err_t err = vfs_remove(fs, path); /* first, so that a link is removed and never followed */
 
 	if (!err || err == ERR_NOT_EXIST)
 		return OK;

@@ -117,7 +117,7 @@ NODISCARD err_t vfs_sync_dir(struct vfs *fs, const char *path);
 
 /* Helpers on top. */
 bool vfs_exists(struct vfs *fs, const char *path);
-NODISCARD err_t vfs_read_file(struct vfs *fs, const char *path, struct buf *out);      /* appended, up to out's maximum */
+NODISCARD err_t vfs_read_file(struct vfs *fs, const char *path, struct buf *out); /* appended, up to out's maximum */
 NODISCARD err_t vfs_mkdir_all(struct vfs *fs, const char *path, uint32_t mode);
 NODISCARD err_t vfs_remove_all(struct vfs *fs, const char *path);       /* a tree; OK when there is none */
 /* Removes files of dir whose name ends in suffix, in order of names, while more than keep are there. lock: only one

@@ -17,8 +17,8 @@ enum vfs_fault {
 	VFS_FAULT_ENOSPC,
 	VFS_FAULT_SHORT,        /* half of a write arrives, in whole sectors, then ERR_IO; for other calls like EIO */
 	VFS_FAULT_TORN,         /* a random subset of sectors arrives, then ERR_IO */
-	VFS_FAULT_CRASH,        /* power goes during the call (a write may be on disk, in part or not, a sync did nothing);
-				 * all later calls report success, are visible, and change nothing durable */
+	VFS_FAULT_CRASH,        /* power goes during the call (a write may be on disk in part, a sync did nothing); all later
+				 * calls report success, are visible, and change nothing durable */
 };
 
 /* With an empty root directory "/". */

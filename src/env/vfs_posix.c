@@ -107,7 +107,7 @@ static err_t posix_sync(struct vfs_file *f)
 {
 	int r;
 
-	do      /* interrupted: the wait was, no error has been reported yet */
+	do /* interrupted: the wait was, no error has been reported yet */
 		r = fdatasync(fd_of(f));
 	while (r < 0 && errno == EINTR);
 	return err_of(r);
@@ -161,7 +161,7 @@ static err_t posix_lock(struct vfs_file *f, enum vfs_lock_kind kind)
 
 	if (kind == VFS_LOCK_OFD) {
 		r = fcntl(fd_of(f), F_OFD_SETLK, &whole);
-		if (r < 0 && errno == EINVAL)   /* kernel before 3.15 */
+		if (r < 0 && errno == EINVAL) /* kernel before 3.15 */
 			r = flock(fd_of(f), LOCK_EX | LOCK_NB);
 	} else {
 		r = flock(fd_of(f), (kind == VFS_LOCK_FLOCK_SHARED ? LOCK_SH : LOCK_EX) | LOCK_NB);
@@ -206,7 +206,7 @@ static struct {
 	struct vfs_io **last;
 	unsigned queued;
 	unsigned threads;
-	unsigned idle;          /* waiting, also those that were woken and have not run yet */
+	unsigned idle; /* waiting, also those that were woken and have not run yet */
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .filled = PTHREAD_COND_INITIALIZER, .last = &pool.first};
 
 static void io_run(struct vfs_io *io)

@@ -125,8 +125,8 @@ static void move_broken(struct vfs *fs, const char *path, const struct snap_note
 	mem_free(broken);
 }
 
-err_t snap_load(struct vfs *fs, const char *dir, const struct snap_pos *known, size_t count, const struct snap_notes *notes,
-		struct raft_snapshot *out)
+err_t snap_load(struct vfs *fs, const char *dir, const struct snap_pos *known, size_t count,
+		const struct snap_notes *notes, struct raft_snapshot *out)
 {
 	struct vfs_names names;
 	err_t err = snap_dir_list(fs, dir, notes, &names);
@@ -134,7 +134,7 @@ err_t snap_load(struct vfs *fs, const char *dir, const struct snap_pos *known, s
 
 	if (err)
 		return err;
-	for (size_t i = names.count; i-- > 0 && !found;) {      /* names sort as term, index do */
+	for (size_t i = names.count; i-- > 0 && !found;) { /* names sort as term, index do */
 		char *path = mem_printf("%s/%s", dir, names.at[i]);
 
 		if (snap_read(fs, path, NULL, out))

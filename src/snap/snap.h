@@ -32,7 +32,8 @@ NODISCARD err_t snap_save(struct vfs *fs, const char *dir, const struct raft_sna
 /* One file. ERR_CORRUPT_FILE with Go's text in why: "snap: empty snapshot", "snap: crc mismatch", … */
 NODISCARD err_t snap_read(struct vfs *fs, const char *path, struct why *why, struct raft_snapshot *out);
 /* The newest readable one; with known not NULL, the newest of these places. Unreadable ones met on the way are renamed
- * to NAME.broken; db.tmp* files (cut-off defragmentations) are removed. ERR_NOT_EXIST: "snap: no available snapshot". */
+ * to NAME.broken; db.tmp* files (cut-off defragmentations) are removed. ERR_NOT_EXIST: none ("snap: no available
+ * snapshot"). */
 NODISCARD err_t snap_load(struct vfs *fs, const char *dir, const struct snap_pos *known, size_t count,
 			  const struct snap_notes *notes, struct raft_snapshot *out);
 /* At start: removes tmp* (databases that were being received). */

@@ -16,14 +16,22 @@ void wal_name_make(struct wal_name *out, uint64_t seq, uint64_t index)
 	snprintf(out->text, sizeof(out->text), "%016" PRIx64 "-%016" PRIx64 ".wal", seq, index);
 }
 
-/* Exactly 16 lower- or upper-case hex digits. */
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* Exactly 16 digits. */
 static bool hex16(const char *s, uint64_t *out)
 {
 	uint64_t v = 0;
 
 	for (int i = 0; i < 16; i++) {
-		char c = s[i];
-		int digit = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+		int digit = hex_digit(s[i]);
 
 		if (digit < 0)
 			return false;
@@ -98,13 +106,14 @@ err_t wal_names_from(const struct wal_names *names, uint64_t index, struct why *
 	while (i > 0 && names->at[i - 1].index > index)
 		i--;
 	if (i == 0)
-		return why_set(why, ERR_CORRUPT_FILE, "wal: file not found which matches the snapshot index '%" PRIu64 "'",
-			       index);
+		return why_set(why, ERR_CORRUPT_FILE,
+			       "wal: file not found which matches the snapshot index '%" PRIu64 "'", index);
 	i--;
 	for (size_t k = i + 1; k < names->count; k++)
 		if (names->at[k].seq != names->at[k - 1].seq + 1)
 			return why_set(why, ERR_CORRUPT_FILE,
-				       "wal: file sequence numbers (starting from %zu) do not increase continuously", i);
+				       "wal: file sequence numbers (starting from %zu) do not increase continuously",
+				       i);
 	*from = i;
 	return OK;
 }

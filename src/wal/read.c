@@ -52,8 +52,8 @@ void wal_marks_fini(struct wal_marks *m)
 
 static err_t malformed(const struct wal_record *rec, struct why *why, const char *what)
 {
-	return why_set(why, ERR_CORRUPT_FILE, "wal: malformed %s record: in file '%s' at position: %" PRIu64, what, rec->file,
-		       rec->offset);
+	return why_set(why, ERR_CORRUPT_FILE, "wal: malformed %s record: in file '%s' at position: %" PRIu64, what,
+		       rec->file, rec->offset);
 }
 
 /* A later record of an index replaces that entry and all behind it: the log was overwritten by a new leader. */
@@ -70,7 +70,7 @@ static err_t take_entry(const struct wal_record *rec, struct wal_pos pos, struct
 		raft_entry_fini(&e);
 		return OK;
 	}
-	if (slot > g->entries.count) {  /* CVE-2020-15112: the index comes from the file */
+	if (slot > g->entries.count) { /* CVE-2020-15112: the index comes from the file */
 		raft_entry_fini(&e);
 		return why_set(why, ERR_CORRUPT_FILE,
 			       "wal: slice bounds out of range, snapshot[Index: %" PRIu64 ", Term: %" PRIu64
@@ -89,9 +89,9 @@ static err_t take_metadata(const struct wal_record *rec, struct why *why, struct
 	struct pb_field f;
 
 	if (g->content.has_metadata)
-		return slice_eq(buf_slice(&g->metadata), rec->data) ?
-			       OK :
-			       why_set(why, ERR_CORRUPT_FILE, "wal: conflicting metadata found");
+		return slice_eq(buf_slice(&g->metadata), rec->data)
+			   ? OK
+			   : why_set(why, ERR_CORRUPT_FILE, "wal: conflicting metadata found");
 	while (pb_next(&p, &f)) {
 		if (f.number == 1 && f.wire == PB_VARINT)
 			m.node_id = f.value;
@@ -133,7 +133,7 @@ static err_t take(const struct wal_record *rec, struct wal_pos pos, struct why *
 	case WAL_STATE:
 		return raft_hard_state_decode(rec->data, &g->content.hard_state) ? malformed(rec, why, "state") : OK;
 	case WAL_CRC:
-		return OK;      /* the reader's */
+		return OK; /* the reader's */
 	}
 	return why_set(why, ERR_CORRUPT_FILE, "unexpected block type %" PRId64 ": in file '%s' at position: %" PRIu64,
 		       (int64_t)rec->type, rec->file, rec->offset);

@@ -7,7 +7,7 @@
 #include "pb/wire.h"
 
 #define READ_BYTES ((size_t)256 << 10)
-#define SECTOR 512u     /* the least that a disk writes as a whole */
+#define SECTOR 512u /* the least that a disk writes as a whole */
 
 void wal_reader_init(struct wal_reader *r, struct vfs *fs, const char *dir, const struct wal_name *names,
 		     struct vfs_file **files, size_t count)
@@ -124,8 +124,8 @@ static err_t crc_mismatch(struct wal_reader *r, struct why *why, uint32_t expect
 
 static err_t unexpected_end(struct wal_reader *r, struct why *why)
 {
-	return why_set(why, ERR_CORRUPT_TAIL, "unexpected EOF: in file '%s' at position: %" PRIu64, r->names[r->now].text,
-		       r->offset);
+	return why_set(why, ERR_CORRUPT_TAIL, "unexpected EOF: in file '%s' at position: %" PRIu64,
+		       r->names[r->now].text, r->offset);
 }
 
 static err_t record_check(struct wal_reader *r, struct why *why, const uint8_t *data, size_t size, size_t pad,
@@ -136,7 +136,8 @@ static err_t record_check(struct wal_reader *r, struct why *why, const uint8_t *
 	if (!record_parse(slice_of(data, size), rec)) {
 		if (is_torn(r, data, size + pad))
 			return unexpected_end(r, why);
-		return why_set(why, ERR_CORRUPT_FILE, "proto: cannot parse invalid wire-format data: in file '%s' at position: %" PRIu64,
+		return why_set(why, ERR_CORRUPT_FILE,
+			       "proto: cannot parse invalid wire-format data: in file '%s' at position: %" PRIu64,
 			       r->names[r->now].text, r->offset);
 	}
 	if (rec->type == WAL_CRC) {
@@ -162,7 +163,8 @@ static err_t size_check(struct wal_reader *r, struct why *why, uint64_t size, ui
 		return OK;
 	return why_set(why, ERR_CORRUPT_TAIL,
 		       "unexpected EOF: [wal] max entry size limit exceeded when reading \"%s\", recBytes: %" PRIu64
-		       ", fileSize(%" PRIu64 ") - offset(%" PRIu64 ") - padBytes(%" PRIu64 ") = entryLimit(%" PRId64 ")",
+		       ", fileSize(%" PRIu64 ") - offset(%" PRIu64 ") - padBytes(%" PRIu64 ") = entryLimit(%" PRId64
+		       ")",
 		       r->names[r->now].text, size, r->file_size, r->offset, pad, limit);
 }
 
@@ -222,7 +224,7 @@ err_t wal_reader_next(struct wal_reader *r, struct why *why, struct wal_record *
 			return OK;
 		}
 		if (r->now + 1 == r->count)
-			break;          /* offset stays: there writing goes on */
+			break; /* offset stays: there writing goes on */
 		file_leave(r);
 		r->now++;
 	}

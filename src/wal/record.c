@@ -9,9 +9,9 @@
 #define CRC_ROOM 5
 
 struct frame {
-	size_t at;              /* of the length word in the buffer */
+	size_t at; /* of the length word in the buffer */
 	size_t data_size;
-	size_t data_head;       /* tag and length of the data; 0: no data */
+	size_t data_head; /* tag and length of the data; 0: no data */
 };
 
 static uint8_t *put_tag_varint(uint8_t *at, uint32_t number, uint64_t value)

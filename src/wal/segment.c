@@ -10,7 +10,7 @@ static char *next_path(const struct wal *w)
 {
 	char name[16];
 
-	snprintf(name, sizeof(name), "%u.tmp", w->next_number % 2);     /* never the name that was just given away */
+	snprintf(name, sizeof(name), "%u.tmp", w->next_number % 2); /* never the name that was just given away */
 	return wal_path(w, name);
 }
 
@@ -57,7 +57,7 @@ void wal_next_remove(struct wal *w)
 	path = next_path(w);
 	vfs_close(w->next);
 	w->next = NULL;
-	(void)!vfs_remove(w->fs, path);         /* a leftover does no harm */
+	(void)!vfs_remove(w->fs, path); /* a leftover does no harm */
 	mem_free(path);
 }
 

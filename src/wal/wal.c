@@ -62,7 +62,7 @@ bool wal_save(struct wal *w, const struct raft_hard_state *state, const struct r
 		w->state = *state;
 		put_state(w);
 	}
-	ASSERT(!buf_failed(&w->filling));       /* the caller bounds what it saves */
+	ASSERT(!buf_failed(&w->filling)); /* the caller bounds what it saves */
 	return must_sync;
 }
 
@@ -162,8 +162,11 @@ void wal_sync_start(struct wal *w, void (*done)(void *arg), void *arg)
 	w->running = true;
 	w->done = done;
 	w->done_arg = arg;
-	w->io = (struct vfs_io){.file = wal_tail(w), .offset = w->write_at, .data = buf_slice(&w->flying),
-				.sync = !w->options.no_sync, .done = flight_done};
+	w->io = (struct vfs_io){.file = wal_tail(w),
+				.offset = w->write_at,
+				.data = buf_slice(&w->flying),
+				.sync = !w->options.no_sync,
+				.done = flight_done};
 	pacer_sync_begin(w->options.pacer);
 	vfs_start(&w->io);
 }
@@ -194,7 +197,7 @@ size_t wal_buffered_bytes(const struct wal *w)
 
 void wal_release(struct wal *w, uint64_t index)
 {
-	size_t keep = w->files.count - 1;       /* from here on locked */
+	size_t keep = w->files.count - 1; /* from here on locked */
 
 	for (size_t i = 0; i < w->files.count; i++)
 		if (w->files.at[i].name.index >= index) {

@@ -78,15 +78,16 @@ bool wal_exists(struct vfs *fs, const char *dir);
 
 /* Makes dir with a first segment, as a whole: built in dir.tmp, renamed, the parent synced. The log can be written to.
  * ERR_EXIST: there is one. If the last sync fails what was made is moved to dir.broken.TIME. */
-NODISCARD err_t wal_create(struct vfs *fs, const char *dir, struct wal_metadata metadata, const struct wal_options *options,
-			   struct why *why, struct wal **out);
+NODISCARD err_t wal_create(struct vfs *fs, const char *dir, struct wal_metadata metadata,
+			   const struct wal_options *options, struct why *why, struct wal **out);
 /* Locks and reads the files from pos on; the log can then be written to. *content is filled on success only.
  * A snapshot record of another term at pos.index is ERR_CORRUPT_FILE; none at all is not an error (as in Go). */
 NODISCARD err_t wal_open(struct vfs *fs, const char *dir, struct wal_pos pos, const struct wal_options *options,
 			 struct why *why, struct wal_content *content, struct wal **out);
 /* Reads without locks and changes nothing; an unexpected end is no error (content->torn), a missing snapshot record
  * is ERR_CORRUPT_FILE ("wal: snapshot not found"). For tools. */
-NODISCARD err_t wal_read(struct vfs *fs, const char *dir, struct wal_pos pos, struct why *why, struct wal_content *content);
+NODISCARD err_t wal_read(struct vfs *fs, const char *dir, struct wal_pos pos, struct why *why,
+			 struct wal_content *content);
 /* All snapshot records, oldest first, with an index not above the commit of the last hard state; all files, without
  * locks, an unexpected end is no error. */
 NODISCARD err_t wal_valid_snapshots(struct vfs *fs, const char *dir, struct why *why, struct wal_marks *out);

@@ -13,7 +13,7 @@ static void replay(const char *path)
 	err = vfs_read_file(vfs_posix(), path, &b);
 	ASSERT(!err);
 	printf("%s\n", path);
-	fflush(stdout);         /* the last line names the one that crashed */
+	fflush(stdout); /* the last line names the one that crashed */
 	LLVMFuzzerTestOneInput(b.data, b.size);
 	buf_fini(&b);
 }

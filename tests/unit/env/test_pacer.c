@@ -93,7 +93,7 @@ static void test_waits_for_sync(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, write_all, x), 0);
 	sleep_ms(5);
 	assert_ok(vfs_size(x->f, &size));
-	if (env_mono_ns() - start_ns < (PACER_WAIT_MS_MAX - 5) * 1000000u)      /* else a busy machine slept too long */
+	if (env_mono_ns() - start_ns < (PACER_WAIT_MS_MAX - 5) * 1000000u) /* else a busy machine slept too long */
 		assert_int_equal(size, 0);
 	pacer_sync_end(x->p, 1000);
 	assert_int_equal(pthread_join(thread, &failed), 0);
@@ -109,7 +109,7 @@ static void test_hanging_sync(void **state)
 
 	pacer_sync_begin(x->p);
 	assert_ok(pacer_write(x->p, x->f, 0, x->data, SIZE));
-	assert_true(env_mono_ns() - start_ns >= 4u * PACER_WAIT_MS_MAX * 1000000u);     /* four slices waited */
+	assert_true(env_mono_ns() - start_ns >= 4u * PACER_WAIT_MS_MAX * 1000000u); /* four slices waited */
 	pacer_sync_end(x->p, 1000);
 	check_content(x, 0);
 }

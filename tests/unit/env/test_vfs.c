@@ -9,7 +9,7 @@
 
 struct place {
 	struct vfs *fs;
-	struct vfs_mem *mem;    /* NULL: posix */
+	struct vfs_mem *mem; /* NULL: posix */
 	char dir[64];
 };
 
@@ -165,7 +165,7 @@ static void test_locks(void **state)
 	assert_ok(vfs_lock(f[0], VFS_LOCK_OFD));
 	assert_ok(vfs_lock(f[0], VFS_LOCK_OFD));
 	assert_err(ERR_LOCKED, vfs_lock(f[1], VFS_LOCK_OFD));
-	assert_ok(vfs_lock(f[1], VFS_LOCK_FLOCK_SHARED));       /* another kind */
+	assert_ok(vfs_lock(f[1], VFS_LOCK_FLOCK_SHARED)); /* another kind */
 	assert_ok(vfs_lock(f[2], VFS_LOCK_FLOCK_SHARED));
 	assert_err(ERR_LOCKED, vfs_lock(f[0], VFS_LOCK_FLOCK));
 	vfs_close(f[2]);
@@ -190,7 +190,7 @@ static void test_map(void **state)
 	assert_memory_equal(map, "one", 3);
 	assert_ok(vfs_truncate(f, 1 << 24));
 	assert_ok(vfs_pwrite(f, (1 << 24) - 3, "two", 3));
-	assert_memory_equal(map + (1 << 24) - 3, "two", 3);     /* growth does not move it */
+	assert_memory_equal(map + (1 << 24) - 3, "two", 3); /* growth does not move it */
 	assert_int_equal(map[1 << 20], 0);
 	assert_ok(vfs_truncate(f, 4096));
 	assert_memory_equal(map, "one", 3);
@@ -227,8 +227,12 @@ static void test_start(void **state)
 	assert_ok(vfs_open(p->fs, at(p, "a"), VFS_WRITE | VFS_CREATE, 0600, &f));
 	for (int i = 0; i < COUNT; i++) {
 		w[i] = (struct waiter){.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
-		w[i].io = (struct vfs_io){.file = f, .offset = (uint64_t)i * 2, .data = slice_of(&"abcdefghijklmnop"[i * 2], 2),
-					  .sync = i % 2, .done = io_done, .err = ERR_IO};
+		w[i].io = (struct vfs_io){.file = f,
+					  .offset = (uint64_t)i * 2,
+					  .data = slice_of(&"abcdefghijklmnop"[i * 2], 2),
+					  .sync = i % 2,
+					  .done = io_done,
+					  .err = ERR_IO};
 		vfs_start(&w[i].io);
 	}
 	for (int i = 0; i < COUNT; i++) {
@@ -256,13 +260,17 @@ static void test_env(void **state)
 	assert_true(env_wall_ns() > (int64_t)1700000000 * 1000000000);
 }
 
-#define BOTH(t) {#t " posix", t, open_posix, close_place, NULL}, {#t " mem", t, open_mem, close_place, NULL}
+#define BOTH(t)                                                                                                        \
+	{#t " posix", t, open_posix, close_place, NULL},                                                               \
+	{                                                                                                              \
+#t " mem", t, open_mem, close_place, NULL                                                              \
+	}
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOTH(test_read_write), BOTH(test_names), BOTH(test_read_file), BOTH(test_locks), BOTH(test_map), BOTH(test_start),
-		cmocka_unit_test(test_env),
+	    BOTH(test_read_write), BOTH(test_names), BOTH(test_read_file),       BOTH(test_locks),
+	    BOTH(test_map),        BOTH(test_start), cmocka_unit_test(test_env),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

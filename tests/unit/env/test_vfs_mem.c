@@ -191,12 +191,12 @@ static void test_faults(void **state)
 	static const struct {
 		enum vfs_fault fault;
 		err_t err;
-		const char *left[2];    /* letters allowed in the first and in the second half */
+		const char *left[2]; /* letters allowed in the first and in the second half */
 	} cases[] = {
-		{VFS_FAULT_EIO, ERR_IO, {"a", "a"}},
-		{VFS_FAULT_ENOSPC, ERR_DISK_FULL, {"a", "a"}},
-		{VFS_FAULT_SHORT, ERR_IO, {"b", "a"}},
-		{VFS_FAULT_TORN, ERR_IO, {"ab", "ab"}},
+	    {VFS_FAULT_EIO, ERR_IO, {"a", "a"}},
+	    {VFS_FAULT_ENOSPC, ERR_DISK_FULL, {"a", "a"}},
+	    {VFS_FAULT_SHORT, ERR_IO, {"b", "a"}},
+	    {VFS_FAULT_TORN, ERR_IO, {"ab", "ab"}},
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
@@ -255,8 +255,8 @@ static void test_start_waits(void **state)
 	struct vfs_mem *m = vfs_mem_new(9);
 	struct vfs_file *f = made(m);
 	struct vfs_io io[2] = {
-		{.file = f, .data = SLICE_LIT("x"), .sync = true, .done = count_done},
-		{.file = f, .data = SLICE_LIT("y"), .sync = true, .done = count_done},
+	    {.file = f, .data = SLICE_LIT("x"), .sync = true, .done = count_done},
+	    {.file = f, .data = SLICE_LIT("y"), .sync = true, .done = count_done},
 	};
 
 	done_count = 0;
@@ -324,10 +324,12 @@ static void test_deterministic(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_crash_forgets), cmocka_unit_test(test_sync_holds), cmocka_unit_test(test_power_off),
-		cmocka_unit_test(test_growth), cmocka_unit_test(test_lost_names), cmocka_unit_test(test_rename_synced),
-		cmocka_unit_test(test_faults), cmocka_unit_test(test_failed_sync), cmocka_unit_test(test_start_waits),
-		cmocka_unit_test(test_map_survives), cmocka_unit_test(test_deterministic),
+	    cmocka_unit_test(test_crash_forgets), cmocka_unit_test(test_sync_holds),
+	    cmocka_unit_test(test_power_off),     cmocka_unit_test(test_growth),
+	    cmocka_unit_test(test_lost_names),    cmocka_unit_test(test_rename_synced),
+	    cmocka_unit_test(test_faults),        cmocka_unit_test(test_failed_sync),
+	    cmocka_unit_test(test_start_waits),   cmocka_unit_test(test_map_survives),
+	    cmocka_unit_test(test_deterministic),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,8 +9,8 @@
 
 static struct raft_snapshot snapshot(uint64_t index, uint64_t term, const char *data, uint64_t *voter)
 {
-	return (struct raft_snapshot){.data = blob_copy(slice_str(data)), .conf_state = {.voters = {voter, 1}},
-				      .index = index, .term = term};
+	return (struct raft_snapshot){
+	    .data = blob_copy(slice_str(data)), .conf_state = {.voters = {voter, 1}}, .index = index, .term = term};
 }
 
 static void save(struct vfs *fs, uint64_t index, uint64_t term)
@@ -46,7 +46,8 @@ static void test_golden(void **state)
 	static const char *const names[] = {"snapdb-pending", "v36", "wal-segments", "restored"};
 
 	for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
-		char *data = golden_unpack(names[i]), *dir = mem_printf("%s/member/snap", data), *copy = mem_printf("%s/copy", data);
+		char *data = golden_unpack(names[i]), *dir = mem_printf("%s/member/snap", data),
+		     *copy = mem_printf("%s/copy", data);
 		json_t *facts = golden_facts(names[i], "on_disk");
 		const json_t *snaps = golden_at(facts, "snap");
 
@@ -71,7 +72,7 @@ static void test_golden(void **state)
 			buf_init(&b, 1 << 20);
 			assert_ok(vfs_read_file(vfs_posix(), path, &a));
 			assert_ok(vfs_read_file(vfs_posix(), again, &b));
-			if (strcmp(names[i], "restored") != 0) {        /* etcdutl leaves out auto_leave, servers write 0 */
+			if (strcmp(names[i], "restored") != 0) { /* etcdutl leaves out auto_leave, servers write 0 */
 				assert_int_equal(a.size, b.size);
 				assert_memory_equal(a.data, b.data, a.size);
 			}
@@ -98,8 +99,8 @@ static void test_newest(void **state)
 	assert_err(ERR_NOT_EXIST, snap_load(fs, "/snap", NULL, 0, NULL, &s));
 	save(fs, 10, 1);
 	save(fs, 20, 2);
-	save(fs, 9, 3);         /* term goes before index */
-	save(fs, 0, 7);         /* nothing */
+	save(fs, 9, 3); /* term goes before index */
+	save(fs, 0, 7); /* nothing */
 	assert_ok(snap_load(fs, "/snap", NULL, 0, NULL, &s));
 	assert_int_equal(s.index, 9);
 	raft_snapshot_fini(&s);
@@ -124,9 +125,9 @@ static void test_damage(void **state)
 		struct slice body;
 		const char *text;
 	} cases[] = {
-		{1, {(const uint8_t *)"\x12\x02\x10\x05", 4}, "snap: crc mismatch"},
-		{0, {NULL, 0}, "snap: empty snapshot"},
-		{0, {(const uint8_t *)"\x12\xff", 2}, "proto: cannot parse invalid wire-format data"},
+	    {1, {(const uint8_t *)"\x12\x02\x10\x05", 4}, "snap: crc mismatch"},
+	    {0, {NULL, 0}, "snap: empty snapshot"},
+	    {0, {(const uint8_t *)"\x12\xff", 2}, "proto: cannot parse invalid wire-format data"},
 	};
 	struct vfs_mem *m = disk();
 	struct vfs *fs = vfs_mem_vfs(m);
@@ -179,11 +180,12 @@ static void test_broken_and_leftovers(void **state)
 	assert_true(vfs_exists(fs, "/snap/0000000000000001-0000000000000014.snap.broken"));
 	assert_false(vfs_exists(fs, "/snap/db.tmp.123"));
 	assert_true(vfs_exists(fs, "/snap/db"));
-	assert_true(slice_eq(buf_slice(&text),
-			     slice_str("found unexpected non-snap file; skipping 000000000000000a.snap.db\n"
-				       "found orphaned defragmentation file; deleting db.tmp.123\n"
-				       "failed to read a snap file /snap/0000000000000001-0000000000000014.snap\n"
-				       "renamed to a broken snap file /snap/0000000000000001-0000000000000014.snap\n")));
+	assert_true(
+	    slice_eq(buf_slice(&text),
+		     slice_str("found unexpected non-snap file; skipping 000000000000000a.snap.db\n"
+			       "found orphaned defragmentation file; deleting db.tmp.123\n"
+			       "failed to read a snap file /snap/0000000000000001-0000000000000014.snap\n"
+			       "renamed to a broken snap file /snap/0000000000000001-0000000000000014.snap\n")));
 	buf_fini(&text);
 	vfs_mem_free(m);
 }
@@ -199,7 +201,7 @@ static void test_dbs(void **state)
 	put_file(fs, "/snap/tmp2", SLICE_LIT("two"));
 	assert_false(snap_db_exists(fs, "/snap", 42));
 	assert_ok(snap_db_commit(fs, "/snap", "tmp1", 42));
-	assert_ok(snap_db_commit(fs, "/snap", "tmp2", 42));     /* the first stays */
+	assert_ok(snap_db_commit(fs, "/snap", "tmp2", 42)); /* the first stays */
 	assert_true(snap_db_exists(fs, "/snap", 42));
 	assert_false(vfs_exists(fs, "/snap/tmp2"));
 	buf_init(&b, 100);
@@ -209,7 +211,7 @@ static void test_dbs(void **state)
 	put_file(fs, "/snap/tmp3", SLICE_LIT("x"));
 	assert_ok(snap_db_commit(fs, "/snap", "tmp3", 50));
 	put_file(fs, "/snap/odd.snap.db", SLICE_LIT("x"));
-	assert_ok(snap_release_dbs(fs, "/snap", 42, NULL));     /* below, not equal */
+	assert_ok(snap_release_dbs(fs, "/snap", 42, NULL)); /* below, not equal */
 	assert_true(snap_db_exists(fs, "/snap", 42));
 	assert_ok(snap_release_dbs(fs, "/snap", 43, NULL));
 	assert_false(snap_db_exists(fs, "/snap", 42));
@@ -260,8 +262,9 @@ static void test_faults(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_golden), cmocka_unit_test(test_newest), cmocka_unit_test(test_damage),
-		cmocka_unit_test(test_broken_and_leftovers), cmocka_unit_test(test_dbs), cmocka_unit_test(test_faults),
+	    cmocka_unit_test(test_golden), cmocka_unit_test(test_newest),
+	    cmocka_unit_test(test_damage), cmocka_unit_test(test_broken_and_leftovers),
+	    cmocka_unit_test(test_dbs),    cmocka_unit_test(test_faults),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,7 +55,8 @@ static void save_some(struct script *s)
 		with_state = true;
 	}
 	for (size_t i = 0; i < count; i++) {
-		struct saved r = {.index = ++s->last_index, .term = s->state.term,
+		struct saved r = {.index = ++s->last_index,
+				  .term = s->state.term,
 				  .size = (uint32_t)rng_below(&s->rng, rng_below(&s->rng, 5) ? 60 : 1800)};
 
 		e[i] = (struct raft_entry){r.term, r.index, ENTRY_NORMAL, data_of(r.index, r.term, r.size)};
@@ -185,8 +186,8 @@ static void check(struct script *s, const char *what)
 	while (k <= s->saved.count && !same_as_prefix(s, k, &c))
 		k++;
 	if (k > s->saved.count)
-		fail_msg("%s: %zu entries are no state the log was in; acknowledged %zu of %zu records", what, c.entry_count,
-			 s->acknowledged, s->saved.count);
+		fail_msg("%s: %zu entries are no state the log was in; acknowledged %zu of %zu records", what,
+			 c.entry_count, s->acknowledged, s->saved.count);
 	s->saved.count = s->acknowledged = k;
 	s->last_index = c.entry_count;
 	s->state = c.hard_state;
@@ -218,7 +219,7 @@ static uint64_t one(uint64_t seed, uint64_t n, enum vfs_fault fault, bool power)
 	if (power || vfs_mem_crashed(s.m))
 		vfs_mem_crash(s.m);
 	check(&s, what);
-	for (int round = 0; round < 2; round++) {       /* and it goes on from there */
+	for (int round = 0; round < 2; round++) { /* and it goes on from there */
 		save_some(&s);
 		assert_ok(flush(&s));
 		if (round == 0)
@@ -236,7 +237,8 @@ static uint64_t one(uint64_t seed, uint64_t n, enum vfs_fault fault, bool power)
 
 static void test_every_call(void **state)
 {
-	static const enum vfs_fault faults[] = {VFS_FAULT_EIO, VFS_FAULT_ENOSPC, VFS_FAULT_SHORT, VFS_FAULT_TORN, VFS_FAULT_CRASH};
+	static const enum vfs_fault faults[] = {VFS_FAULT_EIO, VFS_FAULT_ENOSPC, VFS_FAULT_SHORT, VFS_FAULT_TORN,
+						VFS_FAULT_CRASH};
 
 	for (uint64_t seed = 1; seed <= 8; seed++) {
 		uint64_t calls = one(seed, 0, VFS_FAULT_NONE, true);

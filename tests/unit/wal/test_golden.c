@@ -39,7 +39,7 @@ static void check_records(const char *dir, const json_t *facts)
 		err_t err = wal_reader_next(&r, &why, &rec, &more);
 
 		if (err)
-			assert_err(ERR_CORRUPT_TAIL, err);      /* wal-torn */
+			assert_err(ERR_CORRUPT_TAIL, err); /* wal-torn */
 		if (err || !more)
 			break;
 		if (last && strcmp(last, rec.file) != 0) {
@@ -155,8 +155,9 @@ static void check_opens(const char *dir, const json_t *facts, bool torn)
 
 static void test_golden(void **state)
 {
-	static const char *const names[] = {"fresh", "plain", "wal-segments", "wal-unclean", "wal-torn", "cluster3-1", "cluster3-2",
-					    "cluster3-3", "v36", "snapdb-pending", "restored"};
+	static const char *const names[] = {"fresh",    "plain",          "wal-segments", "wal-unclean",
+					    "wal-torn", "cluster3-1",     "cluster3-2",   "cluster3-3",
+					    "v36",      "snapdb-pending", "restored"};
 
 	for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
 		char *data = golden_unpack(names[i]), *dir = wal_dir(data);
@@ -170,8 +171,8 @@ static void test_golden(void **state)
 		check_opens(dir, facts, torn);
 		if (torn) {
 			struct vfs_stat st;
-			char *broken = mem_printf("%s/%s.broken", dir,
-						  json_string_value(golden_at(facts, "wal.end_file")));
+			char *broken =
+			    mem_printf("%s/%s.broken", dir, json_string_value(golden_at(facts, "wal.end_file")));
 
 			assert_ok(vfs_stat(vfs_posix(), broken, &st));
 			assert_int_equal(st.size_bytes, WAL_SEGMENT_BYTES);
@@ -233,7 +234,7 @@ static void replay(struct wal *w, const struct wal_record *rec, struct why *why)
 		assert_ok(raft_entry_decode(rec->data, &e));
 		assert_true(wal_save(w, NULL, &e, 1));
 		raft_entry_fini(&e);
-		assert_ok(wal_sync(w, why));    /* here Go cut wal-segments, the commit went into the next file */
+		assert_ok(wal_sync(w, why)); /* here Go cut wal-segments, the commit went into the next file */
 		break;
 	case WAL_STATE:
 		assert_ok(raft_hard_state_decode(rec->data, &s));
@@ -260,13 +261,14 @@ static void test_same_bytes(void **state)
 		char *data = golden_unpack(names[i]), *dir = wal_dir(data), *ours = mem_printf("%s/ours", data);
 		json_t *facts = golden_facts(names[i], "on_disk");
 		const json_t *files = golden_at(facts, "wal.files");
-		struct wal_metadata m = {golden_hex(facts, "wal.metadata.node_id"), golden_hex(facts, "wal.metadata.cluster_id")};
+		struct wal_metadata m = {golden_hex(facts, "wal.metadata.node_id"),
+					 golden_hex(facts, "wal.metadata.cluster_id")};
 		struct why why = {""};
 		struct wal_names list, our_list;
 		struct wal_reader r;
 		struct wal_record rec;
 		struct wal *w;
-		size_t skip = 3;        /* wal_create writes these itself */
+		size_t skip = 3; /* wal_create writes these itself */
 		bool more;
 		const char *file = NULL;
 
@@ -276,7 +278,7 @@ static void test_same_bytes(void **state)
 		wal_reader_init(&r, vfs_posix(), dir, list.at, NULL, list.count);
 		while (!wal_reader_next(&r, &why, &rec, &more) && more) {
 			if (file != rec.file) {
-				skip = 3;       /* a head: crc, metadata, snapshot or state */
+				skip = 3; /* a head: crc, metadata, snapshot or state */
 				file = rec.file;
 			}
 			if (skip > 0)
@@ -289,7 +291,8 @@ static void test_same_bytes(void **state)
 		assert_int_equal(our_list.count, list.count);
 		for (size_t k = 0; k < list.count; k++) {
 			size_t size = golden_uint(json_array_get(files, k), "end_offset");
-			char *a = mem_printf("%s/%s", dir, list.at[k].text), *b = mem_printf("%s/%s", ours, our_list.at[k].text);
+			char *a = mem_printf("%s/%s", dir, list.at[k].text),
+			     *b = mem_printf("%s/%s", ours, our_list.at[k].text);
 			uint8_t *want = read_front(a, size), *got = read_front(b, size);
 			struct vfs_stat st[2];
 
@@ -317,7 +320,9 @@ static void test_same_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_golden), cmocka_unit_test(test_bitflip), cmocka_unit_test(test_same_bytes),
+	    cmocka_unit_test(test_golden),
+	    cmocka_unit_test(test_bitflip),
+	    cmocka_unit_test(test_same_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,7 +80,7 @@ static void test_create(void **state)
 	struct buf b;
 
 	assert_false(wal_exists(d->fs, DIR));
-	assert_ok(vfs_mkdir(d->fs, DIR ".tmp", 0700));          /* leftover of a start that was cut off */
+	assert_ok(vfs_mkdir(d->fs, DIR ".tmp", 0700)); /* leftover of a start that was cut off */
 	assert_ok(vfs_open(d->fs, DIR ".tmp/0000000000000000-0000000000000000.wal", VFS_WRITE | VFS_CREATE, 0600, &f));
 	vfs_close(f);
 	assert_ok(wal_create(d->fs, DIR, metadata, &small, &why, &w));
@@ -111,14 +111,10 @@ static void test_must_sync(void **state)
 		size_t entries;
 		bool want;
 	} cases[] = {
-		{{0, 0, 0}, 0, false},
-		{{1, 0, 0}, 0, true},
-		{{1, 7, 0}, 0, true},
-		{{1, 7, 5}, 0, false},          /* commit alone may wait */
-		{{1, 7, 5}, 1, true},
-		{{0, 0, 0}, 1, true},
-		{{2, 7, 5}, 0, true},
-		{{2, 7, 5}, 0, false},
+	    {{0, 0, 0}, 0, false}, {{1, 0, 0}, 0, true},
+	    {{1, 7, 0}, 0, true},  {{1, 7, 5}, 0, false}, /* commit alone may wait */
+	    {{1, 7, 5}, 1, true},  {{0, 0, 0}, 1, true},
+	    {{2, 7, 5}, 0, true},  {{2, 7, 5}, 0, false},
 	};
 	struct disk *d = *state;
 	struct wal *w;
@@ -199,8 +195,9 @@ static void test_segments(void **state)
 {
 	static const struct wal_options small = {.segment_bytes = 1000};
 	static const struct raft_hard_state hs = {3, 7, 1};
-	static const char *const want[] = {"0000000000000000-0000000000000000.wal", "0000000000000001-0000000000000006.wal",
-					   "0000000000000002-000000000000000b.wal", "0000000000000003-0000000000000010.wal"};
+	static const char *const want[] = {
+	    "0000000000000000-0000000000000000.wal", "0000000000000001-0000000000000006.wal",
+	    "0000000000000002-000000000000000b.wal", "0000000000000003-0000000000000010.wal"};
 	struct disk *d = *state;
 	struct why why = {""};
 	struct vfs_names names;
@@ -219,12 +216,12 @@ static void test_segments(void **state)
 		assert_ok(wal_sync(w, &why));
 	}
 	assert_ok(wal_prepare(w, &why));
-	assert_ok(vfs_stat(d->fs, DIR "/1.tmp", &st));          /* three were used */
+	assert_ok(vfs_stat(d->fs, DIR "/1.tmp", &st)); /* three were used */
 	assert_int_equal(st.size_bytes, 1000);
 	assert_err(ERR_LOCKED, wal_open(d->fs, DIR, zero, &small, &why, &c, &other));
 	assert_ok(wal_purge(d->fs, DIR, 1, &purged));
 	assert_int_equal(purged, 0);
-	wal_release(w, 11);             /* keeps the last one that starts below 11, and those behind */
+	wal_release(w, 11); /* keeps the last one that starts below 11, and those behind */
 	assert_ok(wal_purge(d->fs, DIR, 1, &purged));
 	assert_int_equal(purged, 1);
 	assert_ok(wal_close(w));
@@ -311,7 +308,7 @@ static void put_file(struct vfs *fs, const char *path, struct slice s)
 struct forged {
 	const char *name;
 	err_t err;
-	const char *text;       /* begins so */
+	const char *text; /* begins so */
 	void (*put)(struct buf *b, uint32_t *crc);
 };
 
@@ -367,10 +364,12 @@ static void put_no_protobuf(struct buf *b, uint32_t *crc)
 
 static const struct forged forged[] = {
 	{"index past the end (CVE-2020-15112)", ERR_CORRUPT_FILE,
-	 "wal: slice bounds out of range, snapshot[Index: 0, Term: 0], current entry[Index: 13038096702221461992, Term: 9], len(ents): 0",
+	 "wal: slice bounds out of range, snapshot[Index: 0, Term: 0], current entry[Index: 13038096702221461992, Term: "
+	 "9], len(ents): 0",
 	 put_far_entry},
 	{"length (CVE-2020-15106)", ERR_CORRUPT_TAIL,
-	 "unexpected EOF: [wal] max entry size limit exceeded when reading \"0000000000000000-0000000000000000.wal\", recBytes: "
+	 "unexpected EOF: [wal] max entry size limit exceeded when reading \"0000000000000000-0000000000000000.wal\", "
+	 "recBytes: "
 	 "72057594037927935, fileSize(72) - offset(64) - padBytes(0) = entryLimit(8)",
 	 put_huge_length},
 	{"half a length", ERR_CORRUPT_TAIL, "unexpected EOF", put_half_word},
@@ -535,9 +534,17 @@ static void test_posix_flights(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_create), TEST(test_must_sync), TEST(test_commit_waits), TEST(test_group_commit), TEST(test_segments),
-		TEST(test_leftover_tmp), TEST(test_overwritten), TEST(test_forged), TEST(test_torn_in_the_middle), TEST(test_notes),
-		cmocka_unit_test(test_posix_flights),
+	    TEST(test_create),
+	    TEST(test_must_sync),
+	    TEST(test_commit_waits),
+	    TEST(test_group_commit),
+	    TEST(test_segments),
+	    TEST(test_leftover_tmp),
+	    TEST(test_overwritten),
+	    TEST(test_forged),
+	    TEST(test_torn_in_the_middle),
+	    TEST(test_notes),
+	    cmocka_unit_test(test_posix_flights),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
