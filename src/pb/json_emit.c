@@ -148,8 +148,9 @@ void json_emit_message(const ProtobufCMessage *m, struct buf *out)
 		if (!first)
 			buf_put_byte(out, ',');
 		first = false;
-		json_emit_string(slice_str(f->name), out);
-		buf_put_byte(out, ':');
+		buf_put_byte(out, '"');
+		put_text(out, f->name);         /* nothing to escape */
+		buf_put(out, "\":", 2);
 		if (f->label == PROTOBUF_C_LABEL_REPEATED)
 			put_list(out, f, *(char *const *)at, *(const size_t *)((const char *)m + f->quantifier_offset));
 		else

@@ -1,7 +1,5 @@
 #include "pb/wire_inl.h"
 
-#include "base/endian.h"
-
 enum { WIRE_START_GROUP = 3, WIRE_END_GROUP = 4 };
 
 /* protobuf-go skips unknown groups nested up to this depth (protowire.DefaultRecursionLimit). */

@@ -3,6 +3,7 @@
 #ifndef PB_WIRE_INL_H
 #define PB_WIRE_INL_H
 
+#include "base/endian.h"
 #include "pb/wire.h"
 
 #define PB_TAG(number, wire) ((uint32_t)(number) << 3 | (uint32_t)(wire))
@@ -54,37 +55,61 @@ static inline uint8_t *bytes_field_write(uint8_t *out, uint32_t number, struct s
 	return out + s.size;
 }
 
-/* The next varint; false when it is truncated or has more than 64 bits. One-byte values, the usual case, cost one
- * branch. */
+/* The 7-bit groups of 8 bytes, the continuation bits gone, packed together: halves, then quarters, then eighths. */
+static inline uint64_t varint_squeeze(uint64_t v)
+{
+	v = (v & 0x007f007f007f007f) | (v & 0x7f007f007f007f00) >> 1;
+	v = (v & 0x00003fff00003fff) | (v & 0x3fff00003fff0000) >> 2;
+	return (v & 0x000000000fffffff) | (v & 0x0fffffff00000000) >> 4;
+}
+
+/* The next varint; false when it is truncated or has more than 64 bits. One byte costs one branch; up to eight cost
+ * two and no loop, unless the input ends there. */
 static inline bool varint_read(struct pb_reader *r, uint64_t *out)
 {
 	if (LIKELY(r->at < r->end && *r->at < 0x80)) {
 		*out = *r->at++;
 		return true;
 	}
+	if (LIKELY(r->end - r->at >= 8)) {
+		uint64_t word = le64_get(r->at);
+		uint64_t last = ~word & 0x8080808080808080;
+
+		if (LIKELY(last)) {
+			*out = varint_squeeze(word & (last ^ (last - 1)) & 0x7f7f7f7f7f7f7f7f);
+			r->at += (__builtin_ctzll(last) >> 3) + 1;
+			return true;
+		}
+	}
 	return pb_get_varint(r, out);
 }
 
-/* The next field, as pb_next; groups and damage go the slow way. */
+/* The next field, as pb_next; tags of two bytes, fixed widths, groups and damage go the slow way. */
 static inline bool field_read(struct pb_reader *r, struct pb_field *f)
 {
-	if (LIKELY(r->at < r->end && *r->at < 0x80)) {
-		uint8_t tag = *r->at;
+	uint8_t tag = r->at < r->end ? *r->at : 0;
+	uint64_t size;
 
-		if (LIKELY((tag & 7) == PB_VARINT && tag >> 3)) {
-			r->at++;
-			f->number = tag >> 3;
-			f->wire = PB_VARINT;
-			return varint_read(r, &f->value);
-		}
-		if (LIKELY((tag & 7) == PB_BYTES && tag >> 3 && r->end - r->at > 1 && r->at[1] < 0x80 &&
-			   (size_t)(r->end - r->at) - 2 >= r->at[1])) {
-			f->number = tag >> 3;
-			f->wire = PB_BYTES;
-			f->bytes = slice_of(r->at + 2, r->at[1]);
-			r->at += 2 + r->at[1];
+	if (LIKELY(tag >> 3 && tag < 0x80 && (tag & 7) == PB_VARINT)) {
+		r->at++;
+		f->number = tag >> 3;
+		f->wire = PB_VARINT;
+		return varint_read(r, &f->value);
+	}
+	if (LIKELY(tag >> 3 && tag < 0x80 && (tag & 7) == PB_BYTES)) {
+		r->at++;
+		f->number = tag >> 3;
+		f->wire = PB_BYTES;
+		if (!varint_read(r, &size))
+			return false;
+		if (LIKELY(size <= (uint64_t)(r->end - r->at))) {
+			f->bytes = slice_of(r->at, (size_t)size);
+			r->at += size;
 			return true;
 		}
+		r->failed = true;
+		r->at = r->end;
+		return false;
 	}
 	return pb_next(r, f);
 }

@@ -33,6 +33,24 @@ static void test_varints(void **state)
 		assert_int_equal(pb_varint_size(1ull << bit), bit / 7 + 1);
 }
 
+/* As a field with more input behind it: the reader takes eight bytes at once there. */
+static void test_varints_amid_input(void **state)
+{
+	for (unsigned bits = 0; bits <= 64; bits++) {
+		uint64_t v = bits == 64 ? UINT64_MAX : (1ull << bits) - 1;
+
+		for (size_t behind = 0; behind < 12; behind++) {
+			uint8_t bytes[40] = {0x08};
+			uint8_t *end = pb_varint_write(bytes + 1, v);
+			struct pb_reader r = pb_reader_of(slice_of(bytes, (size_t)(end - bytes) + behind));
+			struct pb_field f;
+
+			memset(end, 0xff, behind);
+			assert_true(pb_next(&r, &f) && f.number == 1 && f.wire == PB_VARINT && f.value == v && r.at == end);
+		}
+	}
+}
+
 static void test_varint_beyond_64_bits(void **state)
 {
 	static const char *const cases[] = {"ffffffffffffffffff02", "ffffffffffffffffff7f", "8080808080808080808001", "ffffffffffffffffffff01"};
@@ -162,7 +180,8 @@ static void test_full_buffer_keeps_its_error(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_varints), cmocka_unit_test(test_varint_beyond_64_bits),
+		cmocka_unit_test(test_varints), cmocka_unit_test(test_varints_amid_input),
+		cmocka_unit_test(test_varint_beyond_64_bits),
 		cmocka_unit_test(test_fields), cmocka_unit_test(test_group_depth), cmocka_unit_test(test_writers),
 		cmocka_unit_test(test_nested_length_grows), cmocka_unit_test(test_full_buffer_keeps_its_error),
 	};
