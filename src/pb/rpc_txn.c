@@ -88,6 +88,17 @@ static err_t op_merge(struct request_op *op, struct slice bytes)
 	}
 }
 
+/* Another member of the oneof replaces what op holds. A txn that goes is parsed nevertheless: if it is malformed, so is
+ * the whole. */
+static err_t op_replace(struct txn_parser *p, enum op_kind kind, struct slice txn, struct request_op *op)
+{
+	struct txn_req *gone;
+	err_t err = op->kind == OP_TXN ? txn_later(p, txn, &gone) : OK;
+
+	*op = (struct request_op){.kind = kind};
+	return err;
+}
+
 static err_t op_parse(struct txn_parser *p, struct slice s, struct request_op *op)
 {
 	struct pb_reader r = pb_reader_of(s);
@@ -98,8 +109,8 @@ static err_t op_parse(struct txn_parser *p, struct slice s, struct request_op *o
 	while (!err && field_read(&r, &f)) {
 		if (f.wire != PB_BYTES || f.number < OP_RANGE || f.number > OP_TXN)
 			continue;
-		if ((uint32_t)op->kind != f.number) {   /* another member of the oneof replaces the one before */
-			*op = (struct request_op){.kind = (enum op_kind)f.number};
+		if ((uint32_t)op->kind != f.number) {
+			err = op_replace(p, (enum op_kind)f.number, txn, op);
 			txn = f.bytes;
 		} else if (op->kind == OP_TXN) {
 			err = join(p->arena, &txn, f.bytes);

@@ -128,6 +128,7 @@ static void test_txn_malformed(void **state)
 {
 	static const char *const cases[] = {
 		"0a", "0a0108", "120108", "1203 120108", "1203 0a010a", "1203 1a010a", "1205 2203 120108", "1a0108",
+		"1207 2203 120108 1200",        /* a txn that is replaced must be well-formed, too */
 	};
 	struct arena a;
 	struct txn_req t = {.compare_count = 77};
