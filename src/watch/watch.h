@@ -32,7 +32,7 @@
  * I5 progress with revision R is queued behind all events <= R of the watchers it covers.
  *
  * Bounds: per stream items_max items and bytes_max bytes wait for io (one revision may overshoot; control replies are bounded by
- * the requests, which io stops reading while watch_stream_full); ring_bytes_max; tasks_max tasks of task_bytes_max each.
+ * the requests, which io stops reading while it has that many items of a stream unsent); ring_bytes_max; tasks_max tasks of task_bytes_max each.
  * Costs: an event costs its matches plus O(log distinct ranges). */
 #ifndef WATCH_WATCH_H
 #define WATCH_WATCH_H
@@ -79,8 +79,8 @@ void watch_set_term(struct watch_hub *h, uint64_t raft_term);
 struct watch_stream *watch_stream_open(struct watch_hub *h, uint32_t port, void *arg, uint64_t now_ns);
 /* All its watchers go. Items that were not taken yet are dropped. */
 void watch_stream_close(struct watch_hub *h, struct watch_stream *s);
-/* True: io should not read further requests of this stream. */
-bool watch_stream_full(const struct watch_stream *s);
+/* True: events go no further; its watchers lag until io has drained half. */
+bool watch_stream_full(const struct watch_hub *h, const struct watch_stream *s);
 size_t watch_stream_watchers(const struct watch_stream *s);
 /* io wrote (or threw away) that much; items and their bytes as in the items. */
 void watch_drained(struct watch_hub *h, struct watch_stream *s, size_t items, uint64_t bytes);
@@ -174,7 +174,7 @@ struct watch_stats {
 	uint64_t streams, watchers;
 	uint64_t lagging;               /* not live, compacted ones not counted */
 	uint64_t events;                /* events put into queues since start (etcd_debugging_mvcc_events_total) */
-	uint64_t pending_events;        /* in queues, not drained; approximate for metrics */
+	uint64_t pending_events;        /* messages in queues, not drained: a lower bound of etcd_debugging_mvcc_pending_events_total */
 	uint64_t ring_events, ring_bytes;
 	uint64_t queued_bytes;          /* all streams */
 	uint64_t watcher_bytes;         /* memory of watchers and index */

@@ -1,0 +1,215 @@
+/* What goes out: items in one batch per io actor, in the order in which they were decided (I1).
+ *
+ * WatchResponse: header 1 {cluster_id 1, member_id 2, revision 3, raft_term 4}, watch_id 2, created 3, canceled 4, compact_revision 5,
+ * cancel_reason 6, fragment 7, events 11. The head is fields 1 to 7. */
+#include "pb/wire.h"
+#include "watch/hub.h"
+
+bool stream_full(const struct watch_hub *h, const struct watch_stream *s)
+{
+	return s->queued_items >= h->cfg.stream_items_max || s->queued_bytes >= h->cfg.stream_bytes_max;
+}
+
+const char *watch_reason_text(err_t reason)
+{
+	switch (reason) {
+	case OK:
+		return "";
+	case ERR_COMPACTED:
+	case ERR_WATCH_RANGE_EMPTY:
+	case ERR_WATCH_DUPLICATE_ID:
+		return err_text(reason);
+	case ERR_INVALID_AUTH_TOKEN:
+		return "rpc error: code = Unauthenticated desc = etcdserver: invalid auth token";
+	case ERR_AUTH_OLD_REVISION:
+		return "rpc error: code = InvalidArgument desc = etcdserver: revision of auth store is old";
+	case ERR_USER_EMPTY:
+		return "rpc error: code = InvalidArgument desc = etcdserver: user name is empty";
+	default:
+		return "rpc error: code = PermissionDenied desc = etcdserver: permission denied";
+	}
+}
+
+/* ---- heads ---- */
+
+static size_t field_size(uint64_t v)
+{
+	return v ? 1 + pb_varint_size(v) : 0;
+}
+
+static uint8_t *field_write(uint8_t *at, uint32_t number, uint64_t v)
+{
+	if (!v)
+		return at;
+	*at++ = (uint8_t)(number << 3 | PB_VARINT);
+	return pb_varint_write(at, v);
+}
+
+static size_t header_size(uint64_t cluster_id, uint64_t member_id, const struct watch_item *it)
+{
+	return field_size(cluster_id) + field_size(member_id) + field_size((uint64_t)it->rev) + field_size(it->raft_term);
+}
+
+static size_t head_size(uint64_t cluster_id, uint64_t member_id, const struct watch_item *it)
+{
+	size_t header = header_size(cluster_id, member_id, it), reason = strlen(watch_reason_text((err_t)it->reason));
+
+	return 1 + pb_varint_size(header) + header + field_size((uint64_t)it->watch_id) +
+	       (it->flags & WATCH_ITEM_CREATED ? 2 : 0) + (it->flags & WATCH_ITEM_CANCELED ? 2 : 0) +
+	       field_size((uint64_t)it->compact_rev) + (reason ? 1 + pb_varint_size(reason) + reason : 0) +
+	       (it->flags & WATCH_ITEM_FRAGMENT ? 2 : 0);
+}
+
+size_t watch_item_head_size(const struct watch_batch *b, const struct watch_item *it)
+{
+	return head_size(b->cluster_id, b->member_id, it);
+}
+
+uint8_t *watch_item_head_write(const struct watch_batch *b, const struct watch_item *it, uint8_t *out)
+{
+	const char *reason = watch_reason_text((err_t)it->reason);
+	size_t reason_size = strlen(reason);
+
+	*out++ = 1 << 3 | PB_BYTES;
+	out = pb_varint_write(out, header_size(b->cluster_id, b->member_id, it));
+	out = field_write(out, 1, b->cluster_id);
+	out = field_write(out, 2, b->member_id);
+	out = field_write(out, 3, (uint64_t)it->rev);
+	out = field_write(out, 4, it->raft_term);
+	out = field_write(out, 2, (uint64_t)it->watch_id);
+	out = field_write(out, 3, it->flags & WATCH_ITEM_CREATED ? 1 : 0);
+	out = field_write(out, 4, it->flags & WATCH_ITEM_CANCELED ? 1 : 0);
+	out = field_write(out, 5, (uint64_t)it->compact_rev);
+	if (reason_size) {
+		*out++ = 6 << 3 | PB_BYTES;
+		out = pb_varint_write(out, reason_size);
+		memcpy(out, reason, reason_size);
+		out += reason_size;
+	}
+	return field_write(out, 7, it->flags & WATCH_ITEM_FRAGMENT ? 1 : 0);
+}
+
+void watch_item_encode(const struct watch_batch *b, const struct watch_item *it, struct buf *out)
+{
+	uint8_t head[WATCH_HEAD_SIZE_MAX];
+
+	buf_put(out, head, (size_t)(watch_item_head_write(b, it, head) - head));
+	for (uint32_t i = 0; i < it->event_count; i++)
+		buf_put_slice(out, blob_slice(b->events.at[it->event_first + i]));
+}
+
+/* ---- batches ---- */
+
+static struct watch_batch *open_batch(struct watch_hub *h, uint32_t port)
+{
+	if (!h->ports[port]) {
+		h->ports[port] = NEW(struct watch_batch);
+		h->ports[port]->cluster_id = h->cfg.cluster_id;
+		h->ports[port]->member_id = h->cfg.member_id;
+	}
+	return h->ports[port];
+}
+
+struct watch_batch *watch_take(struct watch_hub *h, uint32_t port)
+{
+	ASSERT(port < h->cfg.port_count);
+
+	struct watch_batch *b = h->ports[port];
+
+	h->ports[port] = NULL;
+	return b;
+}
+
+void watch_batch_free(struct watch_batch *b)
+{
+	if (!b)
+		return;
+	for (size_t i = 0; i < b->events.count; i++)
+		blob_unref(b->events.at[i]);
+	VEC_FREE(&b->events);
+	VEC_FREE(&b->items);
+	mem_free(b);
+}
+
+void output_forget(struct watch_hub *h, struct watch_stream *s)
+{
+	struct watch_batch *b = h->ports[s->port];
+
+	for (size_t i = 0; b && i < b->items.count; i++)
+		if (b->items.at[i].stream_arg == s->arg)
+			b->items.at[i].stream_arg = NULL;
+}
+
+/* Queues the item; its events were pushed to the batch already. */
+static void push(struct watch_hub *h, struct watch_stream *s, struct watch_batch *b, const struct watch_item *it)
+{
+	VEC_PUSH(&b->items, *it);
+	s->queued_items++;
+	s->queued_bytes += it->size_bytes;
+	h->queued_items++;
+	h->queued_bytes += it->size_bytes;
+}
+
+void emit_control(struct watch_hub *h, struct watch_stream *s, int64_t watch_id, uint16_t flags, int64_t rev,
+		  int64_t compact_rev, err_t reason)
+{
+	struct watch_batch *b = open_batch(h, s->port);
+	struct watch_item it = {
+		.stream_arg = s->arg,
+		.watch_id = watch_id,
+		.rev = rev,
+		.compact_rev = compact_rev,
+		.raft_term = h->term,
+		.event_first = (uint32_t)b->events.count,
+		.flags = flags,
+		.reason = (uint16_t)reason,
+	};
+
+	it.size_bytes = head_size(b->cluster_id, b->member_id, &it);
+	push(h, s, b, &it);
+}
+
+/* How many of the events from `from` on go into the next fragment: filled while below the limit, at least one. */
+static size_t fragment_count(const struct watch_hub *h, size_t head, struct blob *const *blobs, size_t from, size_t count)
+{
+	uint64_t size = head + blobs[from]->size;
+	size_t n = 1;
+
+	while (from + n < count && size + blobs[from + n]->size < h->cfg.message_bytes_max)
+		size += blobs[from + n++]->size;
+	return n;
+}
+
+void emit_events(struct watch_hub *h, struct watcher *w, int64_t rev, struct blob *const *blobs, size_t count)
+{
+	struct watch_batch *b = open_batch(h, w->stream->port);
+	struct watch_item it = {
+		.stream_arg = w->stream->arg,
+		.watch_id = w->id,
+		.rev = rev,
+		.raft_term = h->term,
+	};
+	size_t head = head_size(b->cluster_id, b->member_id, &it);
+	uint64_t whole = head;
+	bool split;
+
+	for (size_t i = 0; i < count; i++)
+		whole += blobs[i]->size;
+	split = w->fragment && count > 1 && whole >= h->cfg.message_bytes_max;
+	for (size_t from = 0, n; from < count; from += n) {
+		/* the flag's two bytes count towards the limit in every part, the last included, as upstream does it */
+		n = split ? fragment_count(h, head + 2, blobs, from, count) : count;
+		it.flags = from + n < count ? WATCH_ITEM_FRAGMENT : 0;
+		it.size_bytes = head + (it.flags ? 2 : 0);
+		it.event_first = (uint32_t)b->events.count;
+		it.event_count = (uint32_t)n;
+		VEC_RESERVE(&b->events, b->events.count + n);
+		for (size_t i = from; i < from + n; i++) {
+			b->events.at[b->events.count++] = blob_ref(blobs[i]);
+			it.size_bytes += blobs[i]->size;
+		}
+		push(h, w->stream, b, &it);
+	}
+	w->progress_due = false;
+	h->events_sent += count;
+}
