@@ -189,8 +189,10 @@ void h2_start(struct http_conn *c)
 
 static bool h2_input(struct http_conn *c, struct slice data)
 {
-	ssize_t n = nghttp2_session_mem_recv(c->h2->session, data.data, data.size);
+	ssize_t n;
 
+	c->h2->ping_out = false;
+	n = nghttp2_session_mem_recv(c->h2->session, data.data, data.size);
 	if (n < 0) {                    /* a broken preface, or a flood that nghttp2 noticed */
 		c->over = true;
 		if (n == NGHTTP2_ERR_FLOODED)

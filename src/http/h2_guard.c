@@ -106,8 +106,6 @@ static void tick_ping(struct http_conn *c, uint64_t now_ms)
 
 	if (!l->ping_interval_ms || !l->ping_timeout_ms)
 		return;
-	if (h->ping_out && c->read_ms > h->ping_out_ms)
-		h->ping_out = false;
 	if (h->ping_out && now_ms >= h->ping_out_ms + l->ping_timeout_ms) {
 		c->over = h->dead = true;
 		conn_changed(c);

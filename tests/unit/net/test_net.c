@@ -20,6 +20,9 @@ struct echo {
 	struct net_loop *loop;
 };
 
+static struct echo echoes[64];
+static _Atomic unsigned echo_count;
+
 static struct {
 	struct sched *sched;
 	struct net_loop *loops[LOOPS];
@@ -51,7 +54,6 @@ static void echo_eof(void *owner)
 	struct echo *e = owner;
 
 	net_stream_close(e->stream, true);
-	free(e);
 }
 
 static void echo_failed(void *owner, err_t err)
@@ -59,14 +61,13 @@ static void echo_failed(void *owner, err_t err)
 	struct echo *e = owner;
 
 	net_stream_close(e->stream, false);
-	free(e);
 }
 
 static const struct net_events echo_events = {echo_read, echo_eof, echo_writable, echo_failed};
 
 static void on_accept(void *arg, struct net_loop *loop, struct net_stream *take_s)
 {
-	struct echo *e = malloc(sizeof(*e));
+	struct echo *e = &echoes[echo_count++ % 64];
 
 	for (int i = 0; i < LOOPS; i++)
 		if (t.loops[i] == loop)
