@@ -31,7 +31,7 @@ void ts_fini(struct test_store *ts);
 void ts_begin(struct test_store *ts);
 void ts_put(struct test_store *ts, const char *key, const char *value);
 void ts_delete(struct test_store *ts, const char *key);
-/* Tells the hub; false: nothing changed. */
+/* Tells the hub, unless NULL; false: nothing changed. */
 bool ts_end(struct test_store *ts, struct watch_hub *h);
 void ts_put1(struct test_store *ts, struct watch_hub *h, const char *key, const char *value);
 void ts_delete1(struct test_store *ts, struct watch_hub *h, const char *key);
