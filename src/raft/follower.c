@@ -75,6 +75,19 @@ static bool is_listed(const struct raft_ids *ids, uint64_t id)
 	return false;
 }
 
+static void log_not_in_conf_state(struct raft *r, const struct raft_conf_state *cs)
+{
+	struct buf text;
+
+	if (!r->logger.fn)
+		return;
+	buf_init(&text, 64 << 10);
+	raft_conf_state_print(cs, &text);
+	RAFT_LOGF(r, WARN, X64 " attempted to restore snapshot but it is not in the ConfState %.*s; should never happen",
+		  r->config.id, SLICE_ARG(buf_slice(&text)));
+	buf_fini(&text);
+}
+
 /* True: the log is now the snapshot. False: it knows better already, or is not meant. */
 static bool restore(struct raft *r, const struct raft_snapshot *snap)
 {
@@ -86,9 +99,7 @@ static bool restore(struct raft *r, const struct raft_snapshot *snap)
 	ASSERT(r->role == RAFT_FOLLOWER);
 	if (!is_listed(&cs->voters, r->config.id) && !is_listed(&cs->learners, r->config.id) &&
 	    !is_listed(&cs->voters_outgoing, r->config.id)) {
-		RAFT_LOGF(r, WARN,
-			  X64 " attempted to restore snapshot but it is not in the ConfState; should never happen",
-			  r->config.id);
+		log_not_in_conf_state(r, cs);
 		return false;
 	}
 

@@ -148,6 +148,26 @@ void raft_snapshot_print(const struct raft_snapshot *s, struct buf *out)
 	buf_printf(out, "AutoLeave:%s", s->conf_state.auto_leave ? "true" : "false");
 }
 
+/* As protobuf's text form has it: voters:1 voters:2 auto_leave:false */
+void raft_conf_state_print(const struct raft_conf_state *cs, struct buf *out)
+{
+	const struct {
+		const char *name;
+		const struct raft_ids *ids;
+	} lists[] = {
+		{"voters", &cs->voters},
+		{"learners", &cs->learners},
+		{"voters_outgoing", &cs->voters_outgoing},
+		{"learners_next", &cs->learners_next},
+	};
+
+	for (size_t l = 0; l < ARRAY_COUNT(lists); l++) {
+		for (size_t i = 0; i < lists[l].ids->count; i++)
+			buf_printf(out, "%s:" U64 " ", lists[l].name, lists[l].ids->at[i]);
+	}
+	buf_printf(out, "auto_leave:%s", cs->auto_leave ? "true" : "false");
+}
+
 static void print_target(uint64_t id, struct buf *out)
 {
 	if (id == RAFT_NONE)

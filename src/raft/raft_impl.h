@@ -143,6 +143,7 @@ struct raft_text {
 const char *raft_text_progress(const struct raft *r, struct raft_text *t, const struct raft_progress *p);
 const char *raft_text_conf(const struct raft *r, struct raft_text *t);
 void raft_text_fini(struct raft_text *t);
+void raft_conf_state_print(const struct raft_conf_state *cs, struct buf *out);
 void raft_conf_change_print(const struct raft_conf_change_v2 *cc, struct buf *out);
 
 #define RAFT_LOGF(r, level, ...) raft_logf(&(r)->logger, RAFT_LOG_##level, __VA_ARGS__)

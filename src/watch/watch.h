@@ -33,8 +33,7 @@
  *
  * Bounds: per stream items_max items and bytes_max bytes wait for io (one revision may overshoot; control replies are bounded by
  * the requests, which io stops reading while it has that many items of a stream unsent); ring_bytes_max; tasks_max tasks of task_bytes_max each.
- * Costs: an event costs its matches plus O(log distinct ranges); a watcher 122 bytes, and 130 for a range of its own (measured:
- * tests/model/watch_cost.c). */
+ * Costs: an event costs its matches plus O(log distinct ranges). */
 #ifndef WATCH_WATCH_H
 #define WATCH_WATCH_H
 

@@ -111,6 +111,8 @@ static uint64_t get_last_index(struct raft_storage *s)
 
 static err_t get_snapshot(struct raft_storage *s, const struct raft_snapshot **out)
 {
+	if (node_of(s)->snapshots_closed)
+		return ERR_RAFT_SNAPSHOT_UNAVAILABLE;
 	*out = &node_of(s)->newest;
 	return OK;
 }
@@ -128,7 +130,15 @@ static const struct raft_storage_ops storage_ops = {
 
 struct env *env_new(void)
 {
-	return NEW(struct env);
+	struct env *env = NEW(struct env);
+
+	env->options = (struct raft_config){
+		.election_ticks = 3,
+		.heartbeat_ticks = 1,
+		.max_size_per_msg = RAFT_NO_LIMIT,
+		.max_inflight_msgs = INT32_MAX,
+	};
+	return env;
 }
 
 static void free_messages(env_messages *v)
@@ -189,6 +199,15 @@ const char *env_add_node(struct env *env, const struct raft_config *config, cons
 	n->config.log_ctx = env;
 	n->raft = raft_new(&n->config);
 	return NULL;
+}
+
+void env_restart(struct env *env, struct env_node *n, uint64_t applied)
+{
+	free_messages(&n->append_work);
+	free_messages(&n->apply_work);
+	raft_free(n->raft);
+	n->config.applied = applied;
+	n->raft = raft_new(&n->config);
 }
 
 /* ---- work ---- */

@@ -21,6 +21,7 @@ struct env_node {
 	env_messages append_work;
 	env_messages apply_work;
 	struct raft_snapshot newest;
+	bool snapshots_closed;          /* temporarily unavailable */
 };
 
 struct env {
@@ -28,6 +29,7 @@ struct env {
 	size_t node_count;
 	env_messages messages;          /* in flight, in order */
 	struct buf *out;                /* of the present command or indented part of it */
+	struct raft_config options;     /* of the nodes that are added next */
 	int level;                      /* lines of this level and above are printed; NONE: nothing at all */
 };
 
@@ -43,6 +45,8 @@ void env_unindent(struct env *env, struct buf *outer);
 
 /* snap NULL: empty storage. Returns the text of what is wrong, or NULL. */
 const char *env_add_node(struct env *env, const struct raft_config *config, const struct raft_snapshot *snap);
+/* The process dies and comes back with what its storage has, the state machine as it was. */
+void env_restart(struct env *env, struct env_node *n, uint64_t applied);
 void env_process_ready(struct env *env, struct env_node *n);
 void env_process_append(struct env *env, struct env_node *n);
 void env_process_apply(struct env *env, struct env_node *n);

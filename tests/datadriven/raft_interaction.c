@@ -1,5 +1,7 @@
-/* Runs the transcripts of raft/testdata: scenes of several nodes. One row and one function per command. */
+/* Runs the transcripts of raft/testdata, raft/scenes and raft/random: scenes of several nodes. One row and one function
+ * per command. The last rows are ours; raft/oracle has the same ones. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <strings.h>
 
 #include "conf_ops.h"
@@ -82,12 +84,7 @@ static void parse_config(const struct dd_command *cmd, const struct dd_arg *arg,
 
 static const char *cmd_add_nodes(struct env *env, const struct dd_command *cmd)
 {
-	struct raft_config config = {
-		.election_ticks = 3,
-		.heartbeat_ticks = 1,
-		.max_size_per_msg = RAFT_NO_LIMIT,
-		.max_inflight_msgs = INT32_MAX,
-	};
+	struct raft_config config = env->options;
 	struct raft_snapshot snap = {.term = 1};
 	bool has_snapshot = false;
 	const char *err = NULL;
@@ -400,6 +397,168 @@ static const char *cmd_stabilize(struct env *env, const struct dd_command *cmd)
 	return err;
 }
 
+/* ---- commands that upstream's transcripts do not have ---- */
+
+static const char *cmd_config(struct env *env, const struct dd_command *cmd)
+{
+	struct raft_config *c = &env->options;
+
+	for (size_t i = 0; i < cmd->arg_count; i++) {
+		const char *key = cmd->args[i].key, *value = cmd->args[i].values[0];
+
+		if (strcmp(key, "max-size-per-msg") == 0)
+			c->max_size_per_msg = dd_uint(cmd, value);
+		else if (strcmp(key, "max-uncommitted-size") == 0)
+			c->max_uncommitted_entries_size = dd_uint(cmd, value);
+		else if (strcmp(key, "max-inflight-bytes") == 0)
+			c->max_inflight_bytes = dd_uint(cmd, value);
+		else if (strcmp(key, "election-ticks") == 0)
+			c->election_ticks = (uint32_t)dd_uint(cmd, value);
+		else if (strcmp(key, "disable-proposal-forwarding") == 0)
+			c->disable_proposal_forwarding = dd_bool(cmd, value);
+		else
+			dd_bad_command(cmd, "unknown option %s", key);
+	}
+	return NULL;
+}
+
+static const char *cmd_tick(struct env *env, const struct dd_command *cmd)
+{
+	tick(env, cmd, (uint32_t)id_arg(cmd, 1));
+	return NULL;
+}
+
+static const char *cmd_read_index(struct env *env, const struct dd_command *cmd)
+{
+	if (cmd->arg_count != 2)
+		dd_bad_command(cmd, "read-index takes a node and a word");
+	raft_read_index(node_arg(env, cmd)->raft, blob_copy(slice_str(cmd->args[1].key)));
+	return NULL;
+}
+
+static const char *cmd_report_snapshot(struct env *env, const struct dd_command *cmd)
+{
+	raft_report_snapshot(node_arg(env, cmd)->raft, id_arg(cmd, 1), dd_find_arg(cmd, "failed") != NULL);
+	return NULL;
+}
+
+static const char *cmd_close_snapshots(struct env *env, const struct dd_command *cmd)
+{
+	node_arg(env, cmd)->snapshots_closed = true;
+	return NULL;
+}
+
+static const char *cmd_open_snapshots(struct env *env, const struct dd_command *cmd)
+{
+	node_arg(env, cmd)->snapshots_closed = false;
+	return NULL;
+}
+
+static const char *cmd_bootstrap(struct env *env, const struct dd_command *cmd)
+{
+	VEC(struct raft_peer) peers = {0};
+	struct buf contexts;
+
+	buf_init(&contexts, 1 << 20);
+	for (size_t i = 1; i < cmd->arg_count; i++)
+		buf_printf(&contexts, "ctx%s", cmd->args[i].key);
+	const uint8_t *at = contexts.data;
+	for (size_t i = 1; i < cmd->arg_count; i++) {
+		size_t size = 3 + strlen(cmd->args[i].key);
+
+		VEC_PUSH(&peers, ((struct raft_peer){id_arg(cmd, i), slice_of(at, size)}));
+		at += size;
+	}
+	err_t err = raft_bootstrap(node_arg(env, cmd)->raft, peers.at, peers.count);
+	VEC_FREE(&peers);
+	buf_fini(&contexts);
+	return err ? err_text(err) : NULL;
+}
+
+static const char *cmd_restart(struct env *env, const struct dd_command *cmd)
+{
+	const struct dd_arg *applied = dd_find_arg(cmd, "applied");
+
+	env_restart(env, node_arg(env, cmd), applied ? dd_uint(cmd, applied->values[0]) : 0);
+	return NULL;
+}
+
+static const char *cmd_progress(struct env *env, const struct dd_command *cmd)
+{
+	const struct raft *r = node_arg(env, cmd)->raft;
+	struct buf text;
+
+	buf_init(&text, 1 << 20);
+	raft_configuration_print(r, &text);
+	env_printf(env, "%.*s commit=%" PRIu64 " applied=%" PRIu64 "\n", SLICE_ARG(buf_slice(&text)), raft_commit(r),
+		   raft_applied(r));
+	buf_fini(&text);
+	return NULL;
+}
+
+/* term/index/data */
+static struct raft_entry parse_entry(const struct dd_command *cmd, const char *text)
+{
+	struct raft_entry e = {0};
+	int size = 0;
+
+	if (sscanf(text, "%" SCNu64 "/%" SCNu64 "/%n", &e.term, &e.index, &size) != 2 || size == 0)
+		dd_bad_command(cmd, "not an entry: %s", text);
+	e.data = blob_copy(slice_str(text + size));
+	return e;
+}
+
+static void parse_entries(const struct dd_command *cmd, const struct dd_arg *arg, struct raft_message *m)
+{
+	m->entry_count = arg->value_count;
+	m->entries = NEW_ARRAY(struct raft_entry, m->entry_count);
+	for (size_t i = 0; i < m->entry_count; i++)
+		m->entries[i] = parse_entry(cmd, arg->values[i]);
+}
+
+static void parse_field(const struct dd_command *cmd, const struct dd_arg *arg, struct raft_message *m)
+{
+	const struct {
+		const char *key;
+		uint64_t *value;
+	} numbers[] = {
+		{"from", &m->from},       {"term", &m->term},     {"index", &m->index},
+		{"logterm", &m->log_term}, {"commit", &m->commit}, {"hint", &m->reject_hint},
+	};
+	const char *value = arg->value_count ? arg->values[0] : "";
+
+	for (size_t i = 0; i < ARRAY_COUNT(numbers); i++) {
+		if (strcmp(arg->key, numbers[i].key) == 0) {
+			*numbers[i].value = dd_uint(cmd, value);
+			return;
+		}
+	}
+	if (strcmp(arg->key, "reject") == 0) {
+		m->reject = dd_bool(cmd, value);
+	} else if (strcmp(arg->key, "context") == 0) {
+		m->context = blob_copy(slice_str(value));
+	} else if (strcmp(arg->key, "entries") == 0) {
+		parse_entries(cmd, arg, m);
+	} else if (strcmp(arg->key, "data") == 0) {
+		m->entry_count = 1;
+		m->entries = NEW(struct raft_entry);
+		m->entries[0].data = blob_copy(slice_str(value));
+	} else if (strcmp(arg->key, "type") != 0) {
+		dd_bad_command(cmd, "unknown field %s", arg->key);
+	}
+}
+
+/* A message out of the blue. */
+static const char *cmd_step(struct env *env, const struct dd_command *cmd)
+{
+	struct raft_message m = {.type = (enum raft_msg_type)type_arg(cmd), .to = id_arg(cmd, 0)};
+
+	for (size_t i = 1; i < cmd->arg_count; i++)
+		parse_field(cmd, &cmd->args[i], &m);
+	err_t err = raft_step(node_arg(env, cmd)->raft, &m);
+	return err ? err_text(err) : NULL;
+}
+
 static const char *cmd_breakpoint(struct env *env, const struct dd_command *cmd)
 {
 	return NULL;
@@ -431,6 +590,17 @@ static const struct {
 	{"tick-election", cmd_tick_election},
 	{"tick-heartbeat", cmd_tick_heartbeat},
 	{"transfer-leadership", cmd_transfer_leadership},
+
+	{"bootstrap", cmd_bootstrap},
+	{"close-snapshots", cmd_close_snapshots},
+	{"config", cmd_config},
+	{"open-snapshots", cmd_open_snapshots},
+	{"progress", cmd_progress},
+	{"read-index", cmd_read_index},
+	{"report-snapshot", cmd_report_snapshot},
+	{"restart", cmd_restart},
+	{"step", cmd_step},
+	{"tick", cmd_tick},
 };
 
 static void handle(void *ctx, const struct dd_command *cmd, struct buf *out)
