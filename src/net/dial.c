@@ -27,7 +27,7 @@ struct net_dial {
 	struct sockaddr_storage unix_addr;
 	int fd;
 	uv_poll_t poll;
-	bool polling;
+	bool polling, connected;
 	struct net_timer timer;
 	struct net_task finish;
 	bool over;                      /* done was called, or cancelled */
@@ -44,18 +44,27 @@ static void free_when_quiet(struct net_dial *d)
 	mem_free(d);
 }
 
+static void tell(struct net_dial *d, err_t err, struct net_stream *s);
+
+/* Only now may the descriptor go elsewhere, or be closed. */
 static void on_poll_closed(uv_handle_t *h)
 {
 	struct net_dial *d = h->data;
+	int fd = d->fd;
 
 	d->polling = false;
-	if (!d->over) {                 /* the next address */
-		close(d->fd);
-		d->fd = -1;
-		net_task_add(d->loop, &d->finish);
-		d->loop->turn_due = true;
+	if (d->over) {
+		free_when_quiet(d);
+		return;
 	}
-	free_when_quiet(d);
+	d->fd = -1;
+	d->loop->turn_due = true;
+	if (d->connected) {
+		tell(d, OK, net_stream_open_fd(d->loop, fd));
+	} else {
+		close(fd);
+		net_task_add(d->loop, &d->finish);      /* the next address */
+	}
 }
 
 static void stop(struct net_dial *d)
@@ -106,22 +115,10 @@ static void on_connected(uv_poll_t *p, int status, int events)
 
 	uv_poll_stop(p);
 	getsockopt(d->fd, SOL_SOCKET, SO_ERROR, &code, &size);
+	d->connected = code == 0;
 	if (code)
 		fail_errno(d, d->numeric, "connect", code);
-	else
-		d->err = OK;
 	uv_close((uv_handle_t *)p, on_poll_closed);
-	if (!code) {
-		/* The stream takes a duplicate: this descriptor is closed when uv has let the poll handle go. */
-		int fd = fcntl(d->fd, F_DUPFD_CLOEXEC, 0);
-
-		if (fd < 0) {
-			fail_errno(d, d->numeric, "fcntl", errno);
-			tell(d, d->err, NULL);
-		} else {
-			tell(d, OK, net_stream_open_fd(d->loop, fd));
-		}
-	}
 }
 
 static bool try_connect(struct net_dial *d, const struct sockaddr *a, socklen_t size)

@@ -153,6 +153,17 @@ static void echo_once(int fd, const char *text)
 	assert_memory_equal(buf, text, strlen(text));
 }
 
+static void nothing(void *arg)
+{
+}
+
+/* What the loops did before is seen afterwards. */
+static void sync_loops(void)
+{
+	for (int i = 0; i < LOOPS; i++)
+		net_loop_call_wait(t.loops[i], nothing, NULL);
+}
+
 /* --- */
 
 static void connections_go_round_the_loops(void **state)
@@ -185,9 +196,11 @@ static void a_wildcard_listens_for_both_families(void **state)
 	echo_once(fd, "four");
 	if (fd6 >= 0) {                 /* a machine without IPv6 has no ::1 */
 		echo_once(fd6, "six");
+		sync_loops();
 		assert_memory_equal(t.remote, "[::1]:", 6);
 		close(fd6);
 	} else {
+		sync_loops();
 		assert_memory_equal(t.remote, "127.0.0.1:", 10);
 	}
 	close(fd);
@@ -237,6 +250,7 @@ static void unix_sockets_replace_a_stale_file(void **state)
 	l = listen_on("unix", u.sun_path);
 	assert_int_equal(connect(fd, (struct sockaddr *)&u, sizeof(u)), 0);
 	echo_once(fd, "unix");
+	sync_loops();
 	assert_string_equal(t.remote, "@");
 	close(fd);
 	net_listener_close(l);
@@ -370,6 +384,7 @@ static void a_cancelled_dial_tells_nothing(void **state)
 
 	net_loop_call_wait(t.loops[1], dial_cancelled, &d);
 	usleep(20000);
+	sync_loops();
 	assert_int_equal(d.done, 0);
 }
 
@@ -380,7 +395,7 @@ struct fired {
 	int order;
 };
 
-static int fire_count;
+static _Atomic int fire_count;
 
 static void fire(struct net_timer *tm)
 {
@@ -406,7 +421,10 @@ static void timers_fire_in_order_unless_cancelled(void **state)
 {
 	fire_count = 0;
 	net_loop_call_wait(t.loops[0], set_timers, NULL);
-	usleep(100000);
+	for (int i = 0; i < 2000 && fire_count < 66; i++)
+		usleep(1000);
+	usleep(10000);
+	sync_loops();
 	assert_int_equal(fire_count, 66);
 	assert_int_equal(timers[1].order, 66);
 	for (int i = 0; i < 100; i++)
