@@ -12,6 +12,7 @@
 struct h2_shared {
 	nghttp2_session_callbacks *callbacks;
 	nghttp2_option *option;
+	struct h2_mem mem;
 };
 
 static const struct engine_ops h2_ops;
@@ -22,6 +23,7 @@ static int on_begin_headers(nghttp2_session *s, const nghttp2_frame *f, void *us
 	struct req *r = NULL;
 
 	c->h2->head_open_ms = http_io_now_ms(c->io) | 1;
+	c->h2->head = NULL;
 	if (f->hd.type != NGHTTP2_HEADERS || f->headers.cat != NGHTTP2_HCAT_REQUEST)
 		return 0;
 	/* A peer that opens streams and does not read what we answer stops here. */
@@ -30,6 +32,7 @@ static int on_begin_headers(nghttp2_session *s, const nghttp2_frame *f, void *us
 	if (!r)
 		return nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE, f->hd.stream_id, NGHTTP2_REFUSED_STREAM);
 	r->stream_id = f->hd.stream_id;
+	c->h2->head = r;
 	nghttp2_session_set_stream_user_data(s, f->hd.stream_id, r);
 	return 0;
 }
@@ -37,9 +40,9 @@ static int on_begin_headers(nghttp2_session *s, const nghttp2_frame *f, void *us
 static int on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name, size_t name_size,
 	const uint8_t *value, size_t value_size, uint8_t flags, void *user)
 {
-	struct req *r = h2_req(s, f->hd.stream_id);
+	struct req *r = ((struct http_conn *)user)->h2->head;
 
-	if (!r || r->announced)         /* refused, or trailers of the request, which mean nothing to gRPC */
+	if (!r)                         /* refused, or trailers of the request, which mean nothing to gRPC */
 		return 0;
 	if (!req_header_add(r, slice_of(name, name_size), slice_of(value, value_size)))
 		h2_reset(r, NGHTTP2_FRAME_SIZE_ERROR);          /* grpc-go's answer to a list that is too long */
@@ -64,6 +67,7 @@ static int on_frame_recv(nghttp2_session *s, const nghttp2_frame *f, void *user)
 		struct req *r = h2_req(s, f->hd.stream_id);
 
 		c->h2->head_open_ms = 0;
+		c->h2->head = NULL;
 		if (r && !r->announced) {
 			r->pub.body_ended = end_stream;
 			req_start(r);
@@ -115,10 +119,13 @@ static int on_data(nghttp2_session *s, uint8_t flags, int32_t stream_id, const u
 
 static int on_stream_close(nghttp2_session *s, int32_t stream_id, uint32_t code, void *user)
 {
+	struct http_conn *c = user;
 	struct req *r = h2_req(s, stream_id);
 
 	if (!r)
 		return 0;
+	if (c->h2->head == r)
+		c->h2->head = NULL;
 	nghttp2_session_set_stream_user_data(s, stream_id, NULL);
 	if (r->held)
 		nghttp2_session_consume_connection(s, r->held);                         /* H1 */
@@ -133,6 +140,7 @@ static struct h2_shared *shared_of(struct http_io *io)
 	if (sh)
 		return sh;
 	sh = io->h2_shared = NEW(struct h2_shared);
+	h2_mem_init(&sh->mem);
 	ASSERT(nghttp2_session_callbacks_new(&sh->callbacks) == 0);
 	nghttp2_session_callbacks_set_on_begin_headers_callback(sh->callbacks, on_begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback(sh->callbacks, on_header);
@@ -155,6 +163,7 @@ void h2_shared_free(struct h2_shared *sh)
 		return;
 	nghttp2_session_callbacks_del(sh->callbacks);
 	nghttp2_option_del(sh->option);
+	h2_mem_fini(&sh->mem);
 	mem_free(sh);
 }
 
@@ -181,7 +190,7 @@ void h2_start(struct http_conn *c)
 
 	c->ops = &h2_ops;
 	c->h2 = NEW(struct h2);
-	ASSERT(nghttp2_session_server_new2(&c->h2->session, sh->callbacks, c, sh->option) == 0);
+	ASSERT(nghttp2_session_server_new3(&c->h2->session, sh->callbacks, c, sh->option, &sh->mem.table) == 0);
 	h2_guard_init(c);
 	submit_settings(c);
 	h2_tick(c, http_io_now_ms(c->io));

@@ -13,6 +13,7 @@ struct h2 {
 	bool out_full;                  /* a DATA frame did not fit */
 	bool dead;                      /* nothing can be written any more */
 	bool silent;                    /* the last output took all there was */
+	struct req *head;               /* whose header block is being read; NULL: nobody cares for it */
 	uint64_t head_open_ms;          /* a header block began and has not ended; 0 = none */
 	/* guard */
 	struct bucket resets, controls;
@@ -25,6 +26,18 @@ struct h2 {
 	uint64_t ping_out_ms;
 	uint64_t drain_ms;              /* when the final GOAWAY is due; 0 = none */
 };
+
+/* h2_mem.c: blocks for nghttp2, of one loop. */
+#define H2_MEM_CLASSES 7                /* 64 bytes to 4 KiB */
+
+struct h2_mem {
+	nghttp2_mem table;
+	struct block *free[H2_MEM_CLASSES];
+	uint32_t count[H2_MEM_CLASSES];
+};
+
+void h2_mem_init(struct h2_mem *m);
+void h2_mem_fini(struct h2_mem *m);
 
 /* h2_guard.c: each may end the connection. */
 void h2_guard_init(struct http_conn *c);

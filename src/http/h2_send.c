@@ -153,6 +153,8 @@ void h2_reset(struct req *r, uint32_t code)
 	struct http_conn *c = r->pub.conn;
 	nghttp2_session *s = c->h2->session;
 
+	if (c->h2->head == r)
+		c->h2->head = NULL;
 	nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE, r->stream_id, code);
 	nghttp2_session_set_stream_user_data(s, r->stream_id, NULL);
 	if (r->held)
