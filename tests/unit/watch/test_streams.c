@@ -578,6 +578,41 @@ static void fragments(void **state)
 	assert_false(take1(f)->fragment);
 }
 
+/* Each part is filled while it stays below the limit, its fragment flag (two bytes) counted. */
+static void fragment_border(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t sizes[2], limit;
+
+	create(f, "k", "l", 0);
+	take1(f);
+	for (size_t n = 1; n <= 2; n++) {
+		ts_begin(&f->ts);
+		for (size_t i = 0; i < n; i++)
+			ts_put(&f->ts, i ? "k1" : "k0", "v");
+		ts_end(&f->ts, f->h);
+		sizes[n - 1] = take1(f)->size;
+	}
+	limit = sizes[1] + 2;
+	for (uint64_t more = 0; more < 2; more++) {
+		struct watch_config cfg = config(&f->ts);
+		struct watch_req r = create_req("k", "l", 0);
+
+		cfg.message_bytes_max = (uint32_t)(limit + more);
+		reopen(f, &cfg);
+		messages_clear(&f->m);
+		r.fragment = true;
+		watch_create(f->h, f->s, &r, OK);
+		ts_begin(&f->ts);
+		ts_put(&f->ts, "k0", "v");
+		ts_put(&f->ts, "k1", "v");
+		ts_put(&f->ts, "k2", "v");
+		ts_end(&f->ts, f->h);
+		take1(f);
+		assert_int_equal(next_message(&f->m)->events.count, 1 + more);
+	}
+}
+
 /* A reader that stops: memory is bounded, nothing is lost, order holds. */
 static void slow_reader(void **state)
 {
@@ -860,7 +895,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(created_then_events), T(ranges), T(refusals_in_order), T(watch_ids), T(cancel_reply),
 		T(start_in_the_past_and_future), T(catch_up_in_batches), T(filters), T(prev_kv_live_ring_and_history),
-		T(prev_kv_compacted), T(start_below_compaction), T(progress_requests), T(progress_timer), T(fragments),
+		T(prev_kv_compacted), T(start_below_compaction), T(progress_requests), T(progress_timer), T(fragments), T(fragment_border),
 		T(slow_reader), T(slow_and_compacted), T(compacted_while_reading), T(gone_while_reading), T(snapshot_installed),
 		T(closed_stream_sends_nothing), T(blobs_are_shared), T(one_scan_for_many),
 	};
