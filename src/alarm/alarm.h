@@ -19,12 +19,12 @@ enum alarm_type { ALARM_NONE = 0, ALARM_NOSPACE = 1, ALARM_CORRUPT = 2 };
 
 struct alarm {
 	uint64_t member;
-	int32_t type;                   /* enum alarm_type, or a number that we do not know */
+	int32_t type; /* enum alarm_type, or a number that we do not know */
 };
 
 struct alarms {
 	const struct store *store;
-	VEC(struct alarm) list;         /* ascending by type, then member */
+	VEC(struct alarm) list; /* ascending by type, then member */
 };
 
 /* store must outlive a. */

@@ -39,7 +39,7 @@ static void items_grow(struct lessor *l)
 {
 	struct item_map old = l->items;
 
-	ASSERT(old.room < 1u << 31);    /* slots come from 32 bits of hash */
+	ASSERT(old.room < 1u << 31); /* slots come from 32 bits of hash */
 	l->items.room = old.room * 2;
 	l->items.at = NEW_ARRAY(struct lease_item *, l->items.room);
 	for (size_t i = 0; i < old.room; i++) {

@@ -303,6 +303,7 @@ void lessor_check(const struct lessor *l)
 	for (int c = 0; c < CLOCK_COUNT; c++)
 		for (size_t i = 0; i < l->heaps[c].list.count; i++) {
 			ASSERT(l->heaps[c].list.at[i]->pos[c] == i + 1);
-			ASSERT(i == 0 || !before(&l->heaps[c], l->heaps[c].list.at[i], l->heaps[c].list.at[(i - 1) / 2]));
+			ASSERT(i == 0 ||
+			       !before(&l->heaps[c], l->heaps[c].list.at[i], l->heaps[c].list.at[(i - 1) / 2]));
 		}
 }

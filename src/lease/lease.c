@@ -1,6 +1,7 @@
 /* The map of leases, their rows, and what applied entries do to them.
  *
- * Row of bucket lease: key = id, i64 big-endian; value = leasepb.Lease {ID 1, TTL 2, RemainingTTL 3}, zero fields left out. */
+ * Row of bucket lease: key = id, i64 big-endian; value = leasepb.Lease {ID 1, TTL 2, RemainingTTL 3}, zero fields left
+ * out. */
 #include "lease/lease_inl.h"
 #include "pb/wire.h"
 
@@ -165,8 +166,9 @@ err_t lessor_load(struct lessor *l, struct slice key, struct slice value)
 	while (pb_next(&r, &f))
 		if (f.wire == PB_VARINT && f.number <= ROW_REMAINING)
 			fields[f.number] = (int64_t)f.value;
-	if (r.failed || key.size != 8 || (int64_t)be64_get(key.data) != fields[ROW_ID] || fields[ROW_TTL] > LEASE_TTL_S_MAX ||
-	    fields[ROW_REMAINING] > LEASE_TTL_S_MAX || lessor_find(l, fields[ROW_ID]))
+	if (r.failed || key.size != 8 || (int64_t)be64_get(key.data) != fields[ROW_ID] ||
+	    fields[ROW_TTL] > LEASE_TTL_S_MAX || fields[ROW_REMAINING] > LEASE_TTL_S_MAX ||
+	    lessor_find(l, fields[ROW_ID]))
 		return ERR_CORRUPT_FILE;
 
 	struct lease *le = lease_new(fields[ROW_ID], MAX(fields[ROW_TTL], l->cfg.ttl_s_min));
@@ -225,7 +227,7 @@ err_t lease_revoke(struct lessor *l, int64_t id, struct lease_revoked *out)
 	le->items = NULL;
 
 	if (le->expiry_ns != LEASE_NEVER_NS && le->at_ns[CLOCK_EXPIRY] > le->expiry_ns)
-		l->expired++;           /* a retry was scheduled: it had been due */
+		l->expired++; /* a retry was scheduled: it had been due */
 	lease_unschedule(l, le);
 	map_remove(l, id);
 	lease_free(le);
@@ -361,7 +363,8 @@ void lessor_stats(const struct lessor *l, struct lease_stats *out)
 		.revoked = l->revoked,
 		.renewed = l->renewed,
 		.expired = l->expired,
-		.bytes = l->leases.count * sizeof(struct lease) + (l->leases.room + l->items.room) * sizeof(void *) + l->item_bytes,
+		.bytes = l->leases.count * sizeof(struct lease) + (l->leases.room + l->items.room) * sizeof(void *) +
+		     l->item_bytes,
 	};
 	for (int c = 0; c < CLOCK_COUNT; c++)
 		out->bytes += l->heaps[c].list.room * sizeof(void *);

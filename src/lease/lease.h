@@ -3,17 +3,18 @@
  *
  *	l = lessor_new(&cfg);  lessor_load(l, key, value) for each row; then mvcc_load with lessor_mvcc_ops()
  *	lease_grant(l, id, ttl_s, now, &ttl_s);                 applied entry
- *	lease_revoke(l, id, &gone); mvcc_delete_keys(…, gone.keys, gone.count, …); lease_revoked_fini(&gone);
- *	lessor_promote(l, now, election_ns);                     first entry of the own term applied
- *	lessor_tick(l, now);                                     every LEASE_ROUND_NS while primary, or at lessor_next_ns
- *	while (lease_next_revoke(l, &id)) propose(lease_revoke id);   …; lease_revoke_ended(l, id) when it was answered
+ *	lease_revoke(l, id, &gone);                             applied entry
+ *	mvcc_delete_keys(m, gone.keys, gone.count, …); lease_revoked_fini(&gone);
+ *	lessor_promote(l, now, election_ns);                    first entry of the own term applied
+ *	lessor_tick(l, now);                                    at lessor_next_ns
+ *	while (lease_next_revoke(l, &id)) propose(revoke id);   lease_revoke_ended(l) when it was answered
  *
  * Time is monotonic nanoseconds of this member; only the primary lessor (the leader) has expiries, elsewhere
  * leases never expire. TTLs are whole seconds.
- * Bounds: at most LEASE_ROUND_MAX leases become due per round, LEASE_REVOKES_MAX proposals are in flight, a lease that is still
- * there LEASE_RETRY_NS later is due again: 100,000 leases that expire together are revoked at 1,000 a second.
- * grant, revoke, attach, detach, renew: O(1) or O(log leases). Memory: sizeof(struct lease) + 8 per lease, about 40 bytes +
- * key per attached key. */
+ * Bounds: at most LEASE_ROUND_MAX leases become due per round, LEASE_REVOKES_MAX proposals are in flight, a lease that
+ * is still there LEASE_RETRY_NS later is due again: 100,000 leases that expire together are revoked at 1,000 a second.
+ * Costs: grant, revoke, attach, detach, renew O(1) or O(log leases); lease_list and lessor_promote sort all leases.
+ * Memory (measured with glibc): 127 bytes a lease, 65 + key bytes an attached key. */
 #ifndef LEASE_LEASE_H
 #define LEASE_LEASE_H
 
@@ -28,23 +29,23 @@ struct lessor;
 #define LEASE_ROUND_MAX 500
 #define LEASE_REVOKES_MAX 16
 #define LEASE_RETRY_NS 3000000000ull
-#define LEASE_CHECKPOINT_MAX 1000               /* per entry */
-#define LEASE_EXPIRE_PER_S_MAX 750              /* what promotion lets expire in one second */
+#define LEASE_CHECKPOINT_MAX 1000  /* per entry */
+#define LEASE_EXPIRE_PER_S_MAX 750 /* what promotion lets expire in one second */
 #define LEASE_NEVER_NS UINT64_MAX
 
 struct lessor_config {
-	const struct store *store;              /* must outlive the lessor */
-	int64_t ttl_s_min;                      /* smaller grants are raised to it: lease_ttl_s_min() */
+	const struct store *store; /* must outlive the lessor */
+	int64_t ttl_s_min;         /* smaller grants are raised to it: lease_ttl_s_min() */
 	uint64_t hash_seed;
-	bool checkpoints;                       /* feature LeaseCheckpoint */
-	uint64_t checkpoint_ns;                 /* 0 = 5 min */
+	bool checkpoints;       /* feature LeaseCheckpoint */
+	uint64_t checkpoint_ns; /* 0 = 5 min */
 };
 
 /* ceil(((3 * election_ticks) / 2) * heartbeat), in seconds. */
 int64_t lease_ttl_s_min(uint32_t election_ticks, uint32_t heartbeat_ms);
 
 struct lessor *lessor_new(const struct lessor_config *cfg);
-void lessor_free(struct lessor *l);             /* NULL allowed */
+void lessor_free(struct lessor *l); /* NULL allowed */
 /* Forgets all leases and attachments (a snapshot is about to be loaded); is not primary any more. */
 void lessor_clear(struct lessor *l);
 /* One row of bucket lease. ERR_CORRUPT_FILE. */
@@ -59,9 +60,9 @@ NODISCARD err_t lease_grant(struct lessor *l, int64_t id, int64_t ttl_s, uint64_
 
 /* What a revocation leaves to delete; the keys belong to the caller till fini. */
 struct lease_revoked {
-	struct slice *keys;                     /* bytewise ascending, each once */
+	struct slice *keys; /* bytewise ascending, each once */
 	size_t count;
-	void **items;                           /* private */
+	void **items; /* private */
 };
 
 /* The lease, its row and its attachments are gone; the keys are for mvcc_delete_keys. ERR_LEASE_NOT_FOUND. */
@@ -86,16 +87,16 @@ struct slice lease_key_at(const struct lessor *l, int64_t id, size_t i);
 
 /* ---- questions of clients ---- */
 
-/* Restarts the lease's time; OK and the granted TTL. ERR_NOT_PRIMARY_LESSOR; ERR_LEASE_NOT_FOUND; ERR_AGAIN: expired, its revocation is
- * under way: ask again when it was revoked or leadership was lost. *clear_checkpoint: a remaining TTL is stored; propose
- * a checkpoint of 0 for it, wait till that is applied, and ask again. */
+/* Restarts the lease's time; OK and the granted TTL. ERR_NOT_PRIMARY_LESSOR; ERR_LEASE_NOT_FOUND; ERR_AGAIN: expired,
+ * its revocation is under way: ask again when it was revoked or leadership was lost. *clear_checkpoint: a remaining TTL
+ * is stored; propose a checkpoint of 0 for it, wait till that is applied, and ask again. */
 NODISCARD err_t lease_renew(struct lessor *l, int64_t id, uint64_t now_ns, int64_t *ttl_s_out, bool *clear_checkpoint);
 
 struct lease_info {
 	int64_t id;
-	int64_t ttl_s;                          /* granted */
-	int64_t remaining_s;                    /* cut to whole seconds; may be 0 or negative once expired. Not primary: INT64_MAX */
-	int64_t checkpoint_s;                   /* stored remaining TTL, 0 = none */
+	int64_t ttl_s;        /* granted */
+	int64_t remaining_s;  /* cut to whole seconds; may be 0 or negative once expired. Not primary: INT64_MAX */
+	int64_t checkpoint_s; /* stored remaining TTL, 0 = none */
 	size_t key_count;
 };
 
@@ -136,8 +137,8 @@ size_t lease_take_checkpoints(struct lessor *l, uint64_t now_ns, struct lease_re
 struct lease_stats {
 	uint64_t leases;
 	uint64_t attached_keys;
-	uint64_t granted, revoked, renewed, expired;    /* since start */
-	uint64_t bytes;                                 /* memory */
+	uint64_t granted, revoked, renewed, expired; /* since start */
+	uint64_t bytes;                              /* memory */
 };
 void lessor_stats(const struct lessor *l, struct lease_stats *out);
 

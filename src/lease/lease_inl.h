@@ -9,7 +9,7 @@
 struct lease_item {
 	struct lease *lease;
 	uint32_t hash;
-	uint32_t pos;                   /* in lease->items */
+	uint32_t pos; /* in lease->items */
 	uint32_t size;
 	uint8_t key[];
 };
@@ -20,11 +20,11 @@ enum lease_clock { CLOCK_EXPIRY, CLOCK_CHECKPOINT, CLOCK_COUNT };
 struct lease {
 	int64_t id;
 	int64_t ttl_s;
-	int64_t remaining_s;            /* from a checkpoint; 0 = none */
-	uint64_t expiry_ns;             /* LEASE_NEVER_NS unless primary */
-	uint64_t at_ns[CLOCK_COUNT];    /* when the heap gives it out; for expiry: expiry_ns, later the retry */
-	uint32_t pos[CLOCK_COUNT];      /* in the heap + 1; 0 = not in it */
-	struct list due;                /* waits to be proposed */
+	int64_t remaining_s;         /* from a checkpoint; 0 = none */
+	uint64_t expiry_ns;          /* LEASE_NEVER_NS unless primary */
+	uint64_t at_ns[CLOCK_COUNT]; /* when the heap gives it out; for expiry: expiry_ns, later the retry */
+	uint32_t pos[CLOCK_COUNT];   /* in the heap + 1; 0 = not in it */
+	struct list due;             /* waits to be proposed */
 	struct lease_item **items;
 	uint32_t item_count;
 	uint32_t item_room;
@@ -58,7 +58,7 @@ struct lessor {
 	size_t due_count;
 	size_t in_flight;
 	bool primary;
-	uint64_t round_ns;              /* the next round is not before */
+	uint64_t round_ns; /* the next round is not before */
 	uint64_t granted, revoked, renewed, expired;
 };
 
@@ -72,7 +72,7 @@ void items_fini(struct lessor *l);
 void items_take(struct lessor *l, struct lease_item *it);
 
 /* expiry.c */
-void heap_put(struct lessor *l, enum lease_clock c, struct lease *le, uint64_t at_ns);  /* moves it if it is there */
+void heap_put(struct lessor *l, enum lease_clock c, struct lease *le, uint64_t at_ns); /* moves it if it is there */
 void heap_remove(struct lessor *l, enum lease_clock c, struct lease *le);
 /* Full time from now: TTL, or what a checkpoint left. Primary only. */
 void lease_restart(struct lessor *l, struct lease *le, uint64_t now_ns, uint64_t extend_ns);

@@ -155,7 +155,8 @@ static err_t adopt_initial(struct members *ms, struct member *m, struct slice to
 		return ERR_INVALID;
 	m->id = member_id_compute(&m->peer_urls, token);
 	if (members_get(ms, m->id))
-		return why_set(why, ERR_INVALID, "member exists with identical ID %llx (%s)", (unsigned long long)m->id, m->name);
+		return why_set(why, ERR_INVALID, "member exists with identical ID %llx (%s)", (unsigned long long)m->id,
+			       m->name);
 	if (!m->id)
 		return why_set(why, ERR_INVALID, "cannot use 0 as member id");
 

@@ -39,8 +39,8 @@ void members_json_write(const struct members *ms, struct buf *out)
 
 /* ---- v2 store ----
  *
- * A tree of nodes {"Path","CreatedIndex","ModifiedIndex","ExpireTime","Value","Children"}; Children is null for a leaf. Indices count
- * the writes that would have made the tree: one per leaf. */
+ * A tree of nodes {"Path","CreatedIndex","ModifiedIndex","ExpireTime","Value","Children"}; Children is null for a leaf.
+ * Indices count the writes that would have made the tree: one per leaf. */
 
 struct v2 {
 	struct buf *out;
@@ -57,7 +57,8 @@ static void v2_head(struct v2 *v, const char *path, uint64_t index, const char *
 	}
 	buf_printf(v->out, "{\"Path\":");
 	json_put_string(v->out, path);
-	buf_printf(v->out, ",\"CreatedIndex\":%llu,\"ModifiedIndex\":%llu,\"ExpireTime\":\"0001-01-01T00:00:00Z\",\"Value\":",
+	buf_printf(v->out,
+		   ",\"CreatedIndex\":%llu,\"ModifiedIndex\":%llu,\"ExpireTime\":\"0001-01-01T00:00:00Z\",\"Value\":",
 		   (unsigned long long)index, (unsigned long long)index);
 	json_put_string(v->out, value);
 	buf_printf(v->out, ",\"Children\":");

@@ -4,7 +4,7 @@
 void json_init(struct json *j, struct slice s)
 {
 	*j = (struct json){.at = s.data, .end = s.data + s.size};
-	buf_init(&j->text, s.size * 3 + 16);       /* one bad byte becomes three */
+	buf_init(&j->text, s.size * 3 + 16); /* one bad byte becomes three */
 }
 
 void json_fini(struct json *j)
@@ -211,7 +211,8 @@ enum json_token json_value(struct json *j)
 	}
 }
 
-/* What stands in front of the next item: true = an item follows; false = the closing character was taken, or an error. */
+/* What stands in front of the next item: true = an item follows; false = the closing character was taken, or an error.
+ */
 static bool separator(struct json *j, bool first, uint8_t close, err_t *err)
 {
 	*err = ERR_MALFORMED;
@@ -310,7 +311,8 @@ void json_put_string(struct buf *out, const char *s)
 		} else if (n == 3 && at[0] == 0xe2 && at[1] == 0x80 && (at[2] == 0xa8 || at[2] == 0xa9)) {
 			buf_put(out, at[2] == 0xa8 ? "\\u2028" : "\\u2029", 6);
 			at += n;
-		} else if (n == 1 && (*at < 0x20 || *at == '"' || *at == '\\' || *at == '<' || *at == '>' || *at == '&')) {
+		} else if (n == 1 &&
+			   (*at < 0x20 || *at == '"' || *at == '\\' || *at == '<' || *at == '>' || *at == '&')) {
 			put_escaped(out, *at++);
 		} else {
 			buf_put(out, at, n);

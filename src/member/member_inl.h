@@ -6,15 +6,16 @@
 #include "member/member.h"
 
 struct members {
-	const struct store *store;      /* NULL: rows go nowhere */
+	const struct store *store; /* NULL: rows go nowhere */
 	uint32_t learners_max;
-	VEC(struct member *) list;      /* ascending by id */
-	VEC(uint64_t) removed;          /* ascending */
+	VEC(struct member *) list; /* ascending by id */
+	VEC(uint64_t) removed;     /* ascending */
 	char version[24];
 	struct downgrade_info downgrade;
 };
 
-/* The fields without braces. _attributes: comma tells whether something stands in front; returns whether something does now. */
+/* The fields without braces. _attributes: comma tells whether something stands in front; returns whether something does
+ * now. */
 void member_json_write_raft(const struct member *m, struct buf *out);
 bool member_json_write_attributes(const struct member *m, bool comma, struct buf *out);
 

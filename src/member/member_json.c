@@ -1,4 +1,5 @@
-/* Members as JSON. Names of fields match without regard to case and unknown ones are passed over, as encoding/json does. */
+/* Members as JSON. Names of fields match without regard to case and unknown ones are passed over, as encoding/json
+ * does. */
 #include <strings.h>
 
 #include "member/member_inl.h"
@@ -159,7 +160,7 @@ static err_t read_member(struct json *j, struct member *out, bool *is_promote)
 	err_t err;
 
 	member_init(out);
-	out->peer_urls.null = true;     /* a field that is missing stays nil in Go */
+	out->peer_urls.null = true; /* a field that is missing stays nil in Go */
 	while (json_name(j, first, &err)) {
 		first = false;
 		err = read_field(j, out, is_promote);

@@ -1,9 +1,14 @@
-/* An event as bytes: element of WatchResponse.events (field 11) with its tag and length, so that a message is a head and a row of
- * such blobs. Event {type 1, kv 2, prev_kv 3}; a PUT has no type on the wire. */
+/* An event as bytes: element of WatchResponse.events (field 11) with its tag and length, so that a message is a head
+ * and a row of such blobs. Event {type 1, kv 2, prev_kv 3}; a PUT has no type on the wire. */
 #include "pb/wire.h"
 #include "watch/hub.h"
 
-enum { TAG_EVENTS = 11 << 3 | PB_BYTES, TAG_TYPE = 1 << 3 | PB_VARINT, TAG_KV = 2 << 3 | PB_BYTES, TAG_PREV_KV = 3 << 3 | PB_BYTES };
+enum {
+	TAG_EVENTS = 11 << 3 | PB_BYTES,
+	TAG_TYPE = 1 << 3 | PB_VARINT,
+	TAG_KV = 2 << 3 | PB_BYTES,
+	TAG_PREV_KV = 3 << 3 | PB_BYTES
+};
 
 static size_t nested_size(struct slice s)
 {
@@ -42,20 +47,6 @@ bool event_passes(const struct watch_event *e, uint8_t filters)
 	return !(filters & (e->type == EVENT_PUT ? WATCH_FILTER_NOPUT : WATCH_FILTER_NODELETE));
 }
 
-/* The kv inside plain. */
-static struct slice plain_kv(const struct watch_event *e)
-{
-	struct pb_reader r = pb_reader_of(blob_slice(e->plain));
-	struct pb_field f;
-
-	ASSERT(pb_next(&r, &f));
-	r = pb_reader_of(f.bytes);
-	do
-		ASSERT(pb_next(&r, &f));
-	while (f.number != 2);
-	return f.bytes;
-}
-
 struct blob *hub_event_blob(struct watch_hub *h, struct watch_event *e, bool prev_kv, size_t *grown)
 {
 	struct slice row;
@@ -68,7 +59,7 @@ struct blob *hub_event_blob(struct watch_hub *h, struct watch_event *e, bool pre
 	/* upstream reads at mod_revision - 1, which compaction may have passed */
 	if (e->rev - 1 < h->compact_rev || !h->cfg.prev_row || h->cfg.prev_row(h->cfg.arg, e->prev, &row))
 		return e->plain;
-	e->with_prev = event_blob(e->type, plain_kv(e), row);
+	e->with_prev = event_blob(e->type, slice_of(e->plain->data + e->plain->size - e->kv_size, e->kv_size), row);
 	*grown = sizeof(struct blob) + e->with_prev->size;
 	return e->with_prev;
 }

@@ -1,4 +1,4 @@
-/* Streams and watchers: life, requests, and the match of each applied revision. */
+/* Streams and watchers: life and requests. */
 #include "base/crc.h"
 #include "watch/hub.h"
 
@@ -156,7 +156,7 @@ static void watcher_free(struct watch_hub *h, struct watcher *w)
 {
 	struct watch_stream *s = w->stream;
 
-	watcher_set_state(h, w, WATCHER_COMPACTED);     /* out of every list */
+	watcher_set_state(h, w, WATCHER_COMPACTED); /* out of every list */
 	s->lag_count--;
 	ids_remove(h, w);
 	list_remove(&w->in_stream);
@@ -179,7 +179,7 @@ void watch_stream_close(struct watch_hub *h, struct watch_stream *s)
 	h->stream_count--;
 	mem_free(s);
 	if (!h->stream_count)
-		ring_reset(&h->ring, h->rev + 1);       /* nobody to join: stop encoding */
+		ring_reset(&h->ring, h->rev + 1); /* nobody to join: stop encoding */
 }
 
 bool watch_stream_full(const struct watch_hub *h, const struct watch_stream *s)
@@ -209,8 +209,8 @@ void watch_drained(struct watch_hub *h, struct watch_stream *s, size_t items, ui
 
 /* ---- requests ---- */
 
-static err_t check_create(const struct watch_hub *h, const struct watch_stream *s, const struct watch_req *req, struct slice key,
-			  err_t permitted)
+static err_t check_create(const struct watch_hub *h, const struct watch_stream *s, const struct watch_req *req,
+			  struct slice key, err_t permitted)
 {
 	bool from_key = req->range_end.size == 1 && req->range_end.data[0] == 0;
 
@@ -232,7 +232,8 @@ static int64_t next_id(const struct watch_hub *h, struct watch_stream *s)
 	return s->next_id++;
 }
 
-static struct watcher *watcher_new(struct watch_hub *h, struct watch_stream *s, const struct watch_req *req, struct slice key)
+static struct watcher *watcher_new(struct watch_hub *h, struct watch_stream *s, const struct watch_req *req,
+				   struct slice key)
 {
 	struct watcher *w = NEW(struct watcher);
 
@@ -265,7 +266,7 @@ void watch_create(struct watch_hub *h, struct watch_stream *s, const struct watc
 	struct watcher *w = watcher_new(h, s, req, key);
 
 	emit_control(h, s, w->id, WATCH_ITEM_CREATED, h->rev, 0, OK);
-	w->state = WATCHER_COMPACTED;   /* in no list yet */
+	w->state = WATCHER_COMPACTED; /* in no list yet */
 	s->lag_count++;
 	w->next = req->start_revision ? req->start_revision : h->rev + 1;
 	w->future = req->start_revision > h->rev;
@@ -289,7 +290,7 @@ static bool has_future_watcher(const struct watch_hub *h, const struct watch_str
 {
 	if (s->start_max <= h->rev)
 		return false;
-	LIST_EACH(it, &s->watchers) {
+	LIST_EACH (it, &s->watchers) {
 		const struct watcher *w = CONTAINER_OF(it, struct watcher, in_stream);
 
 		if (w->future && w->next > h->rev)
@@ -305,87 +306,6 @@ void watch_progress(struct watch_hub *h, struct watch_stream *s)
 	emit_control(h, s, -1, 0, h->rev, 0, OK);
 }
 
-/* ---- one applied revision ---- */
-
-struct match_arg {
-	struct watch_hub *h;
-	struct watch_event *event;
-};
-
-/* The event joins what w gets of this revision. */
-static void touch(struct watch_hub *h, struct watcher *w, struct watch_event *e)
-{
-	uint32_t pair = (uint32_t)h->pairs.count;
-	struct touch *t;
-
-	VEC_PUSH(&h->pairs, ((struct pair){.event = e, .next = UINT32_MAX}));
-	if (w->touch) {
-		t = &h->touches.at[w->touch - 1];
-		h->pairs.at[t->last].next = pair;
-		t->last = pair;
-		t->count++;
-		return;
-	}
-	VEC_PUSH(&h->touches, ((struct touch){.w = w, .first = pair, .last = pair, .count = 1}));
-	w->touch = (uint32_t)h->touches.count;
-}
-
-static void on_match(void *arg, struct match_node *n)
-{
-	struct match_arg *a = arg;
-
-	LIST_EACH(it, &n->members) {
-		struct watcher *w = CONTAINER_OF(it, struct watcher, in_state);
-
-		if (w->next <= a->event->rev && event_passes(a->event, w->filters))
-			touch(a->h, w, a->event);
-	}
-}
-
-/* Queues what the revision has for a watcher, or lets it lag from there. */
-static void deliver(struct watch_hub *h, struct ring_entry *entry, const struct touch *t)
-{
-	struct watcher *w = t->w;
-	size_t grown;
-
-	w->touch = 0;
-	if (stream_full(h, w->stream)) {
-		watcher_lag(h, w, h->rev);
-		return;
-	}
-	h->blobs.count = 0;
-	for (uint32_t i = t->first; i != UINT32_MAX; i = h->pairs.at[i].next) {
-		VEC_PUSH(&h->blobs, hub_event_blob(h, h->pairs.at[i].event, w->prev_kv, &grown));
-		entry->bytes += grown;
-		h->ring.bytes += grown;
-	}
-	emit_events(h, w, h->rev, h->blobs.at, h->blobs.count);
-}
-
-void watch_apply(struct watch_hub *h, const struct mvcc_event *events, size_t count)
-{
-	ASSERT(count > 0);
-	ASSERT(events[0].rev.main == h->rev + 1);
-	h->rev++;
-	if (!h->stream_count) {
-		ring_reset(&h->ring, h->rev + 1);
-		return;
-	}
-
-	struct ring_entry *entry = ring_push(&h->ring, h->rev, events, count);
-
-	for (uint32_t i = 0; i < entry->count; i++) {
-		struct match_arg arg = {h, &entry->events[i]};
-
-		match_each(&h->index, entry->events[i].key, on_match, &arg);
-	}
-	for (size_t i = 0; i < h->touches.count; i++)
-		deliver(h, entry, &h->touches.at[i]);
-	h->touches.count = 0;
-	h->pairs.count = 0;
-	ring_trim(&h->ring);
-}
-
 void watch_stats(const struct watch_hub *h, struct watch_stats *out)
 {
 	*out = (struct watch_stats){
@@ -398,6 +318,6 @@ void watch_stats(const struct watch_hub *h, struct watch_stats *out)
 		.ring_bytes = h->ring.bytes,
 		.queued_bytes = h->queued_bytes,
 		.watcher_bytes = h->watcher_count * sizeof(struct watcher) + h->ids_room * sizeof(void *) + h->index.bytes +
-				 h->index.room * sizeof(void *),
+			     h->index.room * sizeof(void *),
 	};
 }

@@ -9,13 +9,14 @@
 
 /* One event, encoded; lives in a ring entry or in a task. */
 struct watch_event {
-	struct blob *plain;             /* WatchResponse.events element: tag, length, Event */
-	struct blob *with_prev;         /* NULL: not asked for yet, or there is none */
-	struct slice key;               /* in plain */
+	struct blob *plain;     /* WatchResponse.events element: tag, length, Event */
+	struct blob *with_prev; /* NULL: not asked for yet, or there is none */
+	struct slice key;       /* in plain */
+	size_t kv_size; /* the KeyValue ends plain */
 	int64_t rev;
 	struct rev prev;
 	enum event_type type;
-	bool is_create;                 /* never has a prev_kv */
+	bool is_create; /* never has a prev_kv */
 };
 
 /* All events of one revision. */
@@ -37,32 +38,32 @@ struct ring {
 };
 
 enum watcher_state {
-	WATCHER_LIVE,                   /* in node->members */
-	WATCHER_READY,                  /* in hub->ready */
-	WATCHER_BLOCKED,                /* in stream->blocked */
-	WATCHER_WAITS,                  /* in hub->history: needs a task */
-	WATCHER_READING,                /* in a task; in no list */
-	WATCHER_COMPACTED,              /* cancelled by the server, not by the client; in no list */
+	WATCHER_LIVE,      /* in node->members */
+	WATCHER_READY,     /* in hub->ready */
+	WATCHER_BLOCKED,   /* in stream->blocked */
+	WATCHER_WAITS,     /* in hub->history: needs a task */
+	WATCHER_READING,   /* in a task; in no list */
+	WATCHER_COMPACTED, /* cancelled by the server, not by the client; in no list */
 };
 
 struct watcher {
 	struct watch_stream *stream;
 	int64_t id;
-	int64_t next;                   /* no event below is owed; live: what it accepts begins here */
+	int64_t next; /* no event below is owed; live: what it accepts begins here */
 	struct match_node *node;
 	struct list in_stream;
-	struct list in_state;           /* node->members, or the list of its state */
+	struct list in_state; /* node->members, or the list of its state */
 	struct watcher *id_next;
-	struct watch_want *want;        /* READING */
-	uint32_t touch;                 /* while matching: 1 + index of its touch */
+	struct watch_want *want; /* READING */
+	uint32_t touch;          /* while matching: 1 + index of its touch */
 	uint8_t state;
 	uint8_t filters;
 	bool progress_notify;
-	bool progress_due;              /* no event since the last tick */
+	bool progress_due; /* no event since the last tick */
 	bool prev_kv;
 	bool fragment;
-	bool future;                    /* was created with a start_revision above the current one */
-	bool accepted;                  /* its start was checked against compaction: what is in the ring may be served */
+	bool future;   /* was created with a start_revision above the current one */
+	bool accepted; /* its start was checked against compaction: what is in the ring may be served */
 };
 
 struct watch_stream {
@@ -72,21 +73,21 @@ struct watch_stream {
 	int64_t next_id;
 	struct list watchers;
 	size_t watcher_count;
-	size_t lag_count;               /* not LIVE, COMPACTED included */
-	int64_t start_max;              /* greatest start_revision that was in the future */
+	size_t lag_count;  /* not LIVE, COMPACTED included */
+	int64_t start_max; /* greatest start_revision that was in the future */
 	struct list blocked;
-	size_t queued_items;            /* posted or about to be, not drained */
+	size_t queued_items; /* posted or about to be, not drained */
 	uint64_t queued_bytes;
-	uint64_t progress_ns;           /* interval with its jitter */
+	uint64_t progress_ns; /* interval with its jitter */
 	uint64_t progress_at_ns;
-	size_t timer_pos;               /* in hub->timers */
+	size_t timer_pos; /* in hub->timers */
 	struct list in_hub;
 };
 
 /* A watcher that the current revision touches, and its events as a chain through pairs. */
 struct touch {
 	struct watcher *w;
-	uint32_t first, last, count;    /* indices into pairs */
+	uint32_t first, last, count; /* indices into pairs */
 };
 struct pair {
 	struct watch_event *event;
@@ -105,19 +106,19 @@ struct watch_hub {
 	size_t stream_count;
 	uint64_t stream_serial;
 	size_t watcher_count;
-	size_t lag_count;               /* COMPACTED not counted */
-	struct watcher **ids;           /* by (stream, watch id) */
+	size_t lag_count;     /* COMPACTED not counted */
+	struct watcher **ids; /* by (stream, watch id) */
 	size_t ids_room;
 	struct list ready;
 	struct list history;
 	size_t tasks_out;
-	VEC(struct watch_stream *) timers;      /* heap by progress_at_ns */
-	struct watch_batch **ports;     /* open batches; NULL = nothing yet */
+	VEC(struct watch_stream *) timers; /* heap by progress_at_ns */
+	struct watch_batch **ports;        /* open batches; NULL = nothing yet */
 	VEC(struct touch) touches;
 	VEC(struct pair) pairs;
-	VEC(struct blob *) blobs;       /* scratch: borrowed */
+	VEC(struct blob *) blobs; /* scratch: borrowed */
 	uint64_t events_sent;
-	uint64_t queued_items;          /* all streams */
+	uint64_t queued_items; /* all streams */
 	uint64_t queued_bytes;
 };
 

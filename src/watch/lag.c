@@ -2,19 +2,17 @@
 #include "watch/hub.h"
 #include "watch/task.h"
 
-/* Whoever counts as lagging holds back progress replies of its stream; a compacted watcher does so until it is cancelled. */
+/* Whoever counts as lagging holds back progress replies of its stream; a compacted watcher does so until it is
+ * cancelled. */
 void watcher_set_state(struct watch_hub *h, struct watcher *w, enum watcher_state state)
 {
 	struct watch_stream *s = w->stream;
 	bool was_live = w->state == WATCHER_LIVE, live = state == WATCHER_LIVE;
 	bool counted = !was_live && w->state != WATCHER_COMPACTED, counts = !live && state != WATCHER_COMPACTED;
 	struct list *to[] = {
-		[WATCHER_LIVE] = &w->node->members,
-		[WATCHER_READY] = &h->ready,
-		[WATCHER_BLOCKED] = &s->blocked,
-		[WATCHER_WAITS] = &h->history,
-		[WATCHER_READING] = NULL,
-		[WATCHER_COMPACTED] = NULL,
+		/* nowhere: WATCHER_READING, WATCHER_COMPACTED */
+		[WATCHER_LIVE] = &w->node->members, [WATCHER_READY] = &h->ready,  [WATCHER_BLOCKED] = &s->blocked,
+		[WATCHER_WAITS] = &h->history,      [WATCHER_COMPACTED] = NULL,
 	};
 
 	if (w->want) {
@@ -52,10 +50,10 @@ void watch_reset(struct watch_hub *h, int64_t rev, int64_t compact_rev)
 	h->rev = rev;
 	h->compact_rev = compact_rev;
 	ring_reset(&h->ring, rev + 1);
-	LIST_EACH(it, &h->streams) {
+	LIST_EACH (it, &h->streams) {
 		struct watch_stream *s = CONTAINER_OF(it, struct watch_stream, in_hub);
 
-		LIST_EACH(at, &s->watchers) {
+		LIST_EACH (at, &s->watchers) {
 			struct watcher *w = CONTAINER_OF(at, struct watcher, in_stream);
 
 			if (w->state == WATCHER_LIVE) {
@@ -106,7 +104,7 @@ static void serve_from_ring(struct watch_hub *h, struct watcher *w, size_t *budg
 	gather(h, w, budget);
 	if (h->blobs.count)
 		emit_events(h, w, h->rev, h->blobs.at, h->blobs.count);
-	ring_trim(&h->ring);            /* prev_kv may have made it grow */
+	ring_trim(&h->ring); /* prev_kv may have made it grow */
 	watcher_set_state(h, w, w->next > h->rev ? WATCHER_LIVE : WATCHER_READY);
 }
 
@@ -142,7 +140,7 @@ static size_t check_stream(const struct watch_hub *h, const struct watch_stream 
 {
 	size_t watchers = 0, lag = 0, counted = 0;
 
-	LIST_EACH(it, &s->watchers) {
+	LIST_EACH (it, &s->watchers) {
 		const struct watcher *w = CONTAINER_OF(it, struct watcher, in_stream);
 
 		ASSERT(w->stream == s);
@@ -164,7 +162,7 @@ void watch_check(const struct watch_hub *h)
 	size_t streams = 0, watchers = 0, lag = 0, bytes = 0;
 
 	match_check(&h->index);
-	LIST_EACH(it, &h->streams) {
+	LIST_EACH (it, &h->streams) {
 		const struct watch_stream *s = CONTAINER_OF(it, struct watch_stream, in_hub);
 
 		streams++;

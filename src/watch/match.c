@@ -1,5 +1,5 @@
-/* Invariants: M1 in-order keys ascend by (key, end); M2 priorities fall on the way down; M3 farthest has the greatest end of its
- * subtree, MATCH_FROM being beyond all. */
+/* Invariants: M1 in-order keys ascend by (key, end); M2 priorities fall on the way down; M3 farthest has the greatest
+ * end of its subtree, MATCH_FROM being beyond all. */
 #include "watch/match.h"
 
 #include "base/crc.h"
@@ -25,7 +25,7 @@ static enum match_kind kind_of(struct slice range_end)
 static int end_cmp(const struct match_node *a, const struct match_node *b)
 {
 	if (a->kind != b->kind)
-		return a->kind < b->kind ? -1 : 1;      /* FROM ends beyond every RANGE */
+		return a->kind < b->kind ? -1 : 1; /* FROM ends beyond every RANGE */
 	return a->kind == MATCH_FROM ? 0 : slice_cmp(match_end(a), match_end(b));
 }
 

@@ -1,7 +1,7 @@
 /* What goes out: items in one batch per io actor, in the order in which they were decided (I1).
  *
- * WatchResponse: header 1 {cluster_id 1, member_id 2, revision 3, raft_term 4}, watch_id 2, created 3, canceled 4, compact_revision 5,
- * cancel_reason 6, fragment 7, events 11. The head is fields 1 to 7. */
+ * WatchResponse: header 1 {cluster_id 1, member_id 2, revision 3, raft_term 4}, watch_id 2, created 3, canceled 4,
+ * compact_revision 5, cancel_reason 6, fragment 7, events 11. The head is fields 1 to 7. */
 #include "pb/wire.h"
 #include "watch/hub.h"
 
@@ -47,7 +47,8 @@ static uint8_t *field_write(uint8_t *at, uint32_t number, uint64_t v)
 
 static size_t header_size(uint64_t cluster_id, uint64_t member_id, const struct watch_item *it)
 {
-	return field_size(cluster_id) + field_size(member_id) + field_size((uint64_t)it->rev) + field_size(it->raft_term);
+	return field_size(cluster_id) + field_size(member_id) + field_size((uint64_t)it->rev) +
+	       field_size(it->raft_term);
 }
 
 static size_t head_size(uint64_t cluster_id, uint64_t member_id, const struct watch_item *it)
@@ -170,7 +171,8 @@ void emit_control(struct watch_hub *h, struct watch_stream *s, int64_t watch_id,
 }
 
 /* How many of the events from `from` on go into the next fragment: filled while below the limit, at least one. */
-static size_t fragment_count(const struct watch_hub *h, size_t head, struct blob *const *blobs, size_t from, size_t count)
+static size_t fragment_count(const struct watch_hub *h, size_t head, struct blob *const *blobs, size_t from,
+			     size_t count)
 {
 	uint64_t size = head + blobs[from]->size;
 	size_t n = 1;

@@ -56,6 +56,7 @@ static void fill(struct watch_event *out, const struct mvcc_event *e)
 {
 	*out = (struct watch_event){
 		.plain = event_blob(e->type, e->kv, (struct slice){0}),
+		.kv_size = e->kv.size,
 		.rev = e->rev.main,
 		.prev = e->prev,
 		.type = e->type,

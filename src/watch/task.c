@@ -3,7 +3,7 @@
 
 #include "base/mem.h"
 
-enum { LOOK_AHEAD = 1024 };             /* watchers looked at to fill a task */
+enum { LOOK_AHEAD = 1024 }; /* watchers looked at to fill a task */
 
 /* ---- core ---- */
 
@@ -40,7 +40,7 @@ struct watch_task *watch_next_task(struct watch_hub *h)
 	t->bytes_max = h->cfg.task_bytes_max;
 	match_init(&t->index, h->index.seed);
 	t->wants = NEW_ARRAY(struct watch_want, h->cfg.task_watchers_max);
-	LIST_EACH_SAFE(it, &h->history) {
+	LIST_EACH_SAFE (it, &h->history) {
 		struct watcher *w = CONTAINER_OF(it, struct watcher, in_state);
 
 		if (t->want_count == h->cfg.task_watchers_max || looked++ == LOOK_AHEAD)
@@ -105,7 +105,7 @@ void watch_task_done(struct watch_hub *h, struct watch_task *t)
 
 struct row_arg {
 	struct watch_task *t;
-	struct watch_event event;       /* plain is made for the first taker */
+	struct watch_event event; /* plain is made for the first taker */
 	struct slice kv;
 	uint8_t *tombstone_kv;
 	watch_prev_fn *prev;
@@ -142,7 +142,7 @@ static void on_row(void *arg, struct match_node *n)
 {
 	struct row_arg *a = arg;
 
-	LIST_EACH(it, &n->members) {
+	LIST_EACH (it, &n->members) {
 		struct watch_want *want = CONTAINER_OF(it, struct watch_want, in_node);
 
 		if (want->next > a->event.rev || !event_passes(&a->event, want->filters))
@@ -155,7 +155,8 @@ static void on_row(void *arg, struct match_node *n)
 	}
 }
 
-bool watch_task_row(struct watch_task *t, struct rev rev, bool tombstone, struct slice row, watch_prev_fn *prev, void *arg)
+bool watch_task_row(struct watch_task *t, struct rev rev, bool tombstone, struct slice row, watch_prev_fn *prev,
+		    void *arg)
 {
 	struct row_arg a = {.t = t, .kv = row, .prev = prev, .prev_arg = arg};
 	struct kv kv;

@@ -47,15 +47,17 @@ void timers_remove(struct watch_hub *h, struct watch_stream *s)
 		settle(h, at, last);
 }
 
-/* Those that got nothing since the last tick, are live and wait for no future revision (I5: the item stands behind their events). */
+/* Those that got nothing since the last tick, are live and wait for no future revision (I5: the item stands behind
+ * their events). */
 static void tick_stream(struct watch_hub *h, struct watch_stream *s)
 {
-	LIST_EACH(it, &s->watchers) {
+	LIST_EACH (it, &s->watchers) {
 		struct watcher *w = CONTAINER_OF(it, struct watcher, in_stream);
 
 		if (!w->progress_notify)
 			continue;
-		if (w->progress_due && w->state == WATCHER_LIVE && !(w->future && w->next > h->rev) && !stream_full(h, s))
+		if (w->progress_due && w->state == WATCHER_LIVE && !(w->future && w->next > h->rev) &&
+		    !stream_full(h, s))
 			emit_control(h, s, w->id, 0, h->rev, 0, OK);
 		w->progress_due = true;
 	}

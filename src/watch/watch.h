@@ -1,19 +1,23 @@
-/* The watch hub: matches each applied event against all watchers and decides, per stream, the one order in which everything
- * goes out: created, events, catch-up batches, cancels, progress. Pure; core actor only, but for what is marked "any thread".
+/* The watch hub: matches each applied event against all watchers and decides, per stream, the one order in which
+ * everything goes out: created, events, catch-up batches, cancels, progress. Pure; core actor only, but for what is
+ * marked "any thread".
  *
- *	h = watch_hub_new(&cfg);  watch_reset(h, rev, compact_rev);             core, at start
- *	s = watch_stream_open(h, port, arg, now);  watch_create(h, s, &req, OK);  core, messages of an io actor
- *	watch_apply(h, events, count);                                            core, each revision, in order
- *	watch_run(h, budget);                                                     core, once a batch: lagging watchers
- *	while ((b = watch_take(h, port))) post(io[port], b);                      core, once a batch: one message per io actor
- *	while ((t = watch_next_task(h))) worker(t) … watch_task_done(h, t);       history for those that the ring does not cover
- *	watch_drained(h, s, items, bytes);                                        core, when io has written them
+ *	h = watch_hub_new(&cfg);  watch_reset(h, rev, compact_rev);     core, at start
+ *	s = watch_stream_open(h, port, arg, now);                       core, messages of an io actor
+ *	watch_create(h, s, &req, OK);
+ *	watch_apply(h, events, count);                                  core, each revision, in order
+ *	watch_run(h, budget);                                           core, once a batch: lagging watchers
+ *	while ((t = watch_next_task(h)))                                history that the ring does not cover:
+ *		worker(t) … watch_task_done(h, t);                      read by a worker, taken back by core
+ *	while ((b = watch_take(h, port))) post(io[port], b);            core, once a batch: one message per io actor
+ *	watch_drained(h, s, items, bytes);                              core, when io has written them
  *
- * An event is encoded once (a counted blob with the bytes of WatchResponse.events, tag and length included; a second blob with
- * prev_kv when a watcher wants it) and shared by all watchers, streams and the ring of recent events.
+ * An event is encoded once (a counted blob with the bytes of WatchResponse.events, tag and length included; a second
+ * blob with prev_kv when a watcher wants it) and shared by all watchers, streams and the ring of recent events.
  *
- * A watcher is LIVE (in the index; all events up to now are in its stream's queue) or lagging: then it is just a revision, `next`,
- * and costs nothing per event. It becomes live in one step when the ring covers `next`, else a task reads history for it.
+ * A watcher is LIVE (in the index; all events up to now are in its stream's queue) or lagging: then it is just a
+ * revision, `next`, and costs nothing per event. It becomes live in one step when the ring covers `next`, else a task
+ * reads history for it.
  *
  *	          create, start in the past                         create, start now or later
  *	                    |                                               |
@@ -31,9 +35,11 @@
  * I4 events of one revision for one watcher are one item, but for fragments, which follow each other directly.
  * I5 progress with revision R is queued behind all events <= R of the watchers it covers.
  *
- * Bounds: per stream items_max items and bytes_max bytes wait for io (one revision may overshoot; control replies are bounded by
- * the requests, which io stops reading while it has that many items of a stream unsent); ring_bytes_max; tasks_max tasks of task_bytes_max each.
- * Costs: an event costs its matches plus O(log distinct ranges). */
+ * Bounds: per stream stream_items_max items and stream_bytes_max bytes wait for io (one revision may overshoot; control
+ * replies are bounded by the requests, which io stops reading while it has that many items of a stream unsent);
+ * ring_bytes_max; tasks_max tasks of task_bytes_max each.
+ * Costs: an event costs its matches plus O(log distinct ranges); a watcher takes 122 bytes, and 130 more for a range of
+ * its own (measured: tests/model/watch_cost.c). */
 #ifndef WATCH_WATCH_H
 #define WATCH_WATCH_H
 
@@ -47,27 +53,27 @@ struct watch_stream;
 struct watch_config {
 	uint64_t cluster_id;
 	uint64_t member_id;
-	uint64_t seed;                          /* of hashes and jitter */
-	uint32_t port_count;                    /* io actors */
-	uint64_t progress_ns;                   /* 0 = 10 min */
-	uint32_t message_bytes_max;             /* fragment limit: max-request-bytes + 524288; 0 = 2 MiB */
-	size_t ring_bytes_max;                  /* 0 = 8 MiB */
-	size_t stream_items_max;                /* 0 = 1024 */
-	size_t stream_bytes_max;                /* 0 = 1 MiB */
-	uint32_t batch_revs_max;                /* distinct revisions in a catch-up message; 0 = 1000 */
-	uint32_t tasks_max;                     /* in flight; 0 = 2 */
-	uint32_t task_watchers_max;             /* 0 = 256 */
-	size_t task_bytes_max;                  /* 0 = 4 MiB */
+	uint64_t seed;              /* of hashes and jitter */
+	uint32_t port_count;        /* io actors */
+	uint64_t progress_ns;       /* 0 = 10 min */
+	uint32_t message_bytes_max; /* fragment limit: max-request-bytes + 524288; 0 = 2 MiB */
+	size_t ring_bytes_max;      /* 0 = 8 MiB */
+	size_t stream_items_max;    /* 0 = 1024 */
+	size_t stream_bytes_max;    /* 0 = 1 MiB */
+	uint32_t batch_revs_max;    /* distinct revisions in a catch-up message; 0 = 1000 */
+	uint32_t tasks_max;         /* in flight; 0 = 2 */
+	uint32_t task_watchers_max; /* 0 = 256 */
+	size_t task_bytes_max;      /* 0 = 4 MiB */
 	/* The row that an event's prev names (mvcc_row on core). ERR_NOT_EXIST: compacted meanwhile. */
 	err_t (*prev_row)(void *arg, struct rev prev, struct slice *out);
 	void *arg;
 };
 
 struct watch_hub *watch_hub_new(const struct watch_config *cfg);
-void watch_hub_free(struct watch_hub *h);       /* streams, untaken batches and all; no task may be out */
+void watch_hub_free(struct watch_hub *h); /* streams, untaken batches and all; no task may be out */
 
-/* At start, and after a snapshot was installed: the store is at rev now and what led there was not seen. Live watchers lag
- * from where they were; those that wait for a future revision go on waiting for it. */
+/* At start, and after a snapshot was installed: the store is at rev now and what led there was not seen. Live watchers
+ * lag from where they were; those that wait for a future revision go on waiting for it. */
 void watch_reset(struct watch_hub *h, int64_t rev, int64_t compact_rev);
 /* For headers of messages from now on. */
 void watch_set_term(struct watch_hub *h, uint64_t raft_term);
@@ -85,8 +91,8 @@ size_t watch_stream_watchers(const struct watch_stream *s);
 /* io wrote (or threw away) that much; items and their bytes as in the items. */
 void watch_drained(struct watch_hub *h, struct watch_stream *s, size_t items, uint64_t bytes);
 
-/* A create request in the order of upstream's checks: start_revision, permission (permitted: OK or why not, decided by the
- * caller), range, id. Everything that happens is an item. The request is copied. */
+/* A create request in the order of upstream's checks: start_revision, permission (permitted: OK or why not, decided by
+ * the caller), range, id. Everything that happens is an item. The request is copied. */
 void watch_create(struct watch_hub *h, struct watch_stream *s, const struct watch_req *req, err_t permitted);
 void watch_cancel(struct watch_hub *h, struct watch_stream *s, int64_t watch_id);
 void watch_progress(struct watch_hub *h, struct watch_stream *s);
@@ -101,7 +107,7 @@ void watch_compacted(struct watch_hub *h, int64_t rev);
 bool watch_run(struct watch_hub *h, size_t budget_events);
 /* Progress timers. */
 void watch_tick(struct watch_hub *h, uint64_t now_ns);
-uint64_t watch_next_ns(const struct watch_hub *h);      /* when watch_tick has work; UINT64_MAX = never */
+uint64_t watch_next_ns(const struct watch_hub *h); /* when watch_tick has work; UINT64_MAX = never */
 
 int64_t watch_revision(const struct watch_hub *h);
 
@@ -109,18 +115,19 @@ int64_t watch_revision(const struct watch_hub *h);
 
 enum watch_item_flag { WATCH_ITEM_CREATED = 1, WATCH_ITEM_CANCELED = 2, WATCH_ITEM_FRAGMENT = 4 };
 
-/* One WatchResponse: head (header and fields 1..7) written by io with watch_item_head_write, then the event blobs as they are. */
+/* One WatchResponse: head (header and fields 1..7) written by io with watch_item_head_write, then the event blobs as
+ * they are. */
 struct watch_item {
-	void *stream_arg;               /* NULL: the stream was closed before the batch was taken; skip it */
+	void *stream_arg; /* NULL: the stream was closed before the batch was taken; skip it */
 	int64_t watch_id;
-	int64_t rev;                    /* of the header */
+	int64_t rev; /* of the header */
 	int64_t compact_rev;
 	uint64_t raft_term;
-	uint64_t size_bytes;            /* of the whole message */
-	uint32_t event_first;           /* into batch->events */
+	uint64_t size_bytes;  /* of the whole message */
+	uint32_t event_first; /* into batch->events */
 	uint32_t event_count;
 	uint16_t flags;
-	uint16_t reason;                /* err_t of a refusal, or OK; text: watch_reason_text */
+	uint16_t reason; /* err_t of a refusal, or OK; text: watch_reason_text */
 };
 
 /* What one io actor gets from one batch of core. Owner: who took it; any thread. */
@@ -128,12 +135,12 @@ struct watch_batch {
 	uint64_t cluster_id;
 	uint64_t member_id;
 	VEC(struct watch_item) items;
-	VEC(struct blob *) events;      /* a ref each */
+	VEC(struct blob *) events; /* a ref each */
 };
 
 /* NULL: nothing for that port. */
 struct watch_batch *watch_take(struct watch_hub *h, uint32_t port);
-void watch_batch_free(struct watch_batch *b);   /* any thread; NULL allowed */
+void watch_batch_free(struct watch_batch *b); /* any thread; NULL allowed */
 
 #define WATCH_HEAD_SIZE_MAX 256
 size_t watch_item_head_size(const struct watch_batch *b, const struct watch_item *it);
@@ -146,25 +153,28 @@ const char *watch_reason_text(err_t reason);
 
 /* ---- history ---- */
 
-/* Watchers that need revisions which the ring does not have any more, served by one scan. Made by core, fed by a worker with the
- * rows of bucket key in revision order, given back to core. The worker reads a publication at or above task->rev. */
+/* Watchers that need revisions which the ring does not have any more, served by one scan. Made by core, fed by a worker
+ * with the rows of bucket key in revision order, given back to core. The worker reads a publication at or above
+ * task->rev. */
 struct watch_task;
 
 /* NULL: nothing to read, or tasks_max are out. */
 struct watch_task *watch_next_task(struct watch_hub *h);
-int64_t watch_task_from(const struct watch_task *t);    /* where to begin: {from, 0} */
-int64_t watch_task_rev(const struct watch_task *t);     /* least revision that the publication must have */
+int64_t watch_task_from(const struct watch_task *t); /* where to begin: {from, 0} */
+int64_t watch_task_rev(const struct watch_task *t);  /* least revision that the publication must have */
 
 /* Asked for prev_kv: the KeyValue of key at a revision (mvcc_get). Errors mean: absent. */
 typedef err_t watch_prev_fn(void *arg, struct slice key, int64_t rev, struct slice *out);
 
-/* Worker. False: enough, the row was not taken. row: encoded KeyValue. ERR-free: a row that does not parse is skipped and
- * counted as corrupt (watch_task_corrupt). */
-bool watch_task_row(struct watch_task *t, struct rev rev, bool tombstone, struct slice row, watch_prev_fn *prev, void *arg);
+/* Worker. False: enough, the row was not taken. row: encoded KeyValue. ERR-free: a row that does not parse is skipped
+ * and counted as corrupt (watch_task_corrupt). */
+bool watch_task_row(struct watch_task *t, struct rev rev, bool tombstone, struct slice row, watch_prev_fn *prev,
+		    void *arg);
 /* Worker, when watch_task_row said false or the rows ended: the publication's revision was view_rev. */
 void watch_task_end(struct watch_task *t, int64_t view_rev, bool rows_ended);
 bool watch_task_corrupt(const struct watch_task *t);
-/* All of that over a view, at most budget_rows rows; true: finished. Each slice may use a newer view. ERR_CORRUPT_FILE. */
+/* All of that over a view, at most budget_rows rows; true: finished. Each slice may use a newer view. ERR_CORRUPT_FILE.
+ */
 NODISCARD err_t watch_task_slice(struct watch_task *t, const struct mvcc_view *v, size_t budget_rows, bool *done);
 
 /* Core: takes the results, frees the task. A task that never ran is given back the same way. */
@@ -172,12 +182,12 @@ void watch_task_done(struct watch_hub *h, struct watch_task *take_t);
 
 struct watch_stats {
 	uint64_t streams, watchers;
-	uint64_t lagging;               /* not live, compacted ones not counted */
-	uint64_t events;                /* events put into queues since start (etcd_debugging_mvcc_events_total) */
-	uint64_t pending_events;        /* messages in queues, not drained: a lower bound of etcd_debugging_mvcc_pending_events_total */
+	uint64_t lagging;        /* not live, compacted ones not counted */
+	uint64_t events;         /* events put into queues since start (etcd_debugging_mvcc_events_total) */
+	uint64_t pending_events; /* messages in queues, not drained: at most etcd_debugging_mvcc_pending_events_total */
 	uint64_t ring_events, ring_bytes;
-	uint64_t queued_bytes;          /* all streams */
-	uint64_t watcher_bytes;         /* memory of watchers and index */
+	uint64_t queued_bytes;  /* all streams */
+	uint64_t watcher_bytes; /* memory of watchers and index */
 };
 void watch_stats(const struct watch_hub *h, struct watch_stats *out);
 

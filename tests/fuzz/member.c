@@ -1,4 +1,5 @@
-/* JSON of members: ConfChange contexts from the log, GET /members of others, rows. What was read and written is read again as the same. */
+/* JSON of members: ConfChange contexts from the log, GET /members of others, rows. What was read and written is read
+ * again as the same. */
 #include "fuzz.h"
 #include "member/member.h"
 
@@ -49,7 +50,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!size || !memchr(data, 0, size)) {
 		member_urls_split(&urls, s);
 		if (!member_urls_check(&urls, NULL))
-			ASSERT(member_id_compute(&urls, SLICE_LIT("token")) == member_id_compute(&urls, SLICE_LIT("token")));
+			ASSERT(member_id_compute(&urls, SLICE_LIT("token")) ==
+			       member_id_compute(&urls, SLICE_LIT("token")));
 		member_urls_clear(&urls);
 	}
 	members_free(ms);

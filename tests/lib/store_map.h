@@ -69,7 +69,8 @@ static inline void store_map_fini(struct store_map *m)
 	VEC_FREE(&m->rows);
 }
 
-/* The value as text, "" for an empty one; NULL if there is no such row. Valid until the next call with the same buffer. */
+/* The value as text, "" for an empty one; NULL if there is no such row. Valid until the next call with the same buffer.
+ */
 static inline const char *store_map_text(struct store_map *m, enum backend_bucket b, struct slice key)
 {
 	struct store_map_row *row = store_map_find(m, b, key);

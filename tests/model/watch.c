@@ -1,16 +1,16 @@
 /* Random life of watch streams against a naive twin.
  *
- * The twin knows every row that was ever written and, per watcher, from where it wants them. Whatever the hub sends must be the next
- * of exactly those events: in order, each once, a revision never split over messages, prev_kv right. Progress with revision R must come
- * when the watchers it covers have everything up to R. A cancel by compaction is right only if the watcher
- * began below the compact revision. At the end readers drain and nothing may be missing.
+ * The twin knows every row that was ever written and, per watcher, from where it wants them. Whatever the hub sends
+ * must be the next of exactly those events: in order, each once, a revision never split over messages, prev_kv right.
+ * Progress with revision R must come when the watchers it covers have everything up to R. A cancel by compaction is
+ * right only if the watcher began below the compact revision. At the end readers drain and nothing may be missing.
  * Usage: model_watch [first seed [count]] */
 #include "../unit/watch/watch_test.h"
 
 enum { STREAMS = 4, WATCHERS = 400, STEPS = 1500, TASKS = 3 };
 
 struct model_watcher {
-	int64_t id, next;               /* all owed events are >= next */
+	int64_t id, next; /* all owed events are >= next */
 	bool alive, compacted, created;
 	bool prev_kv;
 	bool fragment, in_fragment;
@@ -18,12 +18,12 @@ struct model_watcher {
 	char key[8], end[8];
 	bool from;
 	int stream;
-	size_t at;                      /* rows before were received or are not for it */
+	size_t at; /* rows before were received or are not for it */
 };
 
 struct model_stream {
 	struct watch_stream *s;
-	size_t items;                   /* taken, not reported as drained */
+	size_t items; /* taken, not reported as drained */
 	uint64_t bytes;
 	int progress_asked;
 };
@@ -39,7 +39,7 @@ struct model {
 	bool ran[TASKS];
 	uint64_t now;
 	struct messages m;
-	uint64_t events, cancels, progress;     /* seen; a run that sees none tests nothing */
+	uint64_t events, cancels, progress; /* seen; a run that sees none tests nothing */
 };
 
 static uint64_t below(struct model *m, uint64_t end)
@@ -90,7 +90,8 @@ static struct model_watcher *find(struct model *m, int stream, int64_t id)
 
 /* ---- what the reader sees ---- */
 
-static void check_prev(struct model *m, const struct model_watcher *w, const struct ts_row *row, const struct msg_event *e)
+static void check_prev(struct model *m, const struct model_watcher *w, const struct ts_row *row,
+		       const struct msg_event *e)
 {
 	const struct ts_row *prev = ts_get(&m->ts, row->key, row->rev.main - 1);
 	struct kv kv;
@@ -162,17 +163,17 @@ static void read_one(struct model *m, const struct reply *msg)
 	if (msg->created) {
 		w = find(m, stream, msg->watch_id);
 		if (!w)
-			return;         /* crossed with our cancel */
+			return; /* crossed with our cancel */
 		assert_false(w->created || msg->canceled);
 		w->created = true;
 		return;
 	}
 	if (msg->canceled && !msg->compact_rev)
-		return;                 /* reply to our own cancel: the twin forgot it at once */
+		return; /* reply to our own cancel: the twin forgot it at once */
 	if (msg->canceled) {
 		w = find(m, stream, msg->watch_id);
 		if (!w)
-			return;         /* crossed with our cancel */
+			return; /* crossed with our cancel */
 		assert_true(w->created && !w->compacted && msg->rev == 0);
 		assert_true(msg->compact_rev > w->next);
 		w->compacted = true;
@@ -186,7 +187,7 @@ static void read_one(struct model *m, const struct reply *msg)
 	}
 	w = find(m, stream, msg->watch_id);
 	if (!w)
-		return;                 /* crossed with our cancel */
+		return; /* crossed with our cancel */
 	assert_true(w->created && !w->compacted);
 	read_events(m, w, msg);
 }
@@ -225,7 +226,8 @@ static void step_create(struct model *m)
 
 	if (m->count == WATCHERS || !m->streams[stream].s)
 		return;
-	*w = (struct model_watcher){.stream = stream, .alive = true, .prev_kv = below(m, 2), .fragment = below(m, 3) == 0};
+	*w = (struct model_watcher){
+		.stream = stream, .alive = true, .prev_kv = below(m, 2), .fragment = below(m, 3) == 0};
 	random_key(m, w->key);
 	w->from = below(m, 6) == 0;
 	if (!w->from && below(m, 2))
@@ -236,10 +238,17 @@ static void step_create(struct model *m)
 	int64_t start = 0;
 
 	switch (below(m, 4)) {
-	case 0: start = 1 + (int64_t)below(m, (uint64_t)m->ts.rev); break;
-	case 1: start = m->ts.rev - (int64_t)below(m, MIN((uint64_t)m->ts.rev, 10)); break;
-	case 2: start = m->ts.rev + (int64_t)below(m, 10); break;
-	default: break;
+	case 0:
+		start = 1 + (int64_t)below(m, (uint64_t)m->ts.rev);
+		break;
+	case 1:
+		start = m->ts.rev - (int64_t)below(m, MIN((uint64_t)m->ts.rev, 10));
+		break;
+	case 2:
+		start = m->ts.rev + (int64_t)below(m, 10);
+		break;
+	default:
+		break;
 	}
 	w->next = start ? start : m->ts.rev + 1;
 
@@ -345,17 +354,39 @@ static void step_progress(struct model *m)
 static void step(struct model *m)
 {
 	switch (below(m, 100)) {
-	case 0 ... 39: step_write(m, m->h); break;
-	case 40 ... 49: step_create(m); break;
-	case 50 ... 52: step_cancel(m); break;
-	case 53 ... 55: step_stream(m); break;
-	case 56 ... 69: read_all(m); break;
-	case 70 ... 79: step_drain(m); break;
-	case 80 ... 87: watch_run(m->h, 1 + below(m, 30)); break;
-	case 88 ... 94: step_task(m); break;
-	case 95: step_compact(m); break;
-	case 96: step_snapshot(m); break;
-	default: step_progress(m); break;
+	case 0 ... 39:
+		step_write(m, m->h);
+		break;
+	case 40 ... 49:
+		step_create(m);
+		break;
+	case 50 ... 52:
+		step_cancel(m);
+		break;
+	case 53 ... 55:
+		step_stream(m);
+		break;
+	case 56 ... 69:
+		read_all(m);
+		break;
+	case 70 ... 79:
+		step_drain(m);
+		break;
+	case 80 ... 87:
+		watch_run(m->h, 1 + below(m, 30));
+		break;
+	case 88 ... 94:
+		step_task(m);
+		break;
+	case 95:
+		step_compact(m);
+		break;
+	case 96:
+		step_snapshot(m);
+		break;
+	default:
+		step_progress(m);
+		break;
 	}
 	/* a closed stream's slot may be opened again only when nothing of it is on its way */
 	for (int i = 0; i < STREAMS; i++)
@@ -441,8 +472,8 @@ static void model(void **state)
 
 	for (seed_now = first_seed; seed_now < first_seed + seed_count; seed_now++)
 		run(seed_now, totals);
-	print_message("%llu events, %llu cancels by compaction, %llu progress messages\n", (unsigned long long)totals[0],
-		      (unsigned long long)totals[1], (unsigned long long)totals[2]);
+	print_message("%llu events, %llu cancels by compaction, %llu progress messages\n",
+		      (unsigned long long)totals[0], (unsigned long long)totals[1], (unsigned long long)totals[2]);
 	assert_true(totals[0] > 0 && totals[1] > 0 && totals[2] > 0);
 }
 

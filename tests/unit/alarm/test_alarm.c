@@ -1,4 +1,5 @@
-/* Alarms: rows as in a data directory of Go etcd v3.7.1 ("alarms": NOSPACE of the member, CORRUPT of member deadbeef). */
+/* Alarms: rows as in a data directory of Go etcd v3.7.1 ("alarms": NOSPACE of the member, CORRUPT of member deadbeef).
+ */
 #include "../../lib/test.h"
 #include "../../lib/store_map.h"
 #include "alarm/alarm.h"

@@ -1,5 +1,5 @@
-/* Leases: rows as Go etcd v3.7.1 writes them, the rules of grant, renew and revoke, the pace of expiry, and attachments against
- * a naive twin. */
+/* Leases: rows as Go etcd v3.7.1 writes them, the rules of grant, renew and revoke, the pace of expiry, and attachments
+ * against a naive twin. */
 #include "../../lib/test.h"
 #include "../../lib/store_map.h"
 #include "base/rng.h"
@@ -24,7 +24,8 @@ static const struct store no_store = {NULL, nothing, nothing_del};
 
 static struct lessor *lessor(const struct store *store, bool checkpoints)
 {
-	return lessor_new(&(struct lessor_config){.store = store, .ttl_s_min = 2, .hash_seed = 7, .checkpoints = checkpoints});
+	return lessor_new(
+	    &(struct lessor_config){.store = store, .ttl_s_min = 2, .hash_seed = 7, .checkpoints = checkpoints});
 }
 
 static int setup(void **state)
@@ -51,7 +52,7 @@ static int teardown(void **state)
 static void minimum(void **state)
 {
 	assert_int_equal(lease_ttl_s_min(10, 100), 2);
-	assert_int_equal(lease_ttl_s_min(11, 100), 2);      /* 16 ticks */
+	assert_int_equal(lease_ttl_s_min(11, 100), 2); /* 16 ticks */
 	assert_int_equal(lease_ttl_s_min(50, 100), 8);
 	assert_int_equal(lease_ttl_s_min(10, 500), 8);
 }
@@ -94,7 +95,7 @@ static void loading(void **state)
 {
 	struct fixture *f = *state;
 	const uint8_t key[] = {0, 0, 0, 0, 0, 0, 3, 0xe9};
-	const uint8_t row[] = {0x08, 0xe9, 0x07, 0x10, 0x01, 0x18, 0x07};       /* TTL 1, remaining 7 */
+	const uint8_t row[] = {0x08, 0xe9, 0x07, 0x10, 0x01, 0x18, 0x07}; /* TTL 1, remaining 7 */
 	struct lease_info info;
 
 	assert_err(ERR_CORRUPT_FILE, lessor_load(f->l, slice_of(key, 7), slice_of(row, sizeof(row))));
@@ -341,7 +342,7 @@ static void checkpoints(void **state)
 
 	lessor_promote(l, 0, 0);
 	assert_ok(lease_grant(l, 1, 1000, 0, &ttl));
-	assert_ok(lease_grant(l, 2, 300, 0, &ttl));        /* not above five minutes: none */
+	assert_ok(lease_grant(l, 2, 300, 0, &ttl)); /* not above five minutes: none */
 	assert_int_equal(lease_take_checkpoints(l, 299 * S, due), 0);
 	assert_int_equal(lease_take_checkpoints(l, 300 * S, due), 1);
 	assert_int_equal(due[0].id, 1);

@@ -1,17 +1,21 @@
-/* Ids, JSON and rows of members against those of Go etcd v3.7.1 (golden data directories "plain", "cluster3", "restored",
- * "v36"), and the rules of membership changes. */
+/* Ids, JSON and rows of members against those of Go etcd v3.7.1 (golden data directories "plain", "cluster3",
+ * "restored", "v36"), and the rules of membership changes. */
 #include "../../lib/test.h"
 #include "../../lib/store_map.h"
 #include "member/member.h"
 
-#define ROW_G1 "{\"id\":17195153286495294870,\"peerURLs\":[\"http://127.0.0.1:27381\"],\"name\":\"g1\"," \
-	       "\"clientURLs\":[\"http://127.0.0.1:27380\"]}"
-#define ROW_C1 "{\"id\":13422496970696588408,\"peerURLs\":[\"http://127.0.0.1:27391\"],\"name\":\"c1\"," \
-	       "\"clientURLs\":[\"http://127.0.0.1:27401\"]}"
-#define ROW_C2 "{\"id\":8432926103313662614,\"peerURLs\":[\"http://127.0.0.1:27392\"],\"name\":\"c2\"," \
-	       "\"clientURLs\":[\"http://127.0.0.1:27402\"]}"
-#define ROW_C3 "{\"id\":11254889455509314346,\"peerURLs\":[\"http://127.0.0.1:27393\"],\"name\":\"c3\"," \
-	       "\"clientURLs\":[\"http://127.0.0.1:27403\"]}"
+#define ROW_G1                                                                                                         \
+	"{\"id\":17195153286495294870,\"peerURLs\":[\"http://127.0.0.1:27381\"],\"name\":\"g1\","                      \
+	"\"clientURLs\":[\"http://127.0.0.1:27380\"]}"
+#define ROW_C1                                                                                                         \
+	"{\"id\":13422496970696588408,\"peerURLs\":[\"http://127.0.0.1:27391\"],\"name\":\"c1\","                      \
+	"\"clientURLs\":[\"http://127.0.0.1:27401\"]}"
+#define ROW_C2                                                                                                         \
+	"{\"id\":8432926103313662614,\"peerURLs\":[\"http://127.0.0.1:27392\"],\"name\":\"c2\","                       \
+	"\"clientURLs\":[\"http://127.0.0.1:27402\"]}"
+#define ROW_C3                                                                                                         \
+	"{\"id\":11254889455509314346,\"peerURLs\":[\"http://127.0.0.1:27393\"],\"name\":\"c3\","                      \
+	"\"clientURLs\":[\"http://127.0.0.1:27403\"]}"
 
 static void ids_are_those_of_go(void **state)
 {
@@ -20,8 +24,8 @@ static void ids_are_those_of_go(void **state)
 		uint64_t cluster, first;
 	} cases[] = {
 		{"g1=http://127.0.0.1:27381", "golden", 0x22c9edda0f943733, 0xeea174cf6bf15596},
-		{"c1=http://127.0.0.1:27391,c2=http://127.0.0.1:27392,c3=http://127.0.0.1:27393", "golden3", 0xa9cd46ac6946efce,
-		 0x7507c59c85214296},
+		{"c1=http://127.0.0.1:27391,c2=http://127.0.0.1:27392,c3=http://127.0.0.1:27393", "golden3",
+	     0xa9cd46ac6946efce, 0x7507c59c85214296},
 		{"g1=http://127.0.0.1:27381", "golden-restored", 0x570b74dd987d1a1a, 0xa06b8dcb9e6060b1},
 	};
 
@@ -65,8 +69,8 @@ static void request_ids(void **state)
 static void golden_rows_come_back(void **state)
 {
 	static const char *rows[] = {
-		ROW_G1,
-		ROW_C1,
+	    ROW_G1,
+	    ROW_C1,
 		"{\"id\":11559488774251503793,\"peerURLs\":[\"http://127.0.0.1:27381\"],\"name\":\"g1\"}",
 		"{\"id\":1,\"peerURLs\":[\"http://a:1\",\"http://b:2\"],\"isLearner\":true}",
 		"{\"id\":18446744073709551615,\"peerURLs\":null}",
@@ -91,9 +95,26 @@ static void golden_rows_come_back(void **state)
 static void json_as_go_reads_it(void **state)
 {
 	static const char *bad[] = {
-		"", "[]", "{", "{\"id\":1", "{\"id\":1}x", "{\"id\":-1}", "{\"id\":1.0}", "{\"id\":18446744073709551616}",
-		"{\"id\":\"1\"}", "{\"name\":1}", "{\"peerURLs\":\"a\"}", "{\"peerURLs\":[1]}", "{\"id\":1,}", "{\"id\" 1}",
-		"{\"name\":\"\\x\"}", "{\"name\":\"a\nb\"}", "{\"name\":\"a\\u0000\"}", "{\"id\":01}", "{\"isLearner\":1}", "{,}",
+		"",
+		"[]",
+		"{",
+		"{\"id\":1",
+		"{\"id\":1}x",
+		"{\"id\":-1}",
+		"{\"id\":1.0}",
+		"{\"id\":18446744073709551616}",
+		"{\"id\":\"1\"}",
+		"{\"name\":1}",
+		"{\"peerURLs\":\"a\"}",
+		"{\"peerURLs\":[1]}",
+		"{\"id\":1,}",
+		"{\"id\" 1}",
+		"{\"name\":\"\\x\"}",
+		"{\"name\":\"a\nb\"}",
+		"{\"name\":\"a\\u0000\"}",
+		"{\"id\":01}",
+		"{\"isLearner\":1}",
+		"{,}",
 		"{\"x\":[1,2,{\"y\":]}",
 	};
 	struct member m;
@@ -103,9 +124,10 @@ static void json_as_go_reads_it(void **state)
 			fail_msg("accepted %s", bad[i]);
 
 	/* case-insensitive names, unknown fields, last one wins, null changes nothing, surrogates, broken UTF-8 */
-	assert_ok(member_json_parse(slice_str(" {\"ID\" : 5 , \"zz\":{\"a\":[1e5,-0.5,true,false,null,{}]},\"NAME\":\"x\",\"name\":"
-					      "\"\\ud83d\\ude00\\ud800\xff\",\"name\":null,\"PeerUrls\":[\"u\"]} "),
-				    &m));
+	assert_ok(member_json_parse(
+	    slice_str(" {\"ID\" : 5 , \"zz\":{\"a\":[1e5,-0.5,true,false,null,{}]},\"NAME\":\"x\",\"name\":"
+		      "\"\\ud83d\\ude00\\ud800\xff\",\"name\":null,\"PeerUrls\":[\"u\"]} "),
+	    &m));
 	assert_true(m.id == 5);
 	assert_string_equal(m.name, "\xf0\x9f\x98\x80\xef\xbf\xbd\xef\xbf\xbd");
 	assert_string_equal(m.peer_urls.list.at[0], "u");
@@ -140,7 +162,7 @@ static void lists(void **state)
 static void url_rules(void **state)
 {
 	static const struct {
-		const char *in, *out;   /* out NULL: refused */
+		const char *in, *out; /* out NULL: refused */
 	} cases[] = {
 		{"http://127.0.0.1:2380", "http://127.0.0.1:2380"},
 		{" HTTPS://Host:1 ", "https://Host:1"},
@@ -259,20 +281,25 @@ static void conf_changes(void **state)
 	assert_string_equal(store_map_text(&f->map, BUCKET_MEMBERS, SLICE_LIT("eea174cf6bf15596")), ROW_G1);
 	assert_err(ERR_MEMBER_NOT_FOUND, members_set_attributes(ms, 9, SLICE_LIT("x"), &client, true));
 
-	assert_err(ERR_MEMBER_EXIST, change(ms, MEMBER_ADD, 0xeea174cf6bf15596, "{\"id\":17195153286495294870,\"peerURLs\":[]}"));
-	assert_err(ERR_PEER_URL_EXIST, change(ms, MEMBER_ADD, 5, "{\"id\":5,\"peerURLs\":[\"http://127.0.0.1:27381\"]}"));
+	assert_err(ERR_MEMBER_EXIST,
+		   change(ms, MEMBER_ADD, 0xeea174cf6bf15596, "{\"id\":17195153286495294870,\"peerURLs\":[]}"));
+	assert_err(ERR_PEER_URL_EXIST,
+		   change(ms, MEMBER_ADD, 5, "{\"id\":5,\"peerURLs\":[\"http://127.0.0.1:27381\"]}"));
 	assert_ok(change(ms, MEMBER_ADD_LEARNER, 5, "{\"id\":5,\"peerURLs\":[\"http://l:1\"],\"isLearner\":true}"));
 	assert_string_equal(store_map_text(&f->map, BUCKET_MEMBERS, SLICE_LIT("5")),
-			    "{\"id\":5,\"peerURLs\":[\"http://l:1\"],\"isLearner\":true}");
+				"{\"id\":5,\"peerURLs\":[\"http://l:1\"],\"isLearner\":true}");
 	assert_err(ERR_TOO_MANY_LEARNERS,
 		   change(ms, MEMBER_ADD_LEARNER, 6, "{\"id\":6,\"peerURLs\":[\"http://m:1\"],\"isLearner\":true}"));
 
 	assert_err(ERR_MEMBER_NOT_FOUND, change(ms, MEMBER_ADD, 7, "{\"id\":7,\"peerURLs\":null,\"isPromote\":true}"));
 	assert_ok(change(ms, MEMBER_ADD, 5, "{\"id\":5,\"peerURLs\":null,\"isPromote\":true}"));
-	assert_string_equal(store_map_text(&f->map, BUCKET_MEMBERS, SLICE_LIT("5")), "{\"id\":5,\"peerURLs\":[\"http://l:1\"]}");
-	assert_err(ERR_MEMBER_NOT_LEARNER, change(ms, MEMBER_ADD, 5, "{\"id\":5,\"peerURLs\":null,\"isPromote\":true}"));
+	assert_string_equal(store_map_text(&f->map, BUCKET_MEMBERS, SLICE_LIT("5")),
+				"{\"id\":5,\"peerURLs\":[\"http://l:1\"]}");
+	assert_err(ERR_MEMBER_NOT_LEARNER,
+		   change(ms, MEMBER_ADD, 5, "{\"id\":5,\"peerURLs\":null,\"isPromote\":true}"));
 
-	assert_err(ERR_PEER_URL_EXIST, change(ms, MEMBER_UPDATE, 5, "{\"id\":5,\"peerURLs\":[\"http://127.0.0.1:27381\"]}"));
+	assert_err(ERR_PEER_URL_EXIST,
+		   change(ms, MEMBER_UPDATE, 5, "{\"id\":5,\"peerURLs\":[\"http://127.0.0.1:27381\"]}"));
 	assert_ok(change(ms, MEMBER_UPDATE, 5, "{\"id\":5,\"peerURLs\":[\"http://l:1\",\"http://l:2\"]}"));
 	assert_int_equal(members_find(ms, 5)->peer_urls.list.count, 2);
 	assert_err(ERR_MEMBER_NOT_FOUND, change(ms, MEMBER_UPDATE, 8, "{\"id\":8,\"peerURLs\":[]}"));
@@ -326,7 +353,7 @@ static void versions(void **state)
 	/* golden "downgrade36" */
 	assert_ok(members_set_downgrade(f->ms, true, SLICE_LIT("3.6.0"), true));
 	assert_string_equal(store_map_text(&f->map, BUCKET_CLUSTER, SLICE_LIT("downgrade")),
-			    "{\"target-version\":\"3.6.0\",\"enabled\":true}");
+				"{\"target-version\":\"3.6.0\",\"enabled\":true}");
 
 	struct members *again = members_new(NULL, 1);
 
@@ -342,7 +369,7 @@ static void versions(void **state)
 
 	assert_ok(members_set_downgrade(f->ms, false, SLICE_LIT("3.6.0"), true));
 	assert_string_equal(store_map_text(&f->map, BUCKET_CLUSTER, SLICE_LIT("downgrade")),
-			    "{\"target-version\":\"\",\"enabled\":false}");
+				"{\"target-version\":\"\",\"enabled\":false}");
 
 	assert_ok(version_parse(SLICE_LIT("3.7.0-rc.1"), &v));
 	assert_true(v.major == 3 && v.minor == 7 && v.patch == 0);
@@ -360,9 +387,9 @@ static void strict_checks(void **state)
 		int voters, started;
 		bool add, remove_started, promote;
 	} cases[] = {
-		{1, 1, true, false, true}, {2, 1, false, false, true}, {2, 2, true, true, true},
-		{3, 1, false, false, false}, {3, 2, false, false, true}, {3, 3, true, true, true}, {5, 3, false, false, true},
-		{5, 4, true, true, true},
+		{1, 1, true, false, true},   {2, 1, false, false, true}, {2, 2, true, true, true},
+		{3, 1, false, false, false}, {3, 2, false, false, true}, {3, 3, true, true, true},
+		{5, 3, false, false, true},  {5, 4, true, true, true},
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
@@ -371,8 +398,8 @@ static void strict_checks(void **state)
 		for (int k = 1; k <= cases[i].voters; k++) {
 			char json[100];
 
-			snprintf(json, sizeof(json), "{\"id\":%d,\"peerURLs\":[\"http://m%d:1\"],\"name\":\"%s\"}", k, k,
-				 k <= cases[i].started ? "n" : "");
+			snprintf(json, sizeof(json), "{\"id\":%d,\"peerURLs\":[\"http://m%d:1\"],\"name\":\"%s\"}", k,
+				 k, k <= cases[i].started ? "n" : "");
 			assert_ok(change(ms, MEMBER_ADD, (uint64_t)k, json));
 		}
 		assert_int_equal(members_may_add_voter(ms), cases[i].add);
@@ -403,7 +430,8 @@ static void for_clients_and_peers(void **state)
 
 	buf_clear(&b);
 	member_encode(members_at(f->ms, 0), 2, &b);
-	static const char want[] = "\x12\x44\x08\x96\x85\x85\xa9\xc8\xb9\xf1\x83\x75\x12\x02" "c2\x1a\x16http://127.0.0.1:27392"
+	static const char want[] = "\x12\x44\x08\x96\x85\x85\xa9\xc8\xb9\xf1\x83\x75\x12\x02"
+				   "c2\x1a\x16http://127.0.0.1:27392"
 				   "\x22\x16http://127.0.0.1:27402";
 	/* id varint checked by value: 0x7507c59c85214296 */
 	assert_int_equal(b.data[0], 0x12);
@@ -424,15 +452,19 @@ static void v2_store(void **state)
 	buf_put_byte(&b, 0);
 #define TIME "\"ExpireTime\":\"0001-01-01T00:00:00Z\""
 	assert_string_equal(
-		(char *)b.data,
+	    (char *)b.data,
 		"{\"Root\":{\"Path\":\"/\",\"CreatedIndex\":0,\"ModifiedIndex\":0," TIME ",\"Value\":\"\",\"Children\":{"
 		"\"0\":{\"Path\":\"/0\",\"CreatedIndex\":0,\"ModifiedIndex\":0," TIME ",\"Value\":\"\",\"Children\":{"
-		"\"members\":{\"Path\":\"/0/members\",\"CreatedIndex\":1,\"ModifiedIndex\":1," TIME ",\"Value\":\"\",\"Children\":{"
-		"\"eea174cf6bf15596\":{\"Path\":\"/0/members/eea174cf6bf15596\",\"CreatedIndex\":1,\"ModifiedIndex\":1," TIME
+		"\"members\":{\"Path\":\"/0/members\",\"CreatedIndex\":1,\"ModifiedIndex\":1," TIME
 		",\"Value\":\"\",\"Children\":{"
-		"\"attributes\":{\"Path\":\"/0/members/eea174cf6bf15596/attributes\",\"CreatedIndex\":1,\"ModifiedIndex\":1," TIME
-		",\"Value\":\"{\\\"name\\\":\\\"g1\\\",\\\"clientURLs\\\":[\\\"http://127.0.0.1:27380\\\"]}\",\"Children\":null},"
-		"\"raftAttributes\":{\"Path\":\"/0/members/eea174cf6bf15596/raftAttributes\",\"CreatedIndex\":2,\"ModifiedIndex\":2," TIME
+		"\"eea174cf6bf15596\":{\"Path\":\"/0/members/"
+		"eea174cf6bf15596\",\"CreatedIndex\":1,\"ModifiedIndex\":1," TIME ",\"Value\":\"\",\"Children\":{"
+		"\"attributes\":{\"Path\":\"/0/members/eea174cf6bf15596/"
+		"attributes\",\"CreatedIndex\":1,\"ModifiedIndex\":1," TIME
+		",\"Value\":\"{\\\"name\\\":\\\"g1\\\",\\\"clientURLs\\\":[\\\"http://"
+		"127.0.0.1:27380\\\"]}\",\"Children\":null},"
+		"\"raftAttributes\":{\"Path\":\"/0/members/eea174cf6bf15596/"
+		"raftAttributes\",\"CreatedIndex\":2,\"ModifiedIndex\":2," TIME
 		",\"Value\":\"{\\\"peerURLs\\\":[\\\"http://127.0.0.1:27381\\\"]}\",\"Children\":null}}}}},"
 		"\"version\":{\"Path\":\"/0/version\",\"CreatedIndex\":3,\"ModifiedIndex\":3," TIME
 		",\"Value\":\"3.6.0\",\"Children\":null}}},"

@@ -1,5 +1,5 @@
-/* watch_task_slice: a history read over a view in slices. The functions of backend and mvcc that it calls are played by this file, on
- * rows of the test's store, so that row and slice borders can be put anywhere. */
+/* watch_task_slice: a history read over a view in slices. The functions of backend and mvcc that it calls are played by
+ * this file, on rows of the test's store, so that row and slice borders can be put anywhere. */
 #include "watch_test.h"
 
 static struct test_store *rows_of(const struct backend_view *v)
@@ -64,7 +64,8 @@ static void slices(void **state)
 			struct watch_req r = create_req("a", "c", 3);
 
 			ts_init(&ts);
-			h = watch_hub_new(&(struct watch_config){.port_count = 1, .ring_bytes_max = 1, .batch_revs_max = revs_max});
+			h = watch_hub_new(
+			    &(struct watch_config){.port_count = 1, .ring_bytes_max = 1, .batch_revs_max = revs_max});
 			watch_reset(h, 1, -1);
 
 			struct watch_stream *s = watch_stream_open(h, 0, &arg, 0);

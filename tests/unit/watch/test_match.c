@@ -118,7 +118,8 @@ static void equal_ranges_share_a_node(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(against_a_list), cmocka_unit_test(equal_ranges_share_a_node)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(against_a_list),
+					   cmocka_unit_test(equal_ranges_share_a_node)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

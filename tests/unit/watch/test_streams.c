@@ -13,7 +13,8 @@ struct fixture {
 
 static struct watch_config config(struct test_store *ts)
 {
-	return (struct watch_config){.cluster_id = 11, .member_id = 22, .seed = 1, .port_count = 1, .prev_row = ts_prev_row, .arg = ts};
+	return (struct watch_config){
+		.cluster_id = 11, .member_id = 22, .seed = 1, .port_count = 1, .prev_row = ts_prev_row, .arg = ts};
 }
 
 static void open_hub(struct fixture *f, const struct watch_config *cfg)
@@ -112,7 +113,7 @@ static void ranges(void **state)
 {
 	struct fixture *f = *state;
 
-	create(f, "", "", 0);           /* the single key 0x00 */
+	create(f, "", "", 0); /* the single key 0x00 */
 	create(f, "b", "d", 0);
 	create(f, "c", FROM_KEY, 0);
 	create(f, "", FROM_KEY, 0);
@@ -155,12 +156,15 @@ static void refusals_in_order(void **state)
 		const char *reason;
 	} cases[] = {
 		{"b", "a", -1, 0, ERR_PERMISSION_DENIED, "etcdserver: mvcc: required revision has been compacted"},
-		{"b", "a", 0, 0, ERR_PERMISSION_DENIED, "rpc error: code = PermissionDenied desc = etcdserver: permission denied"},
+		{"b", "a", 0, 0, ERR_PERMISSION_DENIED,
+	     "rpc error: code = PermissionDenied desc = etcdserver: permission denied"},
 		{"b", "a", 0, 7, ERR_USER_EMPTY, "rpc error: code = InvalidArgument desc = etcdserver: user name is empty"},
-		{"b", "a", 0, 7, ERR_INVALID_AUTH_TOKEN, "rpc error: code = Unauthenticated desc = etcdserver: invalid auth token"},
+		{"b", "a", 0, 7, ERR_INVALID_AUTH_TOKEN,
+	     "rpc error: code = Unauthenticated desc = etcdserver: invalid auth token"},
 		{"b", "a", 0, 7, ERR_AUTH_OLD_REVISION,
-		 "rpc error: code = InvalidArgument desc = etcdserver: revision of auth store is old"},
-		{"b", "a", 0, 7, ERR_USER_NOT_FOUND, "rpc error: code = PermissionDenied desc = etcdserver: permission denied"},
+	     "rpc error: code = InvalidArgument desc = etcdserver: revision of auth store is old"},
+		{"b", "a", 0, 7, ERR_USER_NOT_FOUND,
+	     "rpc error: code = PermissionDenied desc = etcdserver: permission denied"},
 		{"b", "b", 0, 7, OK, "mvcc: watcher range is empty"},
 		{"", "", 0, 7, OK, ""},
 		{"x", "", 0, 7, OK, "mvcc: duplicate watch ID provided on the WatchStream"},
@@ -189,7 +193,8 @@ static void watch_ids(void **state)
 	struct fixture *f = *state;
 	struct watch_req r = create_req("a", "", 0);
 
-	/* explicit ids, negative ones and -1 too; the counter passes over used ones and does not give a cancelled one again */
+	/* explicit ids, negative ones and -1 too; the counter passes over used ones and does not give a cancelled one
+	 * again */
 	static const int64_t in[] = {1, -5, -1, 0, 0, 0}, out[] = {1, -5, -1, 0, 2, 3};
 
 	for (size_t i = 0; i < ARRAY_COUNT(in); i++) {
@@ -238,7 +243,7 @@ static void start_in_the_past_and_future(void **state)
 	struct fixture *f = *state;
 
 	for (int i = 0; i < 5; i++)
-		ts_put1(&f->ts, f->h, "a", "x");        /* revisions 2 to 6 */
+		ts_put1(&f->ts, f->h, "a", "x"); /* revisions 2 to 6 */
 	create(f, "a", "", 4);
 	create(f, "a", "", 8);
 	create(f, "a", "", 7);
@@ -254,10 +259,10 @@ static void start_in_the_past_and_future(void **state)
 	nothing_more(f);
 
 	/* watchers of one revision come in no promised order */
-	ts_put1(&f->ts, f->h, "a", "y");                /* 7 */
+	ts_put1(&f->ts, f->h, "a", "y"); /* 7 */
 	assert_true(take1(f)->watch_id + next_message(&f->m)->watch_id == 0 + 2);
 	nothing_more(f);
-	ts_put1(&f->ts, f->h, "a", "y");                /* 8 */
+	ts_put1(&f->ts, f->h, "a", "y"); /* 8 */
 	assert_true(take1(f)->watch_id + next_message(&f->m)->watch_id + next_message(&f->m)->watch_id == 0 + 1 + 2);
 	nothing_more(f);
 }
@@ -492,11 +497,11 @@ static void progress_timer(void **state)
 
 	uint64_t first = watch_next_ns(f->h);
 
-	assert_true(first >= 10 * S && first <= 11 * S);        /* with up to 10 % on top */
-	create(f, "a", "", 0);                                    /* did not ask for it */
+	assert_true(first >= 10 * S && first <= 11 * S); /* with up to 10 % on top */
+	create(f, "a", "", 0);                           /* did not ask for it */
 	r.progress_notify = true;
 	watch_create(f->h, f->s, &r, OK);
-	r.start_revision = 9;                                     /* in the future */
+	r.start_revision = 9; /* in the future */
 	watch_create(f->h, f->s, &r, OK);
 	take1(f);
 	next_message(&f->m);
@@ -787,7 +792,7 @@ static void snapshot_installed(void **state)
 	create(f, "a", "", 0);
 	create(f, "a", "", 20);
 	create(f, "a", "", 7);
-	ts_put1(&f->ts, f->h, "a", "2");                /* 3, delivered */
+	ts_put1(&f->ts, f->h, "a", "2"); /* 3, delivered */
 	take1(f);
 	next_message(&f->m);
 	next_message(&f->m);
@@ -811,7 +816,7 @@ static void snapshot_installed(void **state)
 	assert_true(m->watch_id == 2 && m->events.count == 4 && m->events.at[0].mod_rev == 7);
 	nothing_more(f);
 	for (int i = 0; i < 10; i++)
-		ts_put1(&f->ts, f->h, "a", "y");        /* 11 to 20 */
+		ts_put1(&f->ts, f->h, "a", "y"); /* 11 to 20 */
 	ts_settle(&f->ts, f->h);
 	take_messages(f->h, &f->m);
 	for (int i = 0; i < 21; i++) {
@@ -893,11 +898,29 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(created_then_events), T(ranges), T(refusals_in_order), T(watch_ids), T(cancel_reply),
-		T(start_in_the_past_and_future), T(catch_up_in_batches), T(filters), T(prev_kv_live_ring_and_history),
-		T(prev_kv_compacted), T(start_below_compaction), T(progress_requests), T(progress_timer), T(fragments), T(fragment_border),
-		T(slow_reader), T(slow_and_compacted), T(compacted_while_reading), T(gone_while_reading), T(snapshot_installed),
-		T(closed_stream_sends_nothing), T(blobs_are_shared), T(one_scan_for_many),
+		T(created_then_events),
+		T(ranges),
+		T(refusals_in_order),
+		T(watch_ids),
+		T(cancel_reply),
+		T(start_in_the_past_and_future),
+		T(catch_up_in_batches),
+		T(filters),
+		T(prev_kv_live_ring_and_history),
+		T(prev_kv_compacted),
+		T(start_below_compaction),
+		T(progress_requests),
+		T(progress_timer),
+		T(fragments),
+		T(fragment_border),
+		T(slow_reader),
+		T(slow_and_compacted),
+		T(compacted_while_reading),
+		T(gone_while_reading),
+		T(snapshot_installed),
+		T(closed_stream_sends_nothing),
+		T(blobs_are_shared),
+		T(one_scan_for_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -246,21 +246,36 @@ static void decode(struct slice s, struct reply *out)
 	uint32_t last = 0;
 
 	while (pb_next(&r, &f)) {
-		assert_true(f.number >= last);          /* in field order, as Go marshals */
+		assert_true(f.number >= last); /* in field order, as Go marshals */
 		last = f.number;
 		switch (f.number) {
-		case 1: decode_header(f.bytes, out); break;
-		case 2: out->watch_id = (int64_t)f.value; break;
-		case 3: out->created = f.value; break;
-		case 4: out->canceled = f.value; break;
-		case 5: out->compact_rev = (int64_t)f.value; break;
-		case 6: copy_text(out->reason, sizeof(out->reason), f.bytes); break;
-		case 7: out->fragment = f.value; break;
+		case 1:
+			decode_header(f.bytes, out);
+			break;
+		case 2:
+			out->watch_id = (int64_t)f.value;
+			break;
+		case 3:
+			out->created = f.value;
+			break;
+		case 4:
+			out->canceled = f.value;
+			break;
+		case 5:
+			out->compact_rev = (int64_t)f.value;
+			break;
+		case 6:
+			copy_text(out->reason, sizeof(out->reason), f.bytes);
+			break;
+		case 7:
+			out->fragment = f.value;
+			break;
 		case 11:
 			decode_event(f.bytes, &e);
 			VEC_PUSH(&out->events, e);
 			break;
-		default: fail();
+		default:
+			fail();
 		}
 	}
 	assert_false(r.failed);

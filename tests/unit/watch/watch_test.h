@@ -1,5 +1,5 @@
-/* A tiny store and a reader for tests of the hub: the store keeps every revision, makes the events that mvcc would make, and runs
- * history tasks; the reader decodes WatchResponse messages by the wire format alone. */
+/* A tiny store and a reader for tests of the hub: the store keeps every revision, makes the events that mvcc would
+ * make, and runs history tasks; the reader decodes WatchResponse messages by the wire format alone. */
 #ifndef TESTS_UNIT_WATCH_TEST_H
 #define TESTS_UNIT_WATCH_TEST_H
 
@@ -15,14 +15,14 @@ struct ts_row {
 	bool tombstone;
 	char key[32];
 	int64_t create_rev, version;
-	struct blob *kv;                /* as stored: encoded KeyValue; of a tombstone only the key */
+	struct blob *kv; /* as stored: encoded KeyValue; of a tombstone only the key */
 };
 
 struct test_store {
 	VEC(struct ts_row) rows;
 	int64_t rev;
 	int64_t compact_rev;
-	int64_t txn_from;               /* rows of the revision under construction start here */
+	int64_t txn_from; /* rows of the revision under construction start here */
 };
 
 void ts_init(struct test_store *ts);
@@ -40,7 +40,8 @@ void ts_compact(struct test_store *ts, struct watch_hub *h, int64_t rev);
 const struct ts_row *ts_get(const struct test_store *ts, const char *key, int64_t rev);
 /* watch_config.prev_row, arg = the store */
 err_t ts_prev_row(void *arg, struct rev prev, struct slice *out);
-/* Runs a task on the rows up to the store's revision, at most rows_max of them are visible before it gives up as not full. */
+/* Runs a task on the rows up to the store's revision, at most rows_max of them are visible before it gives up as not
+ * full. */
 void ts_run_task(struct test_store *ts, struct watch_task *t);
 /* Everything that can be done: ready watchers, tasks, until nothing moves. */
 void ts_settle(struct test_store *ts, struct watch_hub *h);
@@ -69,7 +70,7 @@ struct reply {
 
 struct messages {
 	VEC(struct reply) list;
-	size_t read;                    /* next_message */
+	size_t read; /* next_message */
 };
 
 /* Takes what the hub has for port 0 and decodes it; sizes are checked. */
