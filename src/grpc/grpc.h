@@ -128,7 +128,8 @@ bool grpc_timeout_parse(struct slice s, uint64_t *timeout_ms);
 size_t grpc_message_encode(struct slice message, uint8_t *out);
 /* Value of a -bin key: base64, padded or not. out holds value.size bytes. false: malformed, *out_size is where. */
 bool grpc_bin_decode(struct slice value, uint8_t *out, size_t *out_size);
-/* gzip of one member, for messages. Inflating stops beyond size_max: ERR_TOO_LARGE; else ERR_MALFORMED. */
+/* gzip of one member, for messages. Inflating stops beyond size_max: ERR_TOO_LARGE; an early end is ERR_CORRUPT_TAIL, all
+ * else ERR_MALFORMED. */
 struct blob *grpc_gzip(const struct slice *slices, size_t count);
 NODISCARD err_t grpc_gunzip(struct slice in, size_t size_max, struct blob **out);
 

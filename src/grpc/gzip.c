@@ -5,6 +5,7 @@
 
 #define WINDOW_GZIP (15 + 16)
 #define INFLATE_FIRST 4096
+#define GZIP_HEADER_SIZE 10
 
 struct blob *grpc_gzip(const struct slice *slices, size_t count)
 {
@@ -54,8 +55,10 @@ err_t grpc_gunzip(struct slice in, size_t size_max, struct blob **out)
 		z.avail_out = (uInt)step;
 		rc = inflate(&z, Z_NO_FLUSH);
 		b.size = before + step - z.avail_out;
-		if (rc != Z_OK && rc != Z_STREAM_END)
-			err = ERR_MALFORMED;            /* also Z_BUF_ERROR: the input ends early */
+		if (rc == Z_BUF_ERROR || (rc == Z_DATA_ERROR && in.size < GZIP_HEADER_SIZE))
+			err = ERR_CORRUPT_TAIL;         /* the input ends early */
+		else if (rc != Z_OK && rc != Z_STREAM_END)
+			err = ERR_MALFORMED;
 	}
 	if (!err && b.size > size_max)
 		err = ERR_TOO_LARGE;

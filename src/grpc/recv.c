@@ -62,7 +62,8 @@ static bool inflate_body(struct gstream *g, struct blob **body)
 	if (err == ERR_TOO_LARGE)
 		gstream_finishf(g, GRPC_RESOURCE_EXHAUSTED, "grpc: received message after decompression larger than max %u", max);
 	else
-		gstream_finishf(g, GRPC_INTERNAL, "grpc: failed to decompress the message: gzip: invalid data");
+		gstream_finishf(g, GRPC_INTERNAL, "grpc: failed to decompress the message: %s",
+			err == ERR_CORRUPT_TAIL ? "unexpected EOF" : "gzip: invalid header");
 	return false;
 }
 

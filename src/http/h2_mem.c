@@ -50,10 +50,11 @@ static void *pool_malloc(size_t size, void *user)
 static void pool_free(void *p, void *user)
 {
 	struct h2_mem *m = user;
-	struct block *b = (struct block *)p - 1;
+	struct block *b;
 
 	if (!p)
 		return;
+	b = (struct block *)p - 1;
 	if (b->class == CLASS_NONE || m->count[b->class] >= CLASS_KEEP_BYTES >> (b->class + CLASS_MIN_BITS)) {
 		mem_free(b);
 		return;
