@@ -49,7 +49,8 @@ struct grpc_method {
 	const void *data;               /* the table owner's: its own row */
 };
 
-/* Called on the io loops with arg = grpc_io_new's stats_arg, cheap; any may be NULL. */
+/* Called on the io loops with arg = grpc_io_new's stats_arg, cheap; any may be NULL. A call refused before its handler
+ * was due is not counted; each started one is handled once (CANCELLED when on_cancel came). */
 struct grpc_stats {
 	void (*started)(void *arg, const struct grpc_method *m);
 	void (*received)(void *arg, const struct grpc_method *m, size_t size);          /* message bytes, as inflated */

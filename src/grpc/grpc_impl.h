@@ -20,6 +20,7 @@ struct gstream {
 	struct gstream *next_free;
 	uint32_t slot, generation;
 	bool active;
+	bool counted;                   /* as started in the statistics */
 	/* receiving: prefix, then body */
 	uint8_t prefix[PREFIX_SIZE];
 	uint8_t prefix_size;
@@ -71,6 +72,9 @@ extern const struct http_handler grpc_http_handler;
 struct gstream *gstream_new(struct grpc_io *gio, struct http_req *r);
 void gstream_free(struct gstream *g);
 struct gstream *gstream_of(const struct grpc_stream *s);
+
+void gstream_count_started(struct gstream *g);
+void gstream_count_handled(struct gstream *g, enum grpc_status status);
 
 /* start.c: checks the head; false: answered with an error, g is gone. */
 bool gstream_start(struct gstream *g);

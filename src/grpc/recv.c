@@ -78,6 +78,9 @@ static void deliver(struct gstream *g)
 	g->got_message = true;
 	if (g->compressed && !inflate_body(g, &body))
 		return;
+	/* In grpc-go the interceptors that count see a unary call only once its message is decoded. */
+	if (is_unary(g))
+		gstream_count_started(g);
 	if (st && st->received)
 		st->received(g->pub.gio->stats_arg, g->pub.method, body->size);
 	if (is_client_stream(g))

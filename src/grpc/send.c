@@ -171,14 +171,12 @@ void gstream_refuse(struct gstream *g, unsigned http_status, enum grpc_status st
 void gstream_finish(struct gstream *g, enum grpc_status status, struct slice message)
 {
 	struct http_req *r = g->req;
-	const struct grpc_stats *st = g->pub.gio->server->opts.stats;
 	struct http_header h[2];
 	uint8_t *encoded;
 
 	ASSERT(g->active);
 	ASSERT(status >= GRPC_OK && status <= GRPC_UNAUTHENTICATED);
-	if (st && st->handled)
-		st->handled(g->pub.gio->stats_arg, g->pub.method, status, http_io_now_ms(g->pub.gio->io) - g->started_ms);
+	gstream_count_handled(g, status);
 	if (!g->headers_sent) {
 		gstream_refuse(g, 200, status, message);
 	} else if (g->send_left) {

@@ -235,7 +235,9 @@ bool gstream_start(struct gstream *g)
 	g->pub.method = grpc_lookup(s, g->req->path);
 	if (!g->pub.method)
 		return refuse_unknown(g, g->req->path);
-	if (s->opts.stats && s->opts.stats->started)
-		s->opts.stats->started(g->pub.gio->stats_arg, g->pub.method);
-	return check_encoding(g, &h);
+	if (!check_encoding(g, &h))
+		return false;
+	if (g->pub.method->flags)       /* a unary call counts from its message on, see recv.c */
+		gstream_count_started(g);
+	return true;
 }

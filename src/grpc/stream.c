@@ -58,6 +58,23 @@ void gstream_free(struct gstream *g)
 	gio->free = g;
 }
 
+void gstream_count_started(struct gstream *g)
+{
+	const struct grpc_stats *st = g->pub.gio->server->opts.stats;
+
+	g->counted = true;
+	if (st && st->started)
+		st->started(g->pub.gio->stats_arg, g->pub.method);
+}
+
+void gstream_count_handled(struct gstream *g, enum grpc_status status)
+{
+	const struct grpc_stats *st = g->pub.gio->server->opts.stats;
+
+	if (g->counted && st && st->handled)
+		st->handled(g->pub.gio->stats_arg, g->pub.method, status, http_io_now_ms(g->pub.gio->io) - g->started_ms);
+}
+
 uint64_t grpc_handle(const struct grpc_stream *s)
 {
 	const struct gstream *g = gstream_of(s);
@@ -152,16 +169,12 @@ static void on_writable(struct http_req *r)
 static void on_close(struct http_req *r, enum http_close why)
 {
 	struct gstream *g = r->user;
-	const struct grpc_stats *st;
 
 	if (!g)
 		return;
-	st = g->pub.gio->server->opts.stats;
 	if (g->pub.method && g->pub.method->handler->on_cancel)
 		g->pub.method->handler->on_cancel(&g->pub);
-	if (g->pub.method && st && st->handled)
-		st->handled(g->pub.gio->stats_arg, g->pub.method, GRPC_CANCELLED,
-			http_io_now_ms(g->pub.gio->io) - g->started_ms);
+	gstream_count_handled(g, GRPC_CANCELLED);
 	gstream_free(g);
 }
 

@@ -233,12 +233,12 @@ static void raw_input(struct http_conn *c, struct slice data)
 static void parse_failed(struct http_conn *c)
 {
 	struct h1 *h = c->h1;
-	bool started = h->r && h->head_sent;
+	bool answered = h->head_sent && (h->r || !h->message_done);     /* of the message that failed */
 
 	if (c->over)
 		return;                 /* a handler reset it */
 	drop_request(c, HTTP_RESET);
-	if (started || (!h->refuse && h->message_done))
+	if (answered)
 		h1_stop(c);
 	else
 		h1_refuse(c, h->refuse ? h->refuse : 400);

@@ -218,6 +218,7 @@ void http_io_set_now(struct http_io *io, uint64_t now_ms)
 {
 	ASSERT(!io->loop);
 	io->now_ms = now_ms;
+	io_grant_waiting(io);
 }
 
 size_t http_io_conns(const struct http_io *io)
