@@ -155,7 +155,7 @@ static bool read_args(struct config *cfg, int argc, char *const *argv, struct co
 void config_load(int argc, char *const *argv, char *const *environ_, struct config *cfg, struct config_outcome *o)
 {
 	const char *path;
-	bool plain = false;
+	bool plain = false, file;
 	struct why why;
 	err_t err;
 
@@ -166,7 +166,8 @@ void config_load(int argc, char *const *argv, char *const *environ_, struct conf
 	if (!read_args(cfg, argc, argv, o))
 		return;
 	path = cfg->config_file[0] ? cfg->config_file : variable(environ_, "ETCD_CONFIG_FILE");
-	err = *path ? from_file(cfg, path, &plain, &why) : from_flags_and_environment(cfg, environ_, &why);
+	file = *path;
+	err = file ? from_file(cfg, path, &plain, &why) : from_flags_and_environment(cfg, environ_, &why);
 	if (plain) {
 		buf_printf(&o->err, "%s\n", why.text);
 		end(o, 1);
@@ -174,7 +175,7 @@ void config_load(int argc, char *const *argv, char *const *environ_, struct conf
 	}
 	if (!cfg->warning_unary_request_duration_ns)
 		cfg->warning_unary_request_duration_ns = 300 * NS_PER_MS;
-	if (!*path || !err)
+	if (!file || !err)
 		warn_deprecated(cfg);
 	LOG_INFO("Running: ", LOG_STRS("args", argv, (size_t)argc));
 	if (err)
