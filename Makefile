@@ -1,0 +1,90 @@
+# The short way to everything; Meson and Ninja do the work below. `make help` lists the targets.
+#
+#   PREFIX=/usr/local   where `make install` puts the programs
+#   FUZZ_SECONDS=20     how long `make fuzz` runs each target
+#   TESTS=              names of tests for `make test`, `make asan`, `make tsan`; empty for all
+
+MESON ?= meson
+PREFIX ?= /usr/local
+FUZZ_SECONDS ?= 20
+TESTS ?=
+
+# What is missing of these is installed through apt by `make deps`.
+DEPS_BUILD = gcc libc6-dev meson ninja-build pkg-config libuv1-dev libnghttp2-dev libprotobuf-c-dev \
+	protobuf-c-compiler libjansson-dev libyaml-dev libhttp-parser-dev libssl-dev zlib1g-dev libcrypt-dev libjwt-dev
+DEPS_TEST = libcmocka-dev python3 python3-grpcio python3-protobuf protobuf-compiler curl xz-utils
+DEPS_FUZZ = clang llvm libclang-rt-14-dev
+DEPS_BENCH = nghttp2-client
+
+SANITIZE = -Db_lundef=false --buildtype=debugoptimized -Dwerror=false
+
+all: build/build.ninja            ## release programs in bin/
+	@ninja -C build
+	@DESTDIR=$(CURDIR)/build/stage $(MESON) install -C build --no-rebuild --quiet
+	@mkdir -p bin
+	@find build/stage -type f -path '*/bin/*' -exec cp -f {} bin/ \; 2>/dev/null; ls bin | sed 's,^,bin/,'
+
+run: deps-build all               ## install what is missing, build, start a node on http://localhost:2379
+	@tools/run
+
+test: deps-test build/build.ninja ## build and run all tests
+	@ninja -C build
+	@$(MESON) test -C build --no-rebuild --print-errorlogs --no-suite slow $(TESTS)
+
+slow:   build/build.ninja         ## the tests that take minutes
+	@ninja -C build
+	@$(MESON) test -C build --no-rebuild --print-errorlogs --suite slow $(TESTS)
+
+asan: deps-test                   ## unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@[ -f build-asan/build.ninja ] || $(MESON) setup build-asan -Db_sanitize=address,undefined $(SANITIZE)
+	@ninja -C build-asan
+	@$(MESON) test -C build-asan --no-rebuild --print-errorlogs --suite unit -t 5 $(TESTS)
+
+tsan: deps-test                   ## unit tests under ThreadSanitizer
+	@[ -f build-tsan/build.ninja ] || $(MESON) setup build-tsan -Db_sanitize=thread $(SANITIZE)
+	@ninja -C build-tsan
+	@$(MESON) test -C build-tsan --no-rebuild --print-errorlogs --suite unit -t 10 $(TESTS)
+
+fuzz: deps-fuzz                   ## every fuzz target for FUZZ_SECONDS
+	@[ -f build-fuzz/build.ninja ] || CC=clang $(MESON) setup build-fuzz -Dfuzz=true \
+		-Db_sanitize=address,undefined $(SANITIZE)
+	@ninja -C build-fuzz $$(ninja -C build-fuzz -t targets all | sed -n 's,^\(tests/fuzz/fuzz_[a-z0-9_]*\):.*,\1,p')
+	@tools/fuzz build-fuzz $(FUZZ_SECONDS)
+
+oracle:                           ## Go etcd, etcdctl, etcdutl and bbolt in build-oracle/, to compare with
+	@if command -v go >/dev/null; then \
+		mkdir -p build-oracle && cd tests/tools && \
+		go build -o ../../build-oracle/etcd go.etcd.io/etcd/server/v3 && \
+		go build -o ../../build-oracle/etcdctl go.etcd.io/etcd/etcdctl/v3 && \
+		go build -o ../../build-oracle/etcdutl go.etcd.io/etcd/etcdutl/v3 && \
+		go build -o ../../build-oracle/bbolt go.etcd.io/bbolt/cmd/bbolt; \
+	else echo "oracle: no Go here; the tests that compare with Go etcd will be skipped"; fi
+
+bench: deps-bench all oracle      ## ours against Go etcd on this machine
+	@bench/run --ours bin/etcd --go build-oracle/etcd
+
+install: all                      ## into PREFIX
+	@install -d $(DESTDIR)$(PREFIX)/bin
+	@install -m 755 bin/* $(DESTDIR)$(PREFIX)/bin/
+	@ls bin | sed 's,^,$(DESTDIR)$(PREFIX)/bin/,'
+
+clean:                            ## remove all that was built, the oracle aside
+	@rm -rf build build-asan build-tsan build-fuzz bin
+
+build/build.ninja:
+	@$(MESON) setup build --buildtype=release --prefix=$(PREFIX)
+
+deps: deps-build deps-test deps-fuzz deps-bench  ## install all packages that anything here needs
+deps-build:
+	@tools/deps $(DEPS_BUILD)
+deps-test:
+	@tools/deps $(DEPS_BUILD) $(DEPS_TEST)
+deps-fuzz:
+	@tools/deps $(DEPS_BUILD) $(DEPS_TEST) $(DEPS_FUZZ)
+deps-bench:
+	@tools/deps $(DEPS_BENCH)
+
+help:                             ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+.PHONY: all run test slow asan tsan fuzz oracle bench install clean deps deps-build deps-test deps-fuzz deps-bench help
