@@ -61,7 +61,7 @@ oracle:                           ## Go etcd, etcdctl, etcdutl and bbolt in buil
 	else echo "oracle: no Go here; the tests that compare with Go etcd will be skipped"; fi
 
 bench: deps-bench all oracle      ## ours against Go etcd on this machine
-	@bench/run --ours bin/etcd --go build-oracle/etcd
+	@bench/run --ours bin/etcd --go build-oracle/etcd --write docs/benchmarks.md
 
 install: all                      ## into PREFIX
 	@install -d $(DESTDIR)$(PREFIX)/bin
