@@ -135,6 +135,34 @@ static void request_and_answer(void **state)
 	assert_int_equal(t.closes[HTTP_DONE], 1);
 }
 
+static void many_headers_survive_growth(void **state)
+{
+	char names[50][8], values[50][160];
+	const char *extra[2 * 50 + 1] = {NULL};
+	char path[2000];                        /* beyond the inline part, so that it moves twice */
+	struct slice v;
+
+	memset(path, '/', sizeof(path) - 1);
+	path[sizeof(path) - 1] = '\0';
+	start();
+	for (int i = 0; i < 50; i++) {
+		snprintf(names[i], sizeof(names[i]), "x-%d", i);
+		memset(values[i], 'a' + i % 26, 150);
+		values[i][150] = '\0';
+		extra[2 * i] = names[i];
+		extra[2 * i + 1] = values[i];
+	}
+	h2_client_post(&t.k, path, extra, SLICE_LIT("x"), true);
+	h2_client_turn(&t.k);
+	assert_int_equal(t.last->header_count, 52);
+	assert_true(slice_eq(t.last->path, slice_str(path)));
+	assert_true(slice_eq(t.last->authority, SLICE_LIT("test")));
+	for (int i = 0; i < 50; i++) {
+		assert_true(http_header_get(t.last, slice_str(names[i]), &v));
+		assert_true(slice_eq(v, slice_str(values[i])));
+	}
+}
+
 /* An answer complete before the request is: the client is told to stop with NO_ERROR, as grpc-go does. */
 static void early_answer_stops_the_client(void **state)
 {
@@ -619,6 +647,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(request_and_answer),
+		T(many_headers_survive_growth),
 		T(early_answer_stops_the_client),
 		T(cancel_is_told),
 		T(lost_connection_closes_requests),

@@ -37,6 +37,10 @@ static void echo_read(void *owner, struct slice data)
 	struct iovec iov = {(void *)data.data, data.size};
 
 	ASSERT_ON(net_loop_actor(e->loop));
+	if (slice_eq(data, SLICE_LIT("bye"))) {
+		net_stream_close(e->stream, true);
+		return;
+	}
 	net_stream_write(e->stream, &iov, 1);
 	if (net_stream_unsent(e->stream))
 		net_stream_read_enable(e->stream, false);
@@ -309,6 +313,23 @@ static void large_echo_arrives_whole_before_the_end(void **state)
 	net_listener_close(l);
 }
 
+/* Closed with linger: our end comes at once, a peer that keeps his open is cut after a second. */
+static void a_lingering_stream_does_not_stay(void **state)
+{
+	struct net_listener *l = listen_on("tcp", "127.0.0.1:0");
+	int fd = connect_to("127.0.0.1", net_listener_address(l));
+	uint8_t b;
+
+	assert_int_equal(write(fd, "bye", 3), 3);
+	assert_int_equal(read(fd, &b, 1), 0);
+	assert_int_equal(net_listener_conns(l), 1);
+	for (int i = 0; i < 2000 && net_listener_conns(l); i++)
+		usleep(1000);
+	assert_int_equal(net_listener_conns(l), 0);
+	close(fd);
+	net_listener_close(l);
+}
+
 /* --- dialling --- */
 
 struct dialled {
@@ -457,6 +478,7 @@ int main(void)
 		T(unix_sockets_replace_a_stale_file),
 		T(a_full_listener_lets_connections_wait),
 		T(large_echo_arrives_whole_before_the_end),
+		T(a_lingering_stream_does_not_stay),
 		T(dialling_connects_or_says_why),
 		T(a_cancelled_dial_tells_nothing),
 		T(timers_fire_in_order_unless_cancelled),
