@@ -36,24 +36,24 @@ struct grpc_handler {
 	/* One message, inflated. For methods without GRPC_CLIENT_STREAM exactly once, so that on_message is the call;
 	 * on_half_close is then not called. */
 	void (*on_message)(struct grpc_stream *s, struct blob *take_body);
-	void (*on_half_close)(struct grpc_stream *s);           /* client streams only; may be NULL there */
-	void (*on_writable)(struct grpc_stream *s);             /* after grpc_writable was false; may be NULL */
-	void (*on_cancel)(struct grpc_stream *s);               /* may be NULL */
+	void (*on_half_close)(struct grpc_stream *s); /* client streams only; may be NULL there */
+	void (*on_writable)(struct grpc_stream *s);   /* after grpc_writable was false; may be NULL */
+	void (*on_cancel)(struct grpc_stream *s);     /* may be NULL */
 };
 
 struct grpc_method {
-	const char *service;            /* "etcdserverpb.KV" */
-	const char *name;               /* "Range" */
-	unsigned flags;                 /* GRPC_CLIENT_STREAM, GRPC_SERVER_STREAM */
+	const char *service; /* "etcdserverpb.KV" */
+	const char *name;    /* "Range" */
+	unsigned flags;      /* GRPC_CLIENT_STREAM, GRPC_SERVER_STREAM */
 	const struct grpc_handler *handler;
-	const void *data;               /* the table owner's: its own row */
+	const void *data; /* the table owner's: its own row */
 };
 
 /* Called on the io loops with arg = grpc_io_new's stats_arg, cheap; any may be NULL. A call refused before its handler
  * was due is not counted; each started one is handled once (CANCELLED when on_cancel came). */
 struct grpc_stats {
 	void (*started)(void *arg, const struct grpc_method *m);
-	void (*received)(void *arg, const struct grpc_method *m, size_t size);          /* message bytes, as inflated */
+	void (*received)(void *arg, const struct grpc_method *m, size_t size); /* message bytes, as inflated */
 	void (*sent)(void *arg, const struct grpc_method *m, size_t size);
 	void (*handled)(void *arg, const struct grpc_method *m, enum grpc_status status, uint64_t duration_ms);
 };
@@ -65,11 +65,11 @@ struct grpc_opts {
 	const struct grpc_stats *stats; /* NULL: none */
 };
 
-struct grpc_server *grpc_server_new(const struct grpc_opts *opts);      /* keeps the tables by pointer */
+struct grpc_server *grpc_server_new(const struct grpc_opts *opts); /* keeps the tables by pointer */
 void grpc_server_free(struct grpc_server *g);
 
 struct grpc_io *grpc_io_new(struct grpc_server *g, struct http_io *io, void *user, void *stats_arg);
-void grpc_io_free(struct grpc_io *gio);                 /* after http_io_close */
+void grpc_io_free(struct grpc_io *gio); /* after http_io_close */
 void *grpc_io_user(struct grpc_io *gio);
 
 /* HTTP/2 and a content type of application/grpc, application/grpc+x or application/grpc;x. */
@@ -78,9 +78,9 @@ bool grpc_is(const struct http_req *r);
 const struct http_handler *grpc_accept(struct grpc_io *gio, struct http_req *r);
 
 struct grpc_stream {
-	const struct grpc_method *method;       /* read only */
-	void *user;                             /* the handler's */
-	struct grpc_io *gio;                    /* read only */
+	const struct grpc_method *method; /* read only */
+	void *user;                       /* the handler's */
+	struct grpc_io *gio;              /* read only */
 };
 
 /* --- asking --- */
@@ -129,8 +129,8 @@ bool grpc_timeout_parse(struct slice s, uint64_t *timeout_ms);
 size_t grpc_message_encode(struct slice message, uint8_t *out);
 /* Value of a -bin key: base64, padded or not. out holds value.size bytes. false: malformed, *out_size is where. */
 bool grpc_bin_decode(struct slice value, uint8_t *out, size_t *out_size);
-/* gzip of one member, for messages. Inflating stops beyond size_max: ERR_TOO_LARGE; an early end is ERR_CORRUPT_TAIL, all
- * else ERR_MALFORMED. */
+/* gzip of one member, for messages. Inflating stops beyond size_max: ERR_TOO_LARGE; an early end is ERR_CORRUPT_TAIL,
+ * all else ERR_MALFORMED. */
 struct blob *grpc_gzip(const struct slice *slices, size_t count);
 NODISCARD err_t grpc_gunzip(struct slice in, size_t size_max, struct blob **out);
 

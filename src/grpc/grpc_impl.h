@@ -7,12 +7,9 @@
 #include "grpc/grpc.h"
 
 #define PREFIX_SIZE 5
-#define ERROR_TEXT_MAX 16384            /* of texts that quote what a client sent */
+#define ERROR_TEXT_MAX 16384 /* of texts that quote what a client sent */
 
-enum {                                  /* nghttp2's numbers, RFC 9113 7 */
-	H2_INTERNAL_ERROR = 2,
-	H2_CANCEL = 8,
-};
+#define H2_INTERNAL_ERROR 2 /* RFC 9113 7 */
 
 struct gstream {
 	struct grpc_stream pub;
@@ -20,7 +17,7 @@ struct gstream {
 	struct gstream *next_free;
 	uint32_t slot, generation;
 	bool active;
-	bool counted;                   /* as started in the statistics */
+	bool counted; /* as started in the statistics */
 	/* receiving: prefix, then body */
 	uint8_t prefix[PREFIX_SIZE];
 	uint8_t prefix_size;
@@ -28,14 +25,14 @@ struct gstream {
 	bool recv_gzip, answer_gzip;
 	bool got_message;
 	bool half_closed, input_ended;
-	bool waiting;                   /* for a reservation */
-	bool granted;                   /* ... which came */
+	bool waiting; /* for a reservation */
+	bool granted; /* ... which came */
 	bool paused;
-	bool feeding;                   /* feed() is on the stack */
+	bool feeding; /* feed() is on the stack */
 	struct blob *body;
-	size_t body_size;               /* filled */
-	struct buf pending;             /* came while waiting or paused; not consumed */
-	struct blob *message;           /* of a server stream, until the client half-closed */
+	size_t body_size;     /* filled */
+	struct buf pending;   /* came while waiting or paused; not consumed */
+	struct blob *message; /* of a server stream, until the client half-closed */
 	/* sending */
 	bool headers_sent;
 	uint32_t send_left;
@@ -45,14 +42,16 @@ struct gstream {
 	struct slice content_type;
 };
 
+struct grpc_entry {
+	uint64_t hash; /* 0 = free */
+	char *path;
+	const struct grpc_method *method;
+};
+
 struct grpc_server {
 	struct grpc_opts opts;
 	uint32_t mask;
-	struct entry {
-		uint64_t hash;
-		char *path;
-		const struct grpc_method *method;
-	} *table;
+	struct grpc_entry *table;
 };
 
 struct grpc_io {

@@ -56,7 +56,7 @@ err_t grpc_gunzip(struct slice in, size_t size_max, struct blob **out)
 		rc = inflate(&z, Z_NO_FLUSH);
 		b.size = before + step - z.avail_out;
 		if (rc == Z_BUF_ERROR || (rc == Z_DATA_ERROR && in.size < GZIP_HEADER_SIZE))
-			err = ERR_CORRUPT_TAIL;         /* the input ends early */
+			err = ERR_CORRUPT_TAIL; /* the input ends early */
 		else if (rc != Z_OK && rc != Z_STREAM_END)
 			err = ERR_MALFORMED;
 	}

@@ -27,7 +27,8 @@ static bool check_prefix(struct gstream *g)
 	uint32_t size = be32_get(g->prefix + 1);
 
 	if (size > max) {
-		gstream_finishf(g, GRPC_RESOURCE_EXHAUSTED, "grpc: received message larger than max (%u vs. %u)", size, max);
+		gstream_finishf(g, GRPC_RESOURCE_EXHAUSTED, "grpc: received message larger than max (%u vs. %u)", size,
+				max);
 		return false;
 	}
 	if (g->prefix[0] > 1) {
@@ -39,8 +40,9 @@ static bool check_prefix(struct gstream *g)
 		return false;
 	}
 	if (g->got_message && !is_client_stream(g)) {
-		gstream_finishf(g, GRPC_INTERNAL,
-			"cardinality violation: received multiple request messages for non-client-streaming RPC");
+		gstream_finishf(
+		    g, GRPC_INTERNAL,
+		    "cardinality violation: received multiple request messages for non-client-streaming RPC");
 		return false;
 	}
 	g->compressed = g->prefix[0] == 1;
@@ -60,10 +62,11 @@ static bool inflate_body(struct gstream *g, struct blob **body)
 	}
 	blob_unref(*body);
 	if (err == ERR_TOO_LARGE)
-		gstream_finishf(g, GRPC_RESOURCE_EXHAUSTED, "grpc: received message after decompression larger than max %u", max);
+		gstream_finishf(g, GRPC_RESOURCE_EXHAUSTED,
+				"grpc: received message after decompression larger than max %u", max);
 	else
 		gstream_finishf(g, GRPC_INTERNAL, "grpc: failed to decompress the message: %s",
-			err == ERR_CORRUPT_TAIL ? "unexpected EOF" : "gzip: invalid header");
+				err == ERR_CORRUPT_TAIL ? "unexpected EOF" : "gzip: invalid header");
 	return false;
 }
 
@@ -160,8 +163,10 @@ static void end_input(struct gstream *g)
 		if (is_unary(g))
 			gstream_finish(g, GRPC_UNKNOWN, SLICE_LIT("EOF"));
 		else
-			gstream_finish(g, GRPC_INTERNAL,
-				SLICE_LIT("cardinality violation: received no request message from non-client-streaming RPC"));
+			gstream_finish(
+			    g, GRPC_INTERNAL,
+			    SLICE_LIT(
+				"cardinality violation: received no request message from non-client-streaming RPC"));
 	}
 }
 
@@ -181,10 +186,10 @@ void gstream_feed(struct gstream *g, struct slice data)
 	g->feeding = true;
 	while (more && alive && !stalled(g) && !(g->got_message && is_unary(g))) {
 		more = step(g, &data);
-		alive = g->active && g->generation == generation;                       /* G1 */
+		alive = g->active && g->generation == generation; /* G1 */
 	}
 	if (!alive)
-		return;                 /* with the end of the answer the http module took the bytes back */
+		return; /* with the end of the answer the http module took the bytes back */
 	g->feeding = false;
 	if (stalled(g))
 		buf_put_slice(&g->pending, data);

@@ -6,7 +6,8 @@
 #include "base/endian.h"
 #include "grpc/grpc_impl.h"
 
-static const char *const digits[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"};
+static const char *const digits[] = {"0", "1",  "2",  "3",  "4",  "5",  "6",  "7", "8",
+				     "9", "10", "11", "12", "13", "14", "15", "16"};
 
 static struct http_header type_header(const struct gstream *g)
 {

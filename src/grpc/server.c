@@ -9,7 +9,7 @@ static uint64_t path_hash(struct slice path)
 
 static void insert(struct grpc_server *g, const struct grpc_method *m)
 {
-	struct entry e = {.path = mem_printf("/%s/%s", m->service, m->name), .method = m};
+	struct grpc_entry e = {.path = mem_printf("/%s/%s", m->service, m->name), .method = m};
 	uint32_t i;
 
 	e.hash = path_hash(slice_str(e.path));
@@ -27,7 +27,7 @@ struct grpc_server *grpc_server_new(const struct grpc_opts *opts)
 	while (size < opts->method_count * 4)
 		size *= 2;
 	g->mask = size - 1;
-	g->table = NEW_ARRAY(struct entry, size);
+	g->table = NEW_ARRAY(struct grpc_entry, size);
 	for (size_t i = 0; i < opts->method_count; i++) {
 		ASSERT(opts->methods[i].handler && opts->methods[i].handler->on_message);
 		insert(g, &opts->methods[i]);
@@ -96,7 +96,7 @@ static bool is_grpc_type(struct slice type)
 	struct slice base = SLICE_LIT("application/grpc");
 
 	return slice_has_prefix(type, base) &&
-		(type.size == base.size || type.data[base.size] == '+' || type.data[base.size] == ';');
+	       (type.size == base.size || type.data[base.size] == '+' || type.data[base.size] == ';');
 }
 
 bool grpc_is(const struct http_req *r)

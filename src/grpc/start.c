@@ -1,12 +1,12 @@
-/* The head of a call: what is wrong with it, in the order and words of grpc-go (transport/http2_server.go, operateHeaders;
- * server.go, handleStream). */
+/* The head of a call: what is wrong with it, in the order and words of grpc-go (transport/http2_server.go,
+ * operateHeaders; server.go, handleStream). */
 #include <stdio.h>
 
 #include "grpc/grpc_impl.h"
 
 struct head {
 	struct slice content_type, timeout, encoding, accept_encoding;
-	struct slice bin_name, bin_value;       /* the first malformed -bin entry */
+	struct slice bin_name, bin_value; /* the first malformed -bin entry */
 	size_t bin_at;
 	unsigned hosts;
 	bool has_type, has_timeout, connection, bin_bad;
@@ -92,7 +92,7 @@ static bool list_has(struct slice list, struct slice item)
 
 /* refuse with: text "quoted" */
 static bool refuse_quoted(struct gstream *g, unsigned http_status, enum grpc_status status, const char *before,
-	struct slice quoted, const char *after)
+			  struct slice quoted, const char *after)
 {
 	struct buf b;
 
@@ -107,10 +107,11 @@ static bool refuse_quoted(struct gstream *g, unsigned http_status, enum grpc_sta
 
 static bool refuse_timeout(struct gstream *g, struct slice v)
 {
-	const char *why = v.size < 2 ? "malformed grpc-timeout: transport: timeout string is too short: "
-		: v.size > 9 ? "malformed grpc-timeout: transport: timeout string is too long: "
-		: strchr("HMSmun", v.data[v.size - 1]) == NULL ? "malformed grpc-timeout: transport: timeout unit is not recognized: "
-		: NULL;
+	const char *why = v.size < 2   ? "malformed grpc-timeout: transport: timeout string is too short: "
+			  : v.size > 9 ? "malformed grpc-timeout: transport: timeout string is too long: "
+			  : strchr("HMSmun", v.data[v.size - 1]) == NULL
+			      ? "malformed grpc-timeout: transport: timeout unit is not recognized: "
+			      : NULL;
 	struct buf b;
 
 	if (why)
@@ -165,8 +166,8 @@ static bool check_encoding(struct gstream *g, const struct head *h)
 		return true;
 	g->recv_gzip = slice_eq(h->encoding, SLICE_LIT("gzip"));
 	if (!g->recv_gzip)
-		return refuse_quoted(g, 200, GRPC_UNIMPLEMENTED, "grpc: Decompressor is not installed for grpc-encoding ",
-			h->encoding, "");
+		return refuse_quoted(g, 200, GRPC_UNIMPLEMENTED,
+				     "grpc: Decompressor is not installed for grpc-encoding ", h->encoding, "");
 	g->answer_gzip = list_has(h->accept_encoding, SLICE_LIT("gzip"));
 	return true;
 }
@@ -205,13 +206,16 @@ static bool check_head(struct gstream *g, const struct head *h)
 	char text[128];
 
 	if (h->hosts > 1) {
-		snprintf(text, sizeof(text), "num values of :authority: %d, num values of host: %u, both must only have 1 value"
-			" as per HTTP/2 spec", r->authority.size > 0, h->hosts);
+		snprintf(text, sizeof(text),
+			 "num values of :authority: %d, num values of host: %u, both must only have 1 value"
+			 " as per HTTP/2 spec",
+			 r->authority.size > 0, h->hosts);
 		gstream_refuse(g, 400, GRPC_INTERNAL, slice_str(text));
 		return false;
 	}
 	if (!grpc_is(r))
-		return refuse_quoted(g, 415, GRPC_INVALID_ARGUMENT, "invalid gRPC request content-type ", h->content_type, "");
+		return refuse_quoted(g, 415, GRPC_INVALID_ARGUMENT, "invalid gRPC request content-type ",
+				     h->content_type, "");
 	if (h->bin_bad)
 		return refuse_bin(g, h);
 	if (h->content_type.size > sizeof("application/grpc+") - 1 && h->content_type.data[16] == '+')
@@ -220,7 +224,7 @@ static bool check_head(struct gstream *g, const struct head *h)
 		return false;
 	if (!slice_eq(r->method, SLICE_LIT("POST")))
 		return refuse_quoted(g, 405, GRPC_INTERNAL, "Received a HEADERS frame with :method ", r->method,
-			" which should be POST");
+				     " which should be POST");
 	return true;
 }
 
@@ -237,7 +241,7 @@ bool gstream_start(struct gstream *g)
 		return refuse_unknown(g, g->req->path);
 	if (!check_encoding(g, &h))
 		return false;
-	if (g->pub.method->flags)       /* a unary call counts from its message on, see recv.c */
+	if (g->pub.method->flags) /* a unary call counts from its message on, see recv.c */
 		gstream_count_started(g);
 	return true;
 }

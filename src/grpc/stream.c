@@ -37,7 +37,7 @@ struct gstream *gstream_new(struct grpc_io *gio, struct http_req *r)
 	g->deadline_ms = UINT64_MAX;
 	g->started_ms = http_io_now_ms(gio->io);
 	g->content_type = SLICE_LIT("application/grpc");
-	buf_init(&g->pending, UINT32_MAX);      /* bounded by the stream's window */
+	buf_init(&g->pending, UINT32_MAX); /* bounded by the stream's window */
 	return g;
 }
 
@@ -72,7 +72,8 @@ void gstream_count_handled(struct gstream *g, enum grpc_status status)
 	const struct grpc_stats *st = g->pub.gio->server->opts.stats;
 
 	if (g->counted && st && st->handled)
-		st->handled(g->pub.gio->stats_arg, g->pub.method, status, http_io_now_ms(g->pub.gio->io) - g->started_ms);
+		st->handled(g->pub.gio->stats_arg, g->pub.method, status,
+			    http_io_now_ms(g->pub.gio->io) - g->started_ms);
 }
 
 uint64_t grpc_handle(const struct grpc_stream *s)
@@ -179,10 +180,10 @@ static void on_close(struct http_req *r, enum http_close why)
 }
 
 const struct http_handler grpc_http_handler = {
-	.on_request = on_request,
-	.on_body = on_body,
-	.on_body_end = on_body_end,
-	.on_writable = on_writable,
-	.on_reserved = on_reserved,
-	.on_close = on_close,
+    .on_request = on_request,
+    .on_body = on_body,
+    .on_body_end = on_body_end,
+    .on_writable = on_writable,
+    .on_reserved = on_reserved,
+    .on_close = on_close,
 };

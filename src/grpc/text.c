@@ -98,7 +98,7 @@ bool grpc_bin_decode(struct slice v, uint8_t *out, size_t *out_size)
 	uint32_t bits = 0;
 	int have = 0;
 
-	if (n % 4 == 0) {               /* padded, if at all, to a multiple of 4 */
+	if (n % 4 == 0) { /* padded, if at all, to a multiple of 4 */
 		for (int i = 0; i < 2 && n && v.data[n - 1] == '='; i++)
 			n--;
 	}

@@ -8,7 +8,7 @@ static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 _Static_assert(sizeof(((struct http_conn *)0)->sniffed) == PREFACE_SIZE, "room for the preface");
 
 struct http_conn *http_conn_new(struct http_io *io, const struct http_service *svc, const struct net_peer *peer,
-	const struct http_conn_events *events, void *owner)
+				const struct http_conn_events *events, void *owner)
 {
 	struct http_conn *c = NEW(struct http_conn);
 
@@ -135,7 +135,7 @@ void http_conn_tick(struct http_conn *c)
 	c->tick_at_ms = UINT64_MAX;
 	if (c->ops) {
 		c->ops->tick(c, now_ms);
-	} else {                        /* it never said what it is */
+	} else { /* it never said what it is */
 		c->over = true;
 		conn_changed(c);
 	}

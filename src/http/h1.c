@@ -33,8 +33,8 @@ void h1_refuse(struct http_conn *c, unsigned status)
 	struct buf b;
 
 	buf_init(&b, 512);
-	buf_printf(&b, "HTTP/1.1 %u %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n%u %s", status,
-		http_status_text(status), status, http_status_text(status));
+	buf_printf(&b, "HTTP/1.1 %u %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n%u %s",
+		   status, http_status_text(status), status, http_status_text(status));
 	h1_lead(c, buf_slice(&b));
 	buf_fini(&b);
 	h1_stop(c);
@@ -93,9 +93,9 @@ static int on_header_field(http_parser *p, const char *at, size_t size)
 	uint8_t *dst;
 
 	if (!h->r)
-		return 0;               /* trailers of a body that is thrown away */
+		return 0; /* trailers of a body that is thrown away */
 	if (h->r->announced)
-		return 0;               /* trailers of the request */
+		return 0; /* trailers of the request */
 	if (h->in_value && header_done(c))
 		return -1;
 	dst = buf_add(&h->name, size);
@@ -143,7 +143,7 @@ static bool expects_continue(const struct req *r)
 	struct slice v;
 
 	return http_header_get(&r->pub, SLICE_LIT("expect"), &v) && v.size == 12 &&
-		strncasecmp((const char *)v.data, "100-continue", 12) == 0;
+	       strncasecmp((const char *)v.data, "100-continue", 12) == 0;
 }
 
 static int on_headers_complete(http_parser *p)
@@ -163,10 +163,10 @@ static int on_headers_complete(http_parser *p)
 	h->no_body = p->method == HTTP_HEAD;
 	req_start(r);
 	if (h->r != r)
-		return -1;                                                              /* P1 */
+		return -1; /* P1 */
 	if (h->raw)
 		return 2;
-	p->upgrade = 0;                 /* nobody took it: an ordinary request */
+	p->upgrade = 0; /* nobody took it: an ordinary request */
 	if (!r->responded && expects_continue(r) && p->http_minor >= 1)
 		h1_lead(c, SLICE_LIT("HTTP/1.1 100 Continue\r\n\r\n"));
 	return 0;
@@ -204,13 +204,13 @@ static int on_message_complete(http_parser *p)
 }
 
 static const http_parser_settings settings = {
-	.on_message_begin = on_message_begin,
-	.on_url = on_url,
-	.on_header_field = on_header_field,
-	.on_header_value = on_header_value,
-	.on_headers_complete = on_headers_complete,
-	.on_body = on_body,
-	.on_message_complete = on_message_complete,
+    .on_message_begin = on_message_begin,
+    .on_url = on_url,
+    .on_header_field = on_header_field,
+    .on_header_value = on_header_value,
+    .on_headers_complete = on_headers_complete,
+    .on_body = on_body,
+    .on_message_complete = on_message_complete,
 };
 
 /* --- the connection --- */
@@ -233,10 +233,10 @@ static void raw_input(struct http_conn *c, struct slice data)
 static void parse_failed(struct http_conn *c)
 {
 	struct h1 *h = c->h1;
-	bool answered = h->head_sent && (h->r || !h->message_done);     /* of the message that failed */
+	bool answered = h->head_sent && (h->r || !h->message_done); /* of the message that failed */
 
 	if (c->over)
-		return;                 /* a handler reset it */
+		return; /* a handler reset it */
 	drop_request(c, HTTP_RESET);
 	if (answered)
 		h1_stop(c);
@@ -329,7 +329,7 @@ static void h1_eof(struct http_conn *c)
 	}
 	h->keep_alive = false;
 	if (h->r && h->r->ended && h->message_done)
-		return;                 /* the answer still goes out */
+		return; /* the answer still goes out */
 	drop_request(c, HTTP_LOST);
 	h1_stop(c);
 }
@@ -393,7 +393,7 @@ static void h1_consumed(struct req *r, size_t size)
 {
 	if (h1_read_paused(r->pub.conn))
 		return;
-	conn_changed(r->pub.conn);      /* the glue looks at read_paused */
+	conn_changed(r->pub.conn); /* the glue looks at read_paused */
 }
 
 static void h1_window(struct req *r, size_t size)
@@ -432,18 +432,18 @@ void h1_start(struct http_conn *c)
 }
 
 static const struct engine_ops h1_ops = {
-	.input = h1_input,
-	.eof = h1_eof,
-	.output = h1_output,
-	.ended = h1_ended,
-	.read_paused = h1_read_paused,
-	.tick = h1_tick,
-	.drain = h1_drain,
-	.free = h1_free,
-	.respond = h1_respond,
-	.kick = h1_kick,
-	.reset = h1_reset,
-	.consumed = h1_consumed,
-	.window = h1_window,
-	.upgrade = h1_upgrade,
+    .input = h1_input,
+    .eof = h1_eof,
+    .output = h1_output,
+    .ended = h1_ended,
+    .read_paused = h1_read_paused,
+    .tick = h1_tick,
+    .drain = h1_drain,
+    .free = h1_free,
+    .respond = h1_respond,
+    .kick = h1_kick,
+    .reset = h1_reset,
+    .consumed = h1_consumed,
+    .window = h1_window,
+    .upgrade = h1_upgrade,
 };

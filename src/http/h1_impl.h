@@ -8,21 +8,21 @@
 
 struct h1 {
 	http_parser parser;
-	struct req *r;                  /* the one request at a time; NULL between two, or when its rest is thrown away */
-	struct buf url, name, value;    /* of the head that is being read */
+	struct req *r;               /* the one request at a time; NULL between two, or when its rest is thrown away */
+	struct buf url, name, value; /* of the head that is being read */
 	bool in_value;
-	bool message_done;              /* the request was read whole; the parser is paused */
-	unsigned refuse;                /* status that a limit calls for */
-	uint64_t head_ms;               /* when this head began; 0 = not in one */
-	uint64_t idle_ms;               /* since when no request is there */
-	size_t thrown;                  /* body bytes read after the answer */
-	struct buf pending;             /* came behind the request that is being answered */
+	bool message_done;  /* the request was read whole; the parser is paused */
+	unsigned refuse;    /* status that a limit calls for */
+	uint64_t head_ms;   /* when this head began; 0 = not in one */
+	uint64_t idle_ms;   /* since when no request is there */
+	size_t thrown;      /* body bytes read after the answer */
+	struct buf pending; /* came behind the request that is being answered */
 	bool keep_alive;
-	bool raw;                       /* upgraded */
+	bool raw; /* upgraded */
 	bool dead;
 	/* the answer */
-	struct http_out lead;           /* ready bytes before the body: heads, 100 Continue */
-	struct buf head;                /* status line and headers, until framing is chosen */
+	struct http_out lead; /* ready bytes before the body: heads, 100 Continue */
+	struct buf head;      /* status line and headers, until framing is chosen */
 	bool head_sent, chunked, has_length, no_body;
 };
 

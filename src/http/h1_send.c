@@ -7,13 +7,13 @@
 
 #include "http/h1_impl.h"
 
-#define CHUNK_ROOM 32                   /* size line and the two line ends */
+#define CHUNK_ROOM 32 /* size line and the two line ends */
 
 const char *http_status_text(unsigned status)
 {
 	switch (status) {
-#define XX(code, name, text) \
-	case code:           \
+#define XX(code, name, text)                                                                                           \
+	case code:                                                                                                     \
 		return #text;
 		HTTP_STATUS_MAP(XX)
 #undef XX
@@ -134,7 +134,7 @@ static size_t put_body(struct http_conn *c, uint8_t *out, size_t room)
 	struct h1 *h = c->h1;
 	size_t n, used;
 
-	if (h->no_body) {               /* HEAD, 204, 304: what the handler sends is for nobody */
+	if (h->no_body) { /* HEAD, 204, 304: what the handler sends is for nobody */
 		conn_out_took(h->r, h->r->out.size);
 		out_clear(&c->io->chunks, &h->r->out);
 		return 0;

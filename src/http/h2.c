@@ -38,20 +38,20 @@ static int on_begin_headers(nghttp2_session *s, const nghttp2_frame *f, void *us
 }
 
 static int on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name, size_t name_size,
-	const uint8_t *value, size_t value_size, uint8_t flags, void *user)
+		     const uint8_t *value, size_t value_size, uint8_t flags, void *user)
 {
 	struct req *r = ((struct http_conn *)user)->h2->head;
 
-	if (!r)                         /* refused, or trailers of the request, which mean nothing to gRPC */
+	if (!r) /* refused, or trailers of the request, which mean nothing to gRPC */
 		return 0;
 	if (!req_header_add(r, slice_of(name, name_size), slice_of(value, value_size)))
-		h2_reset(r, NGHTTP2_FRAME_SIZE_ERROR);          /* grpc-go's answer to a list that is too long */
+		h2_reset(r, NGHTTP2_FRAME_SIZE_ERROR); /* grpc-go's answer to a list that is too long */
 	return 0;
 }
 
 static void body_end(nghttp2_session *s, int32_t stream_id)
 {
-	struct req *r = h2_req(s, stream_id);                                           /* H3 */
+	struct req *r = h2_req(s, stream_id); /* H3 */
 
 	if (r && r->announced && !r->pub.body_ended)
 		req_body_end(r);
@@ -110,7 +110,7 @@ static int on_data(nghttp2_session *s, uint8_t flags, int32_t stream_id, const u
 	}
 	req_body(r, slice_of(data, size));
 	if (c->held_bytes > c->svc->limits.conn_window_bytes / 2) {
-		r = h2_req(s, stream_id);                                               /* H3 */
+		r = h2_req(s, stream_id); /* H3 */
 		if (r && r->held)
 			h2_reset(r, NGHTTP2_ENHANCE_YOUR_CALM);
 	}
@@ -128,7 +128,7 @@ static int on_stream_close(nghttp2_session *s, int32_t stream_id, uint32_t code,
 		c->h2->head = NULL;
 	nghttp2_session_set_stream_user_data(s, stream_id, NULL);
 	if (r->held)
-		nghttp2_session_consume_connection(s, r->held);                         /* H1 */
+		nghttp2_session_consume_connection(s, r->held); /* H1 */
 	req_close(r, code == NGHTTP2_NO_ERROR && r->end_taken ? HTTP_DONE : HTTP_RESET);
 	return 0;
 }
@@ -181,7 +181,8 @@ static void submit_settings(struct http_conn *c)
 		e[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, l->stream_window_bytes};
 	ASSERT(nghttp2_submit_settings(c->h2->session, NGHTTP2_FLAG_NONE, e, n) == 0);
 	if (l->conn_window_bytes > NGHTTP2_INITIAL_CONNECTION_WINDOW_SIZE)
-		nghttp2_session_set_local_window_size(c->h2->session, NGHTTP2_FLAG_NONE, 0, (int32_t)l->conn_window_bytes);
+		nghttp2_session_set_local_window_size(c->h2->session, NGHTTP2_FLAG_NONE, 0,
+						      (int32_t)l->conn_window_bytes);
 }
 
 void h2_start(struct http_conn *c)
@@ -202,7 +203,7 @@ static bool h2_input(struct http_conn *c, struct slice data)
 
 	c->h2->ping_out = false;
 	n = nghttp2_session_mem_recv(c->h2->session, data.data, data.size);
-	if (n < 0) {                    /* a broken preface, or a flood that nghttp2 noticed */
+	if (n < 0) { /* a broken preface, or a flood that nghttp2 noticed */
 		c->over = true;
 		if (n == NGHTTP2_ERR_FLOODED)
 			h2_end(c, NGHTTP2_ENHANCE_YOUR_CALM, "");
@@ -231,7 +232,7 @@ static bool h2_ended(const struct http_conn *c)
 
 static bool h2_read_paused(const struct http_conn *c)
 {
-	return false;                   /* WINDOW_UPDATE must always get through; DATA is held by the windows */
+	return false; /* WINDOW_UPDATE must always get through; DATA is held by the windows */
 }
 
 static void h2_consumed(struct req *r, size_t size)
@@ -254,7 +255,7 @@ static void h2_window(struct req *r, size_t size)
 		return;
 	r->window_raised = size > base;
 	nghttp2_session_set_local_window_size(c->h2->session, NGHTTP2_FLAG_NONE, r->stream_id,
-		(int32_t)MIN(MAX(size, base), (size_t)INT32_MAX));
+					      (int32_t)MIN(MAX(size, base), (size_t)INT32_MAX));
 	conn_changed(c);
 }
 
@@ -271,17 +272,17 @@ static void h2_free(struct http_conn *c)
 }
 
 static const struct engine_ops h2_ops = {
-	.input = h2_input,
-	.eof = h2_eof,
-	.output = h2_output,
-	.ended = h2_ended,
-	.read_paused = h2_read_paused,
-	.tick = h2_tick,
-	.drain = h2_drain,
-	.free = h2_free,
-	.respond = h2_respond,
-	.kick = h2_kick,
-	.reset = h2_reset,
-	.consumed = h2_consumed,
-	.window = h2_window,
+    .input = h2_input,
+    .eof = h2_eof,
+    .output = h2_output,
+    .ended = h2_ended,
+    .read_paused = h2_read_paused,
+    .tick = h2_tick,
+    .drain = h2_drain,
+    .free = h2_free,
+    .respond = h2_respond,
+    .kick = h2_kick,
+    .reset = h2_reset,
+    .consumed = h2_consumed,
+    .window = h2_window,
 };

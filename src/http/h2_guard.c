@@ -1,7 +1,7 @@
 /* HTTP/2 engine: floods, pings, timeouts, shutdown.
  *
- * Client pings, as grpc-go's server has it (internal/transport/http2_server.go, handlePing): a ping sooner than ping_min_ms
- * after the last one, or than two hours without an open stream, is a strike; headers or data that we send
+ * Client pings, as grpc-go's server has it (internal/transport/http2_server.go, handlePing): a ping sooner than
+ * ping_min_ms after the last one, or than two hours without an open stream, is a strike; headers or data that we send
  * forgive all; the third strike ends the connection with ENHANCE_YOUR_CALM "too_many_pings".
  *
  * Shutdown: GOAWAY with the highest id and a ping; once the client answered (so that what was in flight has
@@ -31,7 +31,7 @@ void h2_end(struct http_conn *c, uint32_t code, const char *debug)
 	if (c->over && !c->draining)
 		return;
 	nghttp2_submit_goaway(s, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(s), code,
-		(const uint8_t *)debug, strlen(debug));
+			      (const uint8_t *)debug, strlen(debug));
 	c->over = true;
 	c->h2->silent = false;
 	conn_changed(c);
@@ -42,7 +42,8 @@ static void goaway_final(struct http_conn *c)
 	nghttp2_session *s = c->h2->session;
 
 	c->h2->drain_ms = 0;
-	nghttp2_submit_goaway(s, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(s), NGHTTP2_NO_ERROR, NULL, 0);
+	nghttp2_submit_goaway(s, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(s), NGHTTP2_NO_ERROR, NULL,
+			      0);
 	conn_changed(c);
 }
 

@@ -8,27 +8,27 @@
 
 struct h2 {
 	nghttp2_session *session;
-	uint8_t *out;                   /* cursor while http_conn_output runs */
+	uint8_t *out; /* cursor while http_conn_output runs */
 	size_t out_left;
-	bool out_full;                  /* a DATA frame did not fit */
-	bool dead;                      /* nothing can be written any more */
-	bool silent;                    /* the last output took all there was */
-	struct req *head;               /* whose header block is being read; NULL: nobody cares for it */
-	uint64_t head_open_ms;          /* a header block began and has not ended; 0 = none */
+	bool out_full;         /* a DATA frame did not fit */
+	bool dead;             /* nothing can be written any more */
+	bool silent;           /* the last output took all there was */
+	struct req *head;      /* whose header block is being read; NULL: nobody cares for it */
+	uint64_t head_open_ms; /* a header block began and has not ended; 0 = none */
 	/* guard */
 	struct bucket resets, controls;
 	uint64_t last_ping_ms;
-	bool pinged;                    /* last_ping_ms is set */
+	bool pinged; /* last_ping_ms is set */
 	unsigned ping_strikes;
-	bool strikes_forgiven;          /* we sent headers or data since the last ping */
+	bool strikes_forgiven; /* we sent headers or data since the last ping */
 	/* our own pings */
 	bool ping_out;
 	uint64_t ping_out_ms;
-	uint64_t drain_ms;              /* when the final GOAWAY is due; 0 = none */
+	uint64_t drain_ms; /* when the final GOAWAY is due; 0 = none */
 };
 
 /* h2_mem.c: blocks for nghttp2, of one loop. */
-#define H2_MEM_CLASSES 7                /* 64 bytes to 4 KiB */
+#define H2_MEM_CLASSES 7 /* 64 bytes to 4 KiB */
 
 struct h2_mem {
 	nghttp2_mem table;

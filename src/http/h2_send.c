@@ -7,16 +7,18 @@
 #include "http/h2_impl.h"
 
 #define FRAME_DATA_MAX 16384
-#define FRAME_ROOM (FRAME_DATA_MAX + 64)        /* for any frame that nghttp2 returns after those that we copy */
+#define FRAME_ROOM (FRAME_DATA_MAX + 64) /* for any frame that nghttp2 returns after those that we copy */
 
 _Static_assert(HTTP_OUTPUT_MIN >= 9 + FRAME_DATA_MAX + FRAME_ROOM, "one DATA frame always fits");
 
 static nghttp2_nv nv_of(const struct http_header *h)
 {
 	return (nghttp2_nv){
-		.name = (uint8_t *)h->name.data, .namelen = h->name.size,
-		.value = (uint8_t *)h->value.data, .valuelen = h->value.size,
-		.flags = h->is_static ? NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE : NGHTTP2_NV_FLAG_NONE,
+	    .name = (uint8_t *)h->name.data,
+	    .namelen = h->name.size,
+	    .value = (uint8_t *)h->value.data,
+	    .valuelen = h->value.size,
+	    .flags = h->is_static ? NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE : NGHTTP2_NV_FLAG_NONE,
 	};
 }
 
@@ -30,7 +32,7 @@ static int submit_trailers(nghttp2_session *s, struct req *r)
 }
 
 static ssize_t read_data(nghttp2_session *s, int32_t stream_id, uint8_t *buf, size_t size, uint32_t *flags,
-	nghttp2_data_source *source, void *user)
+			 nghttp2_data_source *source, void *user)
 {
 	struct req *r = h2_req(s, stream_id);
 	size_t n;
@@ -55,13 +57,13 @@ static ssize_t read_data(nghttp2_session *s, int32_t stream_id, uint8_t *buf, si
 
 /* A frame must fit into the caller's buffer, whatever the peer's SETTINGS_MAX_FRAME_SIZE allows. */
 static ssize_t read_length(nghttp2_session *s, uint8_t type, int32_t stream_id, int32_t session_window,
-	int32_t stream_window, uint32_t frame_size_max, void *user)
+			   int32_t stream_window, uint32_t frame_size_max, void *user)
 {
 	return MIN(MIN(MIN(session_window, stream_window), (int32_t)frame_size_max), FRAME_DATA_MAX);
 }
 
 static int send_data(nghttp2_session *s, nghttp2_frame *f, const uint8_t *frame_header, size_t size,
-	nghttp2_data_source *source, void *user)
+		     nghttp2_data_source *source, void *user)
 {
 	struct http_conn *c = user;
 	struct h2 *h = c->h2;

@@ -4,8 +4,8 @@
 #include "env/env.h"
 #include "http/http_impl.h"
 
-#define CREDIT_STEP (1u << 20)          /* taken from the budget at a time, so that its counter is rarely touched */
-#define RETRY_MS 10                     /* another loop may have given bytes back */
+#define CREDIT_STEP (1u << 20) /* taken from the budget at a time, so that its counter is rarely touched */
+#define RETRY_MS 10            /* another loop may have given bytes back */
 
 struct http_budget {
 	_Atomic int64_t left;
@@ -57,7 +57,7 @@ bool io_charge(struct http_io *io, struct http_budget *b, uint64_t size)
 {
 	if (!b)
 		return true;
-	if (io->budget != b) {          /* services of one process share one budget; another one is a test's */
+	if (io->budget != b) { /* services of one process share one budget; another one is a test's */
 		credit_return(io);
 		io->budget = b;
 	}
@@ -116,7 +116,7 @@ void io_grant_waiting(struct http_io *io)
 	struct list granted;
 
 	list_init(&granted);
-	LIST_EACH_SAFE(it, &io->waiting) {
+	LIST_EACH_SAFE (it, &io->waiting) {
 		struct req *r = CONTAINER_OF(it, struct req, waiting);
 
 		if (!try_grant(io, r))
@@ -244,23 +244,23 @@ const char *io_date(struct http_io *io)
 void http_limits_default(struct http_limits *l)
 {
 	*l = (struct http_limits){
-		.header_bytes_max = 64 << 10,
-		.header_count_max = 256,
-		.streams_max = UINT32_MAX,
-		.stream_window_bytes = 65535,
-		.conn_window_bytes = 1 << 20,
-		.conn_reserve_bytes_max = 64 << 20,
-		.stream_out_bytes_max = 256 << 10,
-		.conn_out_bytes_max = 1 << 20,
-		.resets_burst = 2000,
-		.resets_per_s = 200,
-		.controls_burst = 10000,
-		.controls_per_s = 1000,
-		.header_timeout_ms = 30000,
-		.idle_timeout_ms = 0,
-		.ping_min_ms = 5000,
-		.ping_interval_ms = 2 * 3600 * 1000,
-		.ping_timeout_ms = 20000,
+	    .header_bytes_max = 64 << 10,
+	    .header_count_max = 256,
+	    .streams_max = UINT32_MAX,
+	    .stream_window_bytes = 65535,
+	    .conn_window_bytes = 1 << 20,
+	    .conn_reserve_bytes_max = 64 << 20,
+	    .stream_out_bytes_max = 256 << 10,
+	    .conn_out_bytes_max = 1 << 20,
+	    .resets_burst = 2000,
+	    .resets_per_s = 200,
+	    .controls_burst = 10000,
+	    .controls_per_s = 1000,
+	    .header_timeout_ms = 30000,
+	    .idle_timeout_ms = 0,
+	    .ping_min_ms = 5000,
+	    .ping_interval_ms = 2 * 3600 * 1000,
+	    .ping_timeout_ms = 20000,
 	};
 }
 
@@ -272,7 +272,7 @@ void bucket_init(struct bucket *b, uint32_t burst, uint64_t now_ms)
 
 bool bucket_take(struct bucket *b, uint32_t burst, uint32_t per_s, uint64_t now_ms)
 {
-	if (now_ms > b->at_ms) {        /* one token a second is one thousandth a millisecond */
+	if (now_ms > b->at_ms) { /* one token a second is one thousandth a millisecond */
 		uint64_t elapsed_ms = MIN(now_ms - b->at_ms, 1000000);
 
 		b->tokens_milli = MIN(b->tokens_milli + elapsed_ms * per_s, (uint64_t)burst * 1000);

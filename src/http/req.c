@@ -52,7 +52,7 @@ static void req_free(struct req *r)
 	list_remove(&r->blocked);
 	list_remove(&r->node);
 	c->req_count--;
-	c->out_bytes -= r->out.size;                                                    /* R1 */
+	c->out_bytes -= r->out.size; /* R1 */
 	out_clear(&io->chunks, &r->out);
 	if (r->head != r->head_inline)
 		mem_free(r->head);
@@ -140,7 +140,7 @@ bool req_header_add(struct req *r, struct slice name, struct slice value)
 		r->pub.headers = more;
 		r->header_room *= 2;
 	}
-	req_head_room(r, name.size + value.size);       /* so that neither keep moves the other */
+	req_head_room(r, name.size + value.size); /* so that neither keep moves the other */
 	h = &r->pub.headers[r->pub.header_count];
 	*h = (struct http_header){keep(r, name), keep(r, value), false};
 	r->pub.header_count++;
@@ -217,7 +217,7 @@ void http_consumed(struct http_req *pub, size_t size)
 	struct req *r = req_of(pub);
 
 	if (r->ended)
-		size = MIN(size, r->held);      /* see body_given_up */
+		size = MIN(size, r->held); /* see body_given_up */
 	ASSERT(size <= r->held);
 	if (size == 0)
 		return;
@@ -304,7 +304,7 @@ static void trailers_keep(struct req *r, const struct http_header *trailers, siz
 		p += t->name.size;
 		t->value.data = t->value.size ? memcpy(p, t->value.data, t->value.size) : p;
 		p += t->value.size;
-		t->is_static = true;    /* as far as the engine is concerned: lives as long as the request */
+		t->is_static = true; /* as far as the engine is concerned: lives as long as the request */
 	}
 	r->trailer_count = (uint32_t)count;
 }
@@ -382,7 +382,7 @@ void conn_tell_writable(struct http_conn *c)
 	if (list_empty(&c->blocked) || c->out_bytes > l->conn_out_bytes_max / 2)
 		return;
 	list_init(&now);
-	LIST_EACH_SAFE(it, &c->blocked) {
+	LIST_EACH_SAFE (it, &c->blocked) {
 		struct req *r = CONTAINER_OF(it, struct req, blocked);
 
 		if (r->out.size <= l->stream_out_bytes_max / 2) {

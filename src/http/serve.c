@@ -5,7 +5,7 @@
 #include "http/http_impl.h"
 
 #define SCRATCH_SIZE (256 * 1024)
-#define WRITES_A_TURN 4                 /* then the other connections of the loop have theirs */
+#define WRITES_A_TURN 4 /* then the other connections of the loop have theirs */
 
 struct served {
 	struct http_conn *conn;
@@ -47,7 +47,7 @@ static void write_out(struct served *v)
 		net_stream_write(v->stream, &iov, 1);
 		out += iov.iov_len;
 		if (iov.iov_len < SCRATCH_SIZE / 2)
-			break;          /* that was all; what handlers added meanwhile has asked for a flush */
+			break; /* that was all; what handlers added meanwhile has asked for a flush */
 		if (++writes == WRITES_A_TURN) {
 			want_flush(v);
 			break;
@@ -79,7 +79,7 @@ static void ticked(struct net_timer *t)
 	struct served *v = CONTAINER_OF(t, struct served, tick);
 
 	http_conn_tick(v->conn);
-	want_flush(v);          /* which sets the timer again */
+	want_flush(v); /* which sets the timer again */
 }
 
 static void on_read(void *owner, struct slice data)
@@ -126,7 +126,7 @@ void http_serve(struct http_io *io, const struct http_service *svc, struct net_s
 
 void http_io_drain(struct http_io *io)
 {
-	LIST_EACH_SAFE(it, &io->conns)
+	LIST_EACH_SAFE (it, &io->conns)
 		http_conn_drain(CONTAINER_OF(it, struct http_conn, node));
 }
 

@@ -9,7 +9,8 @@
 
 static void print_unix(const struct sockaddr_un *u, socklen_t size, char *out, size_t out_size)
 {
-	size_t path_size = size > offsetof(struct sockaddr_un, sun_path) ? size - offsetof(struct sockaddr_un, sun_path) : 0;
+	size_t path_size =
+	    size > offsetof(struct sockaddr_un, sun_path) ? size - offsetof(struct sockaddr_un, sun_path) : 0;
 
 	if (path_size == 0)
 		snprintf(out, out_size, "@");

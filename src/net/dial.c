@@ -18,7 +18,7 @@ struct net_dial {
 	char network[8];
 	char address[256];
 	char host[256];
-	char numeric[128];              /* the address being tried */
+	char numeric[128]; /* the address being tried */
 	char why[400];
 	err_t err;
 	uv_getaddrinfo_t lookup;
@@ -30,7 +30,7 @@ struct net_dial {
 	bool polling, connected;
 	struct net_timer timer;
 	struct net_task finish;
-	bool over;                      /* done was called, or cancelled */
+	bool over; /* done was called, or cancelled */
 };
 
 static void free_when_quiet(struct net_dial *d)
@@ -63,7 +63,7 @@ static void on_poll_closed(uv_handle_t *h)
 		tell(d, OK, net_stream_open_fd(d->loop, fd));
 	} else {
 		close(fd);
-		net_task_add(d->loop, &d->finish);      /* the next address */
+		net_task_add(d->loop, &d->finish); /* the next address */
 	}
 }
 
@@ -96,7 +96,7 @@ static void fail_errno(struct net_dial *d, const char *address, const char *call
 
 	d->err = ERR_IO;
 	snprintf(d->why, sizeof(d->why), "dial %s %s: %s: %s", d->network, address, call,
-		net_errno_text(code, text, sizeof(text)));
+		 net_errno_text(code, text, sizeof(text)));
 }
 
 static void timed_out(struct net_timer *t)
@@ -191,13 +191,13 @@ static void start_tcp(struct net_dial *d)
 	}
 	d->lookup.data = d;
 	d->looking_up = uv_getaddrinfo(&d->loop->uv, &d->lookup, on_looked_up, d->host[0] ? d->host : "localhost", port,
-		&hints) == 0;
+				       &hints) == 0;
 	if (!d->looking_up)
 		net_task_add(d->loop, &d->finish);
 }
 
 struct net_dial *net_dial(struct net_loop *l, const char *network, const char *address, uint64_t timeout_ms,
-	net_dial_done *done, void *arg)
+			  net_dial_done *done, void *arg)
 {
 	struct net_dial *d = NEW(struct net_dial);
 	socklen_t size;

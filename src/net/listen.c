@@ -14,7 +14,7 @@
 #include "net/net_impl.h"
 
 #define ACCEPT_BATCH 64
-#define ACCEPT_RETRY_MS 50              /* after running out of descriptors or reaching conns_max */
+#define ACCEPT_RETRY_MS 50 /* after running out of descriptors or reaching conns_max */
 
 struct net_listener {
 	struct net_listen_opts opts;
@@ -27,7 +27,7 @@ struct net_listener {
 	_Atomic uint32_t refs;
 	bool open;
 	char address[128];
-	char unix_path[112];            /* to be removed at the end; "" if none */
+	char unix_path[112]; /* to be removed at the end; "" if none */
 };
 
 static void listener_unref(struct net_listener *n)
@@ -157,7 +157,8 @@ static bool is_wildcard(const struct sockaddr_storage *a)
 
 static void wildcard_v6(struct sockaddr_storage *a, socklen_t *size)
 {
-	in_port_t port = a->ss_family == AF_INET ? ((struct sockaddr_in *)a)->sin_port : ((struct sockaddr_in6 *)a)->sin6_port;
+	in_port_t port =
+	    a->ss_family == AF_INET ? ((struct sockaddr_in *)a)->sin_port : ((struct sockaddr_in6 *)a)->sin6_port;
 	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = port, .sin6_addr = in6addr_any};
 
 	memcpy(a, &any, sizeof(any));
@@ -204,7 +205,7 @@ static err_t listen_failed(const struct net_listen_opts *o, struct why *why, int
 	if (fd >= 0)
 		close(fd);
 	return why_set(why, err_from_errno(code), "listen %s %s: %s: %s", o->network, o->address, call,
-		net_errno_text(code, text, sizeof(text)));
+		       net_errno_text(code, text, sizeof(text)));
 }
 
 static err_t open_socket(struct net_listener *n, struct why *why)
@@ -266,7 +267,7 @@ err_t net_listen(const struct net_listen_opts *o, struct why *why, struct net_li
 		mem_free(n);
 		return err;
 	}
-	n->opts.network = n->opts.address = NULL;       /* the caller's; not kept */
+	n->opts.network = n->opts.address = NULL; /* the caller's; not kept */
 	n->loops = mem_alloc(sizeof(n->loops[0]) * o->loop_count);
 	memcpy(n->loops, o->loops, sizeof(n->loops[0]) * o->loop_count);
 	atomic_init(&n->refs, 1);
@@ -299,7 +300,7 @@ static void stop_polling(void *arg)
 
 	net_timer_cancel(n->loops[0], &n->retry);
 	uv_poll_stop(&n->poll);
-	shutdown(n->fd, SHUT_RDWR);     /* refuse at once; the descriptor goes when uv is done with it */
+	shutdown(n->fd, SHUT_RDWR); /* refuse at once; the descriptor goes when uv is done with it */
 	uv_close((uv_handle_t *)&n->poll, on_poll_closed);
 }
 

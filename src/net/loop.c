@@ -9,7 +9,7 @@
 
 #include "net/net_impl.h"
 
-#define ROUNDS_MAX 4            /* actor batches and task rounds in one turn; more continue after a look at the sockets */
+#define ROUNDS_MAX 4 /* actor batches and task rounds in one turn; more continue after a look at the sockets */
 
 enum { MSG_CALL = NET_MSG_KIND_FIRST };
 
@@ -40,7 +40,7 @@ static void wake(void *arg)
 	struct net_loop *l = arg;
 
 	if (loop_of_thread == l)
-		l->woken = true;                                                        /* L2 */
+		l->woken = true; /* L2 */
 	else
 		uv_async_send(&l->async);
 }
@@ -75,7 +75,7 @@ static void run_tasks(struct net_loop *l)
 
 	if (list_empty(&l->tasks))
 		return;
-	now = l->tasks;                 /* tasks added meanwhile belong to the next round */
+	now = l->tasks; /* tasks added meanwhile belong to the next round */
 	now.next->prev = now.prev->next = &now;
 	list_init(&l->tasks);
 	while (!list_empty(&now)) {
@@ -91,7 +91,7 @@ static void timer_fired(uv_timer_t *h)
 	struct net_loop *l = h->data;
 
 	l->armed_ms = UINT64_MAX;
-	l->turn_due = true;                                                             /* L1 */
+	l->turn_due = true; /* L1 */
 	net_timers_run(l, uv_now(&l->uv));
 }
 
@@ -103,7 +103,7 @@ static void arm_timer(struct net_loop *l, uint64_t actor_delay_ns)
 	if (actor_delay_ns != UINT64_MAX)
 		at_ms = MIN(at_ms, now_ms + (actor_delay_ns + 999999) / 1000000);
 	if (at_ms >= l->armed_ms)
-		return;                 /* fires earlier than needed at worst, and is armed again then */
+		return; /* fires earlier than needed at worst, and is armed again then */
 	l->armed_ms = at_ms;
 	uv_timer_start(&l->timer, timer_fired, at_ms > now_ms ? at_ms - now_ms : 0, 0);
 }
@@ -169,7 +169,7 @@ struct net_loop *net_loop_new(struct sched *s, const char *name, const struct ac
 static void *thread_main(void *arg)
 {
 	struct net_loop *l = arg;
-	struct actor *mark = actor_mark(l->actor);                                      /* L3 */
+	struct actor *mark = actor_mark(l->actor); /* L3 */
 
 	pthread_setname_np(pthread_self(), l->name);
 	loop_of_thread = l;

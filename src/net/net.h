@@ -2,7 +2,8 @@
  *
  *	struct net_loop *l = net_loop_new(sched, "io0", &io_ops, self);     hosts the actor net_loop_actor(l)
  *	net_loop_start(l);                                                  its thread
- *	net_listen(&opts, &why, &listener);                                 opts.on_accept(arg, loop, stream) runs on a loop
+ *	net_listen(&opts, &why, &listener);                                 opts.on_accept(arg, loop, stream) runs on a
+ *loop
  *	... net_listener_close(listener); net_loop_stop(l); net_loop_free(l);
  *
  * A loop is one thread, one uv_loop and one hosted actor. Socket events, timers, turn tasks and the actor's
@@ -23,7 +24,7 @@
 #include "base/list.h"
 #include "base/slice.h"
 
-#define NET_READ_SIZE (64 * 1024)       /* the most that one on_read brings */
+#define NET_READ_SIZE (64 * 1024) /* the most that one on_read brings */
 
 /* --- loops --- */
 
@@ -41,9 +42,9 @@ void net_loop_start(struct net_loop *l);
 void net_loop_stop(struct net_loop *l);
 void net_loop_free(struct net_loop *l);
 struct actor *net_loop_actor(struct net_loop *l);
-struct uv_loop_s *net_loop_uv(struct net_loop *l);      /* for other handles; close them before net_loop_stop */
-uint64_t net_loop_now_ms(struct net_loop *l);           /* monotonic, taken once a turn */
-struct net_loop *net_loop_current(void);                /* NULL outside a loop's thread */
+struct uv_loop_s *net_loop_uv(struct net_loop *l); /* for other handles; close them before net_loop_stop */
+uint64_t net_loop_now_ms(struct net_loop *l);      /* monotonic, taken once a turn */
+struct net_loop *net_loop_current(void);           /* NULL outside a loop's thread */
 
 /* A call to be made on the loop. Any thread; in order per caller. */
 struct net_call {
@@ -66,11 +67,11 @@ void net_task_cancel(struct net_task *t);
 /* Timers: one heap per loop, no allocation, millisecond grain. */
 struct net_timer {
 	uint64_t at_ms;
-	size_t slot;                    /* heap position + 1; 0 = not set */
+	size_t slot; /* heap position + 1; 0 = not set */
 	void (*fire)(struct net_timer *t);
 };
 void net_timer_init(struct net_timer *t, void (*fire)(struct net_timer *t));
-void net_timer_set(struct net_loop *l, struct net_timer *t, uint64_t at_ms);    /* again: moves it */
+void net_timer_set(struct net_loop *l, struct net_timer *t, uint64_t at_ms); /* again: moves it */
 void net_timer_cancel(struct net_loop *l, struct net_timer *t);
 
 /* --- byte streams --- */
@@ -80,9 +81,9 @@ struct net_stream;
 struct net_events {
 	/* data is valid during the call. The stream may be closed in it. */
 	void (*on_read)(void *owner, struct slice data);
-	void (*on_eof)(void *owner);                    /* the peer sends no more */
-	void (*on_writable)(void *owner);               /* what write kept back has gone out */
-	void (*on_failed)(void *owner, err_t err);      /* the connection is lost: close it */
+	void (*on_eof)(void *owner);               /* the peer sends no more */
+	void (*on_writable)(void *owner);          /* what write kept back has gone out */
+	void (*on_failed)(void *owner, err_t err); /* the connection is lost: close it */
 };
 
 struct net_stream_ops {
@@ -99,11 +100,11 @@ struct net_stream_ops {
 
 /* Who is at the other end. Strings are NUL-terminated and live as long as the stream. */
 struct net_peer {
-	char remote[112];               /* "127.0.0.1:4711", "[::1]:4711", unix: "@" or the path */
+	char remote[112]; /* "127.0.0.1:4711", "[::1]:4711", unix: "@" or the path */
 	char local[112];
 	bool is_unix;
 	bool is_tls;
-	const char *cert_cn;            /* of a verified client certificate; NULL without */
+	const char *cert_cn; /* of a verified client certificate; NULL without */
 };
 
 struct net_stream {
@@ -112,7 +113,7 @@ struct net_stream {
 	void *owner;
 	struct net_loop *loop;
 	struct net_peer peer;
-	void *listener_arg;             /* of the listener that accepted it */
+	void *listener_arg; /* of the listener that accepted it */
 };
 
 static inline void net_stream_set_owner(struct net_stream *s, const struct net_events *events, void *owner)
@@ -149,22 +150,22 @@ struct net_stream *net_stream_open_fd(struct net_loop *l, int take_fd);
 struct net_dial;
 typedef void net_dial_done(void *arg, err_t err, const char *why, struct net_stream *take_s);
 struct net_dial *net_dial(struct net_loop *l, const char *network, const char *address, uint64_t timeout_ms,
-	net_dial_done *done, void *arg);
-void net_dial_cancel(struct net_dial *d);               /* before done; done is not called */
+			  net_dial_done *done, void *arg);
+void net_dial_cancel(struct net_dial *d); /* before done; done is not called */
 
 /* --- listeners --- */
 
 struct net_listen_opts {
-	const char *network;            /* "tcp" or "unix" */
-	const char *address;            /* "127.0.0.1:2379", "[::]:2379", "localhost:0"; unix: path, "@name" = abstract */
+	const char *network; /* "tcp" or "unix" */
+	const char *address; /* "127.0.0.1:2379", "[::]:2379", "localhost:0"; unix: path, "@name" = abstract */
 	bool reuse_port;
-	bool reuse_address;             /* SO_REUSEADDR is always set, as Go does; kept for the flag's sake */
-	uint32_t conns_max;             /* more wait in the kernel's queue; 0 = no limit of its own */
-	struct net_loop **loops;        /* connections go round; loops[0] accepts */
+	bool reuse_address;      /* SO_REUSEADDR is always set, as Go does; kept for the flag's sake */
+	uint32_t conns_max;      /* more wait in the kernel's queue; 0 = no limit of its own */
+	struct net_loop **loops; /* connections go round; loops[0] accepts */
 	unsigned loop_count;
 	/* On the thread of loop; the stream is the callee's, reading is off until net_stream_read_enable. */
 	void (*on_accept)(void *arg, struct net_loop *loop, struct net_stream *take_s);
-	void *arg;                      /* also in take_s->listener_arg */
+	void *arg; /* also in take_s->listener_arg */
 };
 
 struct net_listener;
@@ -173,8 +174,8 @@ struct net_listener;
  * already in use". A wildcard address listens for both IPv4 and IPv6 where the system has both. An old unix
  * socket file is removed first. */
 NODISCARD err_t net_listen(const struct net_listen_opts *o, struct why *why, struct net_listener **out);
-const char *net_listener_address(const struct net_listener *l);        /* with the real port */
-uint32_t net_listener_conns(const struct net_listener *l);             /* open now; any thread */
+const char *net_listener_address(const struct net_listener *l); /* with the real port */
+uint32_t net_listener_conns(const struct net_listener *l);      /* open now; any thread */
 /* Any thread but the loops', before net_loop_stop of loops[0]; accepted streams live on. */
 void net_listener_close(struct net_listener *l);
 

@@ -21,8 +21,8 @@ struct net_loop {
 	const char *name;
 	pthread_t thread;
 	_Atomic bool running;
-	bool woken;                     /* by this thread, within the turn */
-	bool turn_due;                  /* something ran outside the poll phase */
+	bool woken;    /* by this thread, within the turn */
+	bool turn_due; /* something ran outside the poll phase */
 	struct list tasks;
 	struct list streams;
 	VEC(struct net_timer *) timers; /* binary heap by at_ms */

@@ -15,7 +15,7 @@
 
 #define LINGER_MS 1000
 #define IOV_MAX_COUNT 16
-#define TCP_PROBE_S 15                  /* Go's default: first probe and distance */
+#define TCP_PROBE_S 15 /* Go's default: first probe and distance */
 
 enum state { OPEN, LINGERING, CLOSING };
 
@@ -33,7 +33,7 @@ struct sock {
 	size_t kept_size;
 	enum state state;
 	bool reading;
-	int failure;                    /* uv's code, to be told at the end of the turn */
+	int failure; /* uv's code, to be told at the end of the turn */
 	struct net_task failed;
 	struct net_timer linger;
 	struct list node;
@@ -120,7 +120,7 @@ static void on_uv_written(uv_write_t *r, int status)
 	struct sock *k = r->handle->data;
 
 	mem_free(k->kept);
-	k->kept = NULL;                                                                 /* S1 */
+	k->kept = NULL; /* S1 */
 	k->kept_size = 0;
 	if (status < 0)
 		fail(k, status);
@@ -219,7 +219,7 @@ static void sock_close(struct net_stream *s, bool linger)
 		close_now(k);
 		return;
 	}
-	k->state = LINGERING;                                                           /* S2 */
+	k->state = LINGERING; /* S2 */
 	net_timer_set(s->loop, &k->linger, net_loop_now_ms(s->loop) + LINGER_MS);
 	if (uv_shutdown(&k->shutdown_req, &k->h.stream, on_uv_shutdown) < 0) {
 		close_now(k);
@@ -286,6 +286,6 @@ struct net_stream *net_stream_open_fd(struct net_loop *l, int take_fd)
 
 void net_streams_close_all(struct net_loop *l)
 {
-	LIST_EACH_SAFE(it, &l->streams)
+	LIST_EACH_SAFE (it, &l->streams)
 		close_now(CONTAINER_OF(it, struct sock, node));
 }

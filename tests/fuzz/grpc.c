@@ -34,9 +34,9 @@ static void on_half_close(struct grpc_stream *s)
 static const struct grpc_handler handler = {.on_message = on_message, .on_half_close = on_half_close};
 
 static const struct grpc_method methods[] = {
-	{"t.S", "U", 0, &handler},
-	{"t.S", "O", GRPC_SERVER_STREAM, &handler},
-	{"t.S", "B", GRPC_CLIENT_STREAM | GRPC_SERVER_STREAM, &handler},
+    {"t.S", "U", 0, &handler},
+    {"t.S", "O", GRPC_SERVER_STREAM, &handler},
+    {"t.S", "B", GRPC_CLIENT_STREAM | GRPC_SERVER_STREAM, &handler},
 };
 
 static const struct http_handler *route(void *arg, struct http_req *r)
@@ -45,7 +45,7 @@ static const struct http_handler *route(void *arg, struct http_req *r)
 }
 
 static ssize_t read_body(nghttp2_session *s, int32_t id, uint8_t *buf, size_t size, uint32_t *flags,
-	nghttp2_data_source *source, void *user)
+			 nghttp2_data_source *source, void *user)
 {
 	struct body *b = user;
 	size_t n = MIN(MIN(size, b->step), b->size);
@@ -88,7 +88,8 @@ static void exchange(nghttp2_session *s, struct http_conn *c)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const paths[] = {"/t.S/U", "/t.S/O", "/t.S/B", "/t.S/X"};
-	static const char *const names[] = {"grpc-timeout", "grpc-encoding", "grpc-accept-encoding", "x-bin", "content-type"};
+	static const char *const names[] = {"grpc-timeout", "grpc-encoding", "grpc-accept-encoding", "x-bin",
+					    "content-type"};
 	static const struct net_peer peer = {"fuzz"};
 	static const struct grpc_opts opts = {methods, ARRAY_COUNT(methods), 100000, NULL};
 	struct http_service svc = {.http2 = true, .route = route};

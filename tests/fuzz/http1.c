@@ -1,5 +1,5 @@
-/* HTTP/1.1 requests. Input: a byte that says how the rest is cut, then what a client sends. The handler answers in a way
- * that the path chooses, so that all framings come up. */
+/* HTTP/1.1 requests. Input: a byte that says how the rest is cut, then what a client sends. The handler answers in a
+ * way that the path chooses, so that all framings come up. */
 #include "fuzz.h"
 #include "http/http.h"
 
@@ -16,7 +16,7 @@ static void on_request(struct http_req *r)
 	} else if (kind == 'r') {
 		http_reset(r, 8);
 	} else if (kind == 'b') {
-		r->user = r;            /* answered at the end of the body */
+		r->user = r; /* answered at the end of the body */
 	} else {
 		http_reply_text(r, kind == 'n' ? 204 : 200, "text/plain", SLICE_LIT("hello"));
 	}

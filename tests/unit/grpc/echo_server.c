@@ -70,16 +70,16 @@ static void cancelled(struct grpc_stream *s)
 }
 
 static const struct grpc_handler unary_handler = {.on_message = unary};
-static const struct grpc_handler stream_handler = {.on_message = stream_message, .on_half_close = stream_half_close,
-	.on_cancel = cancelled};
+static const struct grpc_handler stream_handler = {
+    .on_message = stream_message, .on_half_close = stream_half_close, .on_cancel = cancelled};
 static const struct grpc_handler large_handler = {.on_message = large, .on_writable = large_go};
 static const struct grpc_handler never_handler = {.on_message = never, .on_cancel = cancelled};
 
 static const struct grpc_method methods[] = {
-	{"test.Echo", "Unary", 0, &unary_handler},
-	{"test.Echo", "Stream", GRPC_CLIENT_STREAM | GRPC_SERVER_STREAM, &stream_handler},
-	{"test.Echo", "Large", 0, &large_handler},
-	{"test.Echo", "Never", 0, &never_handler},
+    {"test.Echo", "Unary", 0, &unary_handler},
+    {"test.Echo", "Stream", GRPC_CLIENT_STREAM | GRPC_SERVER_STREAM, &stream_handler},
+    {"test.Echo", "Large", 0, &large_handler},
+    {"test.Echo", "Never", 0, &never_handler},
 };
 
 struct io {
@@ -141,8 +141,11 @@ int main(int argc, char **argv)
 	unsigned count = argc > 2 ? (unsigned)atoi(argv[2]) : 1;
 	struct grpc_opts opts = {methods, ARRAY_COUNT(methods), 2097152, NULL};
 	struct net_loop *loops[LOOPS_MAX];
-	struct net_listen_opts listen = {.network = "tcp", .address = argc > 1 ? argv[1] : "127.0.0.1:0", .loops = loops,
-		.loop_count = count, .on_accept = on_accept};
+	struct net_listen_opts listen = {.network = "tcp",
+					 .address = argc > 1 ? argv[1] : "127.0.0.1:0",
+					 .loops = loops,
+					 .loop_count = count,
+					 .on_accept = on_accept};
 	struct sched *sched = sched_threads_new(1);
 	struct grpc_server *server = grpc_server_new(&opts);
 	struct net_listener *listener;

@@ -13,9 +13,12 @@ static void timeouts(void **state)
 		bool good;
 		uint64_t ms;
 	} cases[] = {
-		{"1H", true, 3600000}, {"2M", true, 120000}, {"3S", true, 3000}, {"4m", true, 4}, {"5u", true, 1}, {"1001u", true, 2},
-		{"1n", true, 1}, {"0m", true, 0}, {"99999999H", true, 359999996400000}, {"", false, 0}, {"1", false, 0},
-		{"S", false, 0}, {"1s", false, 0}, {"-1S", false, 0}, {"123456789S", false, 0}, {"1 S", false, 0}, {"1.5S", false, 0},
+	    {"1H", true, 3600000}, {"2M", true, 120000}, {"3S", true, 3000},
+	    {"4m", true, 4},       {"5u", true, 1},      {"1001u", true, 2},
+	    {"1n", true, 1},       {"0m", true, 0},      {"99999999H", true, 359999996400000},
+	    {"", false, 0},        {"1", false, 0},      {"S", false, 0},
+	    {"1s", false, 0},      {"-1S", false, 0},    {"123456789S", false, 0},
+	    {"1 S", false, 0},     {"1.5S", false, 0},
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
@@ -32,13 +35,13 @@ static void percent_encoding(void **state)
 		struct slice in;
 		const char *out;
 	} cases[] = {
-		{SLICE_LIT("plain text ~"), "plain text ~"},
-		{SLICE_LIT("100%"), "100%25"},
-		{SLICE_LIT("a\nb"), "a%0Ab"},
-		{SLICE_LIT("\xc3\xa9"), "%C3%A9"},
-		{SLICE_LIT("\xf0\x9f\x98\x80!"), "%F0%9F%98%80!"},
-		{SLICE_LIT("x\xff"), "x%EF%BF%BD"},
-		{SLICE_LIT("\xe2\x82"), "%EF%BF%BD%EF%BF%BD"},
+	    {SLICE_LIT("plain text ~"), "plain text ~"},
+	    {SLICE_LIT("100%"), "100%25"},
+	    {SLICE_LIT("a\nb"), "a%0Ab"},
+	    {SLICE_LIT("\xc3\xa9"), "%C3%A9"},
+	    {SLICE_LIT("\xf0\x9f\x98\x80!"), "%F0%9F%98%80!"},
+	    {SLICE_LIT("x\xff"), "x%EF%BF%BD"},
+	    {SLICE_LIT("\xe2\x82"), "%EF%BF%BD%EF%BF%BD"},
 	};
 	uint8_t out[128];
 
@@ -56,9 +59,16 @@ static void binary_metadata(void **state)
 		bool good;
 		struct slice out;
 	} cases[] = {
-		{"AAH/", true, SLICE_LIT("\0\x01\xff")}, {"AAE=", true, SLICE_LIT("\0\x01")}, {"AAE", true, SLICE_LIT("\0\x01")},
-		{"AA==", true, SLICE_LIT("\0")}, {"AA", true, SLICE_LIT("\0")}, {"", true, SLICE_LIT("")}, {"A", false, {0}},
-		{"A*==", false, {0}}, {"AA=A", false, {0}}, {"====", false, {0}},
+	    {"AAH/", true, SLICE_LIT("\0\x01\xff")},
+	    {"AAE=", true, SLICE_LIT("\0\x01")},
+	    {"AAE", true, SLICE_LIT("\0\x01")},
+	    {"AA==", true, SLICE_LIT("\0")},
+	    {"AA", true, SLICE_LIT("\0")},
+	    {"", true, SLICE_LIT("")},
+	    {"A", false, {0}},
+	    {"A*==", false, {0}},
+	    {"AA=A", false, {0}},
+	    {"====", false, {0}},
 	};
 	uint8_t out[16];
 	size_t n;
@@ -74,7 +84,8 @@ static void inflating_is_bounded(void **state)
 {
 	size_t size = 4 << 20;
 	uint8_t *zeros = mem_zalloc(size);
-	struct blob *packed = grpc_gzip((struct slice[]){slice_of(zeros, 1000), slice_of(zeros, size - 1000)}, 2), *out = NULL;
+	struct blob *packed = grpc_gzip((struct slice[]){slice_of(zeros, 1000), slice_of(zeros, size - 1000)}, 2),
+		    *out = NULL;
 
 	assert_true(packed->size < 40000);
 	assert_err(ERR_TOO_LARGE, grpc_gunzip(blob_slice(packed), size - 1, &out));
@@ -105,7 +116,7 @@ static struct {
 	struct grpc_stream *last;
 	bool echo;
 	unsigned starts, messages, half_closes, cancels, writables;
-	struct buf got;                         /* bytes of all messages */
+	struct buf got; /* bytes of all messages */
 	/* statistics */
 	unsigned started, handled, codes[17];
 	size_t received, sent;
@@ -152,9 +163,9 @@ static void on_cancel(struct grpc_stream *s)
 static const struct grpc_handler handler = {on_start, on_message, on_half_close, on_writable, on_cancel};
 
 static const struct grpc_method methods[] = {
-	{"test.S", "Unary", 0, &handler},
-	{"test.S", "Out", GRPC_SERVER_STREAM, &handler},
-	{"test.S", "Bidi", GRPC_CLIENT_STREAM | GRPC_SERVER_STREAM, &handler},
+    {"test.S", "Unary", 0, &handler},
+    {"test.S", "Out", GRPC_SERVER_STREAM, &handler},
+    {"test.S", "Bidi", GRPC_CLIENT_STREAM | GRPC_SERVER_STREAM, &handler},
 };
 
 static void started(void *arg, const struct grpc_method *m)
@@ -250,7 +261,7 @@ static void expect_headers(int32_t id, const char *want)
 		fail_msg("want %s got %.*s", want, (int)b->size, (char *)b->data);
 }
 
-#define TRAILERS_ONLY(code, text) \
+#define TRAILERS_ONLY(code, text)                                                                                      \
 	":status: 200\ncontent-type: application/grpc\ngrpc-status: " code "\ngrpc-message: " text "\n--\n"
 
 /* --- calls --- */
@@ -271,9 +282,11 @@ static void unary(void **state)
 
 static void the_content_subtype_is_kept(void **state)
 {
-	int32_t id = call("Unary", (const char *[]){"content-type", "application/grpc+proto", NULL}, message(0, SLICE_LIT("")), true);
+	int32_t id = call("Unary", (const char *[]){"content-type", "application/grpc+proto", NULL},
+			  message(0, SLICE_LIT("")), true);
 
-	expect_headers(id, ":status: 200\ncontent-type: application/grpc+proto\n--\ngrpc-status: 0\ngrpc-message: \n--\n");
+	expect_headers(id,
+		       ":status: 200\ncontent-type: application/grpc+proto\n--\ngrpc-status: 0\ngrpc-message: \n--\n");
 }
 
 static void messages_in_any_pieces(void **state)
@@ -339,42 +352,87 @@ static const struct {
 	struct slice body;
 	const char *want;
 } refused[] = {
-	{"unknown method", "/test.S/Nope", {NULL}, SLICE_LIT("\0\0\0\0\0"), TRAILERS_ONLY("12", "unknown method Nope for service test.S")},
-	{"unknown service", "/foo.Bar/X", {NULL}, SLICE_LIT("\0\0\0\0\0"), TRAILERS_ONLY("12", "unknown service foo.Bar")},
-	{"deep path", "/a/b/c", {NULL}, SLICE_LIT("\0\0\0\0\0"), TRAILERS_ONLY("12", "unknown service a/b")},
-	{"one slash", "/foo", {NULL}, SLICE_LIT("\0\0\0\0\0"), TRAILERS_ONLY("12", "malformed method name: \"/foo\"")},
-	{"too large", "/test.S/Unary", {NULL}, SLICE_LIT("\0\0\1\x86\xa1"),
-		TRAILERS_ONLY("8", "grpc: received message larger than max (100001 vs. 100000)")},
-	{"huge", "/test.S/Unary", {NULL}, SLICE_LIT("\0\xff\xff\xff\xff"),
-		TRAILERS_ONLY("8", "grpc: received message larger than max (4294967295 vs. 100000)")},
-	{"bad flag", "/test.S/Unary", {NULL}, SLICE_LIT("\2\0\0\0\0"), TRAILERS_ONLY("13", "grpc: received unexpected payload format 2")},
-	{"flag without encoding", "/test.S/Unary", {NULL}, SLICE_LIT("\1\0\0\0\0"),
-		TRAILERS_ONLY("13", "grpc: compressed flag set with identity or empty encoding")},
-	{"unknown encoding", "/test.S/Unary", {"grpc-encoding", "snappy"}, SLICE_LIT("\0\0\0\0\0"),
-		TRAILERS_ONLY("12", "grpc: Decompressor is not installed for grpc-encoding \"snappy\"")},
-	{"empty unary", "/test.S/Unary", {NULL}, {0}, TRAILERS_ONLY("2", "EOF")},
-	{"cut unary", "/test.S/Unary", {NULL}, SLICE_LIT("\0\0\0\0\5hel"), TRAILERS_ONLY("2", "unexpected EOF")},
-	{"cut prefix", "/test.S/Bidi", {NULL}, SLICE_LIT("\0\0"), TRAILERS_ONLY("13", "unexpected EOF")},
-	{"empty server stream", "/test.S/Out", {NULL}, {0},
-		TRAILERS_ONLY("13", "cardinality violation: received no request message from non-client-streaming RPC")},
-	{"two for a server stream", "/test.S/Out", {NULL}, SLICE_LIT("\0\0\0\0\0\0\0\0\0\0"),
-		TRAILERS_ONLY("13", "cardinality violation: received multiple request messages for non-client-streaming RPC")},
-	{"timeout unit", "/test.S/Unary", {"grpc-timeout", "5x"}, SLICE_LIT("\0\0\0\0\0"),
-		":status: 400\ncontent-type: application/grpc\ngrpc-status: 13\n"
-		"grpc-message: malformed grpc-timeout: transport: timeout unit is not recognized: \"5x\"\n--\n"},
-	{"timeout gone", "/test.S/Unary", {"grpc-timeout", "0m"}, SLICE_LIT("\0\0\0\0\0"), TRAILERS_ONLY("4", "context deadline exceeded")},
-	{"bad base64", "/test.S/Unary", {"x-bin", "AB*D"}, SLICE_LIT("\0\0\0\0\0"),
-		":status: 400\ncontent-type: application/grpc\ngrpc-status: 13\n"
-		"grpc-message: malformed binary metadata \"AB*D\" in header \"x-bin\": illegal base64 data at input byte 2\n--\n"},
-	{"content type", "/test.S/Unary", {"content-type", "text/plain"}, SLICE_LIT("\0\0\0\0\0"),
-		":status: 415\ncontent-type: application/grpc\ngrpc-status: 3\n"
-		"grpc-message: invalid gRPC request content-type \"text/plain\"\n--\n"},
-	{"content type nearly", "/test.S/Unary", {"content-type", "application/grpc-web"}, SLICE_LIT("\0\0\0\0\0"),
-		":status: 415\ncontent-type: application/grpc\ngrpc-status: 3\n"
-		"grpc-message: invalid gRPC request content-type \"application/grpc-web\"\n--\n"},
-	{"method", "/test.S/Unary", {":method", "PUT"}, SLICE_LIT("\0\0\0\0\0"),
-		":status: 405\ncontent-type: application/grpc\ngrpc-status: 13\n"
-		"grpc-message: Received a HEADERS frame with :method \"PUT\" which should be POST\n--\n"},
+    {"unknown method",
+     "/test.S/Nope",
+     {NULL},
+     SLICE_LIT("\0\0\0\0\0"),
+     TRAILERS_ONLY("12", "unknown method Nope for service test.S")},
+    {"unknown service", "/foo.Bar/X", {NULL}, SLICE_LIT("\0\0\0\0\0"), TRAILERS_ONLY("12", "unknown service foo.Bar")},
+    {"deep path", "/a/b/c", {NULL}, SLICE_LIT("\0\0\0\0\0"), TRAILERS_ONLY("12", "unknown service a/b")},
+    {"one slash", "/foo", {NULL}, SLICE_LIT("\0\0\0\0\0"), TRAILERS_ONLY("12", "malformed method name: \"/foo\"")},
+    {"too large",
+     "/test.S/Unary",
+     {NULL},
+     SLICE_LIT("\0\0\1\x86\xa1"),
+     TRAILERS_ONLY("8", "grpc: received message larger than max (100001 vs. 100000)")},
+    {"huge",
+     "/test.S/Unary",
+     {NULL},
+     SLICE_LIT("\0\xff\xff\xff\xff"),
+     TRAILERS_ONLY("8", "grpc: received message larger than max (4294967295 vs. 100000)")},
+    {"bad flag",
+     "/test.S/Unary",
+     {NULL},
+     SLICE_LIT("\2\0\0\0\0"),
+     TRAILERS_ONLY("13", "grpc: received unexpected payload format 2")},
+    {"flag without encoding",
+     "/test.S/Unary",
+     {NULL},
+     SLICE_LIT("\1\0\0\0\0"),
+     TRAILERS_ONLY("13", "grpc: compressed flag set with identity or empty encoding")},
+    {"unknown encoding",
+     "/test.S/Unary",
+     {"grpc-encoding", "snappy"},
+     SLICE_LIT("\0\0\0\0\0"),
+     TRAILERS_ONLY("12", "grpc: Decompressor is not installed for grpc-encoding \"snappy\"")},
+    {"empty unary", "/test.S/Unary", {NULL}, {0}, TRAILERS_ONLY("2", "EOF")},
+    {"cut unary", "/test.S/Unary", {NULL}, SLICE_LIT("\0\0\0\0\5hel"), TRAILERS_ONLY("2", "unexpected EOF")},
+    {"cut prefix", "/test.S/Bidi", {NULL}, SLICE_LIT("\0\0"), TRAILERS_ONLY("13", "unexpected EOF")},
+    {"empty server stream",
+     "/test.S/Out",
+     {NULL},
+     {0},
+     TRAILERS_ONLY("13", "cardinality violation: received no request message from non-client-streaming RPC")},
+    {"two for a server stream",
+     "/test.S/Out",
+     {NULL},
+     SLICE_LIT("\0\0\0\0\0\0\0\0\0\0"),
+     TRAILERS_ONLY("13", "cardinality violation: received multiple request messages for non-client-streaming RPC")},
+    {"timeout unit",
+     "/test.S/Unary",
+     {"grpc-timeout", "5x"},
+     SLICE_LIT("\0\0\0\0\0"),
+     ":status: 400\ncontent-type: application/grpc\ngrpc-status: 13\n"
+     "grpc-message: malformed grpc-timeout: transport: timeout unit is not recognized: \"5x\"\n--\n"},
+    {"timeout gone",
+     "/test.S/Unary",
+     {"grpc-timeout", "0m"},
+     SLICE_LIT("\0\0\0\0\0"),
+     TRAILERS_ONLY("4", "context deadline exceeded")},
+    {"bad base64",
+     "/test.S/Unary",
+     {"x-bin", "AB*D"},
+     SLICE_LIT("\0\0\0\0\0"),
+     ":status: 400\ncontent-type: application/grpc\ngrpc-status: 13\n"
+     "grpc-message: malformed binary metadata \"AB*D\" in header \"x-bin\": illegal base64 data at input byte 2\n--\n"},
+    {"content type",
+     "/test.S/Unary",
+     {"content-type", "text/plain"},
+     SLICE_LIT("\0\0\0\0\0"),
+     ":status: 415\ncontent-type: application/grpc\ngrpc-status: 3\n"
+     "grpc-message: invalid gRPC request content-type \"text/plain\"\n--\n"},
+    {"content type nearly",
+     "/test.S/Unary",
+     {"content-type", "application/grpc-web"},
+     SLICE_LIT("\0\0\0\0\0"),
+     ":status: 415\ncontent-type: application/grpc\ngrpc-status: 3\n"
+     "grpc-message: invalid gRPC request content-type \"application/grpc-web\"\n--\n"},
+    {"method",
+     "/test.S/Unary",
+     {":method", "PUT"},
+     SLICE_LIT("\0\0\0\0\0"),
+     ":status: 405\ncontent-type: application/grpc\ngrpc-status: 13\n"
+     "grpc-message: Received a HEADERS frame with :method \"PUT\" which should be POST\n--\n"},
 };
 
 static void wrong_calls_in_go_words(void **state)
@@ -405,8 +463,9 @@ static void gzip_both_ways(void **state)
 {
 	uint8_t plain[5000] = {7};
 	struct blob *packed = grpc_gzip(&(struct slice){plain, sizeof(plain)}, 1), *out;
-	int32_t id = call("Unary", (const char *[]){"grpc-encoding", "gzip", "grpc-accept-encoding", "identity, gzip", NULL},
-		message(1, blob_slice(packed)), true);
+	int32_t id =
+	    call("Unary", (const char *[]){"grpc-encoding", "gzip", "grpc-accept-encoding", "identity, gzip", NULL},
+		 message(1, blob_slice(packed)), true);
 	struct buf *b = &h2_client_stream(&t.k, id)->body;
 
 	assert_int_equal(t.got.size, sizeof(plain));
@@ -427,7 +486,8 @@ static void a_gzip_bomb_is_refused(void **state)
 {
 	uint8_t *zeros = mem_zalloc(MESSAGE_MAX + 1);
 	struct blob *packed = grpc_gzip(&(struct slice){zeros, MESSAGE_MAX + 1}, 1);
-	int32_t id = call("Unary", (const char *[]){"grpc-encoding", "gzip", NULL}, message(1, blob_slice(packed)), true);
+	int32_t id =
+	    call("Unary", (const char *[]){"grpc-encoding", "gzip", NULL}, message(1, blob_slice(packed)), true);
 
 	expect_headers(id, TRAILERS_ONLY("8", "grpc: received message after decompression larger than max 100000"));
 	blob_unref(packed);
@@ -447,7 +507,7 @@ static void cancel_is_told_once_and_handles_die(void **state)
 	assert_int_equal(t.cancels, 1);
 	assert_int_equal(t.codes[GRPC_CANCELLED], 1);
 	assert_null(grpc_find(t.gio, handle));
-	call("Bidi", NULL, message(0, SLICE_LIT("a")), false);         /* takes the same object */
+	call("Bidi", NULL, message(0, SLICE_LIT("a")), false); /* takes the same object */
 	assert_null(grpc_find(t.gio, handle));
 	assert_null(grpc_find(t.gio, 0));
 	assert_ptr_equal(grpc_find(t.gio, grpc_handle(t.last)), t.last);
@@ -468,7 +528,8 @@ static void metadata(void **state)
 	struct slice v;
 
 	t.echo = false;
-	call("Unary", (const char *[]){"token", "abc", "hasleader", "true", "x", "1", "x", "2", NULL}, message(0, SLICE_LIT("")), true);
+	call("Unary", (const char *[]){"token", "abc", "hasleader", "true", "x", "1", "x", "2", NULL},
+	     message(0, SLICE_LIT("")), true);
 	assert_true(grpc_metadata(t.last, SLICE_LIT("token"), &v) && slice_eq(v, SLICE_LIT("abc")));
 	assert_true(grpc_metadata_at(t.last, SLICE_LIT("x"), 1, &v) && slice_eq(v, SLICE_LIT("2")));
 	assert_false(grpc_metadata_at(t.last, SLICE_LIT("x"), 2, &v));
@@ -535,7 +596,7 @@ static void large_requests_wait_for_the_budget(void **state)
 	assert_int_equal(t.messages, 0);
 	h2_client_send(&t.k, two, slice_of(body, MESSAGE_MAX + 5 - 60000), false);
 	h2_client_turn(&t.k);
-	assert_int_equal(t.messages, 0);        /* its window holds what there is of it */
+	assert_int_equal(t.messages, 0); /* its window holds what there is of it */
 	h2_client_send(&t.k, one, slice_of(body, MESSAGE_MAX + 5 - 60000), false);
 	h2_client_turn(&t.k);
 	assert_int_equal(t.messages, 1);
@@ -580,27 +641,27 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-		cmocka_unit_test(timeouts),
-		cmocka_unit_test(percent_encoding),
-		cmocka_unit_test(binary_metadata),
-		cmocka_unit_test(inflating_is_bounded),
-		T(unary),
-		T(the_content_subtype_is_kept),
-		T(messages_in_any_pieces),
-		T(bidi_half_close_and_status),
-		T(a_server_stream_gets_its_message_with_the_half_close),
-		T(wrong_calls_in_go_words),
-		T(a_path_without_slash_is_a_protocol_error),
-		T(gzip_both_ways),
-		T(a_gzip_bomb_is_refused),
-		T(cancel_is_told_once_and_handles_die),
-		T(a_lost_connection_cancels),
-		T(metadata),
-		T(a_large_answer_in_parts),
-		T(a_fault_within_a_message_resets),
-		T(large_requests_wait_for_the_budget),
-		T(pausing_holds_messages_back),
-		T(a_paused_stream_shuts_its_window),
+	    cmocka_unit_test(timeouts),
+	    cmocka_unit_test(percent_encoding),
+	    cmocka_unit_test(binary_metadata),
+	    cmocka_unit_test(inflating_is_bounded),
+	    T(unary),
+	    T(the_content_subtype_is_kept),
+	    T(messages_in_any_pieces),
+	    T(bidi_half_close_and_status),
+	    T(a_server_stream_gets_its_message_with_the_half_close),
+	    T(wrong_calls_in_go_words),
+	    T(a_path_without_slash_is_a_protocol_error),
+	    T(gzip_both_ways),
+	    T(a_gzip_bomb_is_refused),
+	    T(cancel_is_told_once_and_handles_die),
+	    T(a_lost_connection_cancels),
+	    T(metadata),
+	    T(a_large_answer_in_parts),
+	    T(a_fault_within_a_message_resets),
+	    T(large_requests_wait_for_the_budget),
+	    T(pausing_holds_messages_back),
+	    T(a_paused_stream_shuts_its_window),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

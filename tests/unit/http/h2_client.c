@@ -7,7 +7,7 @@ struct h2_stream *h2_client_stream(struct h2_client *k, int32_t id)
 }
 
 static int on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name, size_t name_size,
-	const uint8_t *value, size_t value_size, uint8_t flags, void *user)
+		     const uint8_t *value, size_t value_size, uint8_t flags, void *user)
 {
 	struct h2_stream *st = h2_client_stream(user, f->hd.stream_id);
 
@@ -29,7 +29,8 @@ static int on_frame(nghttp2_session *s, const nghttp2_frame *f, void *user)
 		k->goaway = true;
 		k->goaway_code = f->goaway.error_code;
 		k->goaway_last = f->goaway.last_stream_id;
-		snprintf(k->goaway_debug, sizeof(k->goaway_debug), "%.*s", (int)f->goaway.opaque_data_len, f->goaway.opaque_data);
+		snprintf(k->goaway_debug, sizeof(k->goaway_debug), "%.*s", (int)f->goaway.opaque_data_len,
+			 f->goaway.opaque_data);
 		break;
 	case NGHTTP2_PING:
 		if (f->hd.flags & NGHTTP2_FLAG_ACK)
@@ -60,7 +61,7 @@ static int on_close(nghttp2_session *s, int32_t id, uint32_t code, void *user)
 }
 
 static ssize_t read_body(nghttp2_session *s, int32_t id, uint8_t *buf, size_t size, uint32_t *flags,
-	nghttp2_data_source *source, void *user)
+			 nghttp2_data_source *source, void *user)
 {
 	struct h2_stream *st = h2_client_stream(user, id);
 	size_t n = MIN(size, st->out.size);
@@ -132,8 +133,12 @@ static nghttp2_nv nv_of(const char *name, const char *value)
 int32_t h2_client_post(struct h2_client *k, const char *path, const char *const *extra, struct slice body, bool end)
 {
 	nghttp2_nv nv[64] = {
-		nv_of(":method", "POST"), nv_of(":scheme", "http"), nv_of(":path", path), nv_of(":authority", "test"),
-		nv_of("content-type", "application/grpc"), nv_of("te", "trailers"),
+	    nv_of(":method", "POST"),
+	    nv_of(":scheme", "http"),
+	    nv_of(":path", path),
+	    nv_of(":authority", "test"),
+	    nv_of("content-type", "application/grpc"),
+	    nv_of("te", "trailers"),
 	};
 	size_t n = 6;
 

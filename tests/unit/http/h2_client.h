@@ -19,9 +19,9 @@
 
 struct h2_stream {
 	char status[8];
-	struct buf headers;             /* "name: value\n" of every block; blocks separated by "--\n" */
+	struct buf headers; /* "name: value\n" of every block; blocks separated by "--\n" */
 	struct buf body;
-	struct buf out;                 /* request body not yet sent */
+	struct buf out; /* request body not yet sent */
 	bool out_end, deferred;
 	bool closed;
 	uint32_t error;
@@ -30,13 +30,13 @@ struct h2_stream {
 struct h2_client {
 	nghttp2_session *session;
 	struct http_conn *conn;
-	struct h2_stream streams[H2_STREAMS];   /* by stream id / 2 */
+	struct h2_stream streams[H2_STREAMS]; /* by stream id / 2 */
 	bool goaway;
 	uint32_t goaway_code;
 	int32_t goaway_last;
 	char goaway_debug[64];
 	unsigned pings, ping_acks, settings;
-	bool hold;                      /* what the server says is not read */
+	bool hold; /* what the server says is not read */
 	uint64_t server_bytes;
 };
 
@@ -51,6 +51,6 @@ void h2_client_send(struct h2_client *k, int32_t id, struct slice body, bool end
 bool h2_client_turn(struct h2_client *k);
 /* Only the client's bytes go over. */
 void h2_client_push(struct h2_client *k);
-bool h2_has(struct h2_client *k, int32_t id, const char *text);         /* in the headers */
+bool h2_has(struct h2_client *k, int32_t id, const char *text); /* in the headers */
 
 #endif

@@ -3,7 +3,7 @@
 #include "base/buf.h"
 #include "http/http.h"
 
-#define DATE "Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"         /* without a loop the clock stands */
+#define DATE "Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n" /* without a loop the clock stands */
 
 static struct {
 	struct http_io *io;
@@ -12,6 +12,7 @@ static struct {
 	struct http_conn *conn;
 	struct http_req *last;
 	bool hold_answer, stream, consume;
+	const struct http_front *front;
 	unsigned requests, ends, closes[3];
 	size_t body_bytes;
 	struct buf out;
@@ -23,9 +24,20 @@ static void on_request(struct http_req *r)
 	t.requests++;
 	t.last = r;
 	snprintf(t.paths + strlen(t.paths), sizeof(t.paths) - strlen(t.paths), "%.*s %.*s;", SLICE_ARG(r->method),
-		SLICE_ARG(r->path));
+		 SLICE_ARG(r->path));
+	if (t.front) {
+		struct http_header h[HTTP_FRONT_HEADERS + 1];
+		size_t count;
+
+		if (http_front_check(t.front, r, h, &count) == HTTP_FRONT_PASSED) {
+			h[count++] = HTTP_HEADER("content-length", "0");
+			http_respond_end(r, 200, h, count);
+		}
+		return;
+	}
 	if (slice_eq(r->path, SLICE_LIT("/up"))) {
-		http_upgrade(r, (struct http_header[]){HTTP_HEADER("upgrade", "echo"), HTTP_HEADER("connection", "Upgrade")}, 2);
+		http_upgrade(
+		    r, (struct http_header[]){HTTP_HEADER("upgrade", "echo"), HTTP_HEADER("connection", "Upgrade")}, 2);
 		return;
 	}
 	if (t.stream)
@@ -117,38 +129,45 @@ static const char *say(const char *text)
 	return output();
 }
 
-#define OK_BODY(connection) \
+#define OK_BODY(connection)                                                                                            \
 	"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n" DATE "Content-Length: 5\r\n" connection "\r\nhello"
-#define REFUSED(status) \
+#define REFUSED(status)                                                                                                \
 	"HTTP/1.1 " status "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n" status
 
 static const struct {
 	const char *name, *in, *want;
 	bool ended;
 } cases[] = {
-	{"get", "GET /a?x=1 HTTP/1.1\r\nHost: h\r\n\r\n", OK_BODY(""), false},
-	{"close", "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", OK_BODY("Connection: close\r\n"), true},
-	{"http/1.0", "GET / HTTP/1.0\r\n\r\n", OK_BODY("Connection: close\r\n"), true},
-	{"http/1.0 keep", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", OK_BODY("Connection: keep-alive\r\n"), false},
-	{"head", "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n" DATE "Content-Length: 5\r\n\r\n", false},
-	{"two at once", "GET /1 HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n", OK_BODY("") OK_BODY(""), false},
-	{"body", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", OK_BODY(""), false},
-	{"chunks", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n",
-		OK_BODY("") OK_BODY(""), false},
-	{"absolute form", "GET http://h/p HTTP/1.1\r\nHost: h\r\n\r\n", OK_BODY(""), false},
-	{"upgrade nobody takes", "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", OK_BODY(""), false},
-	{"upgrade nobody takes, with a body",
-		"POST / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\nHost: h\r\n\r\n",
-		OK_BODY("") OK_BODY(""), false},
-	{"connect", "CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", OK_BODY("") OK_BODY(""), false},
-	{"no host", "GET / HTTP/1.1\r\n\r\n", REFUSED("400 Bad Request"), true},
-	{"garbage", "\x16\x03\x01 hello", REFUSED("400 Bad Request"), true},
-	{"smuggling", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-		REFUSED("400 Bad Request"), true},
-	{"bad length", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n", REFUSED("400 Bad Request"), true},
-	{"garbage behind an answer", "GET / HTTP/1.1\r\nHost: h\r\n\r\n\x01\x02", OK_BODY("") REFUSED("400 Bad Request"), true},
-	{"preface cut short", "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", REFUSED("400 Bad Request"), true},
+    {"get", "GET /a?x=1 HTTP/1.1\r\nHost: h\r\n\r\n", OK_BODY(""), false},
+    {"close", "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", OK_BODY("Connection: close\r\n"), true},
+    {"http/1.0", "GET / HTTP/1.0\r\n\r\n", OK_BODY("Connection: close\r\n"), true},
+    {"http/1.0 keep", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", OK_BODY("Connection: keep-alive\r\n"), false},
+    {"head", "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n",
+     "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n" DATE "Content-Length: 5\r\n\r\n", false},
+    {"two at once", "GET /1 HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n", OK_BODY("") OK_BODY(""),
+     false},
+    {"body", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", OK_BODY(""), false},
+    {"chunks",
+     "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nGET /2 HTTP/1.1\r\nHost: "
+     "h\r\n\r\n",
+     OK_BODY("") OK_BODY(""), false},
+    {"absolute form", "GET http://h/p HTTP/1.1\r\nHost: h\r\n\r\n", OK_BODY(""), false},
+    {"upgrade nobody takes", "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", OK_BODY(""),
+     false},
+    {"upgrade nobody takes, with a body",
+     "POST / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\nContent-Length: 3\r\n\r\nabcGET / "
+     "HTTP/1.1\r\nHost: h\r\n\r\n",
+     OK_BODY("") OK_BODY(""), false},
+    {"connect", "CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", OK_BODY("") OK_BODY(""),
+     false},
+    {"no host", "GET / HTTP/1.1\r\n\r\n", REFUSED("400 Bad Request"), true},
+    {"garbage", "\x16\x03\x01 hello", REFUSED("400 Bad Request"), true},
+    {"smuggling", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+     REFUSED("400 Bad Request"), true},
+    {"bad length", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n", REFUSED("400 Bad Request"), true},
+    {"garbage behind an answer", "GET / HTTP/1.1\r\nHost: h\r\n\r\n\x01\x02", OK_BODY("") REFUSED("400 Bad Request"),
+     true},
+    {"preface cut short", "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", REFUSED("400 Bad Request"), true},
 };
 
 static void cases_to_the_byte(void **state)
@@ -188,7 +207,7 @@ static void an_open_answer_goes_out_in_chunks(void **state)
 
 	t.stream = true;
 	assert_string_equal(say("GET / HTTP/1.1\r\nHost: h\r\n\r\n"),
-		"HTTP/1.1 200 OK\r\n" DATE "Transfer-Encoding: chunked\r\n\r\n");
+			    "HTTP/1.1 200 OK\r\n" DATE "Transfer-Encoding: chunked\r\n\r\n");
 	http_send(t.last, (struct slice[]){SLICE_LIT("one"), SLICE_LIT(" two")}, 2);
 	assert_string_equal(output(), "7\r\none two\r\n");
 	http_send(t.last, (struct slice[]){SLICE_LIT("0123456789abcdef")}, 1);
@@ -211,7 +230,7 @@ static void expect_is_answered_before_the_body(void **state)
 {
 	t.hold_answer = true;
 	assert_string_equal(say("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"),
-		"HTTP/1.1 100 Continue\r\n\r\n");
+			    "HTTP/1.1 100 Continue\r\n\r\n");
 	say("ab");
 	assert_int_equal(t.ends, 1);
 	http_reply_text(t.last, 200, "text/plain", SLICE_LIT("hello"));
@@ -312,18 +331,19 @@ static void many_headers_survive_growth(void **state)
 static void header_values_cannot_split_the_answer(void **state)
 {
 	struct http_header h[] = {{SLICE_LIT("location"), SLICE_LIT("/a\r\nSet-Cookie: b"), false},
-		HTTP_HEADER("content-length", "0")};
+				  HTTP_HEADER("content-length", "0")};
 
 	t.hold_answer = true;
 	say("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
 	http_respond_end(t.last, 302, h, 2);
-	assert_string_equal(output(), "HTTP/1.1 302 Found\r\nLocation: /a  Set-Cookie: b\r\nContent-Length: 0\r\n" DATE "\r\n");
+	assert_string_equal(output(),
+			    "HTTP/1.1 302 Found\r\nLocation: /a  Set-Cookie: b\r\nContent-Length: 0\r\n" DATE "\r\n");
 }
 
 static void upgraded_bytes_go_both_ways(void **state)
 {
 	assert_string_equal(say("GET /up HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nfirst"),
-		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\nfirst");
+			    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\nfirst");
 	assert_string_equal(say("second"), "second");
 	http_conn_eof(t.conn);
 	output();
@@ -346,7 +366,7 @@ static void slow_heads_time_out(void **state)
 	http_io_set_now(t.io, 1000 + 29000);
 	http_conn_tick(t.conn);
 	assert_false(http_conn_ended(t.conn));
-	say("x");                       /* a byte now and then does not help */
+	say("x"); /* a byte now and then does not help */
 	http_io_set_now(t.io, 1000 + 30001);
 	http_conn_tick(t.conn);
 	assert_true(http_conn_ended(t.conn));
@@ -377,26 +397,68 @@ static void a_reset_in_a_handler_closes(void **state)
 	assert_true(http_conn_ended(t.conn));
 }
 
+#define CORS(origin)                                                                                                   \
+	"Access-Control-Allow-Methods: POST, GET, OPTIONS, PUT, DELETE\r\nAccess-Control-Allow-Origin: " origin        \
+	"\r\nAccess-Control-Allow-Headers: accept, content-type, authorization\r\n"
+#define EMPTY(headers) "HTTP/1.1 200 OK\r\n" headers "Content-Length: 0\r\n" DATE "\r\n"
+
+static void origins_as_etcd_allows_them(void **state)
+{
+	static const struct slice any[] = {SLICE_LIT("*")}, one[] = {SLICE_LIT("http://a")};
+	struct http_front all = {NULL, 0, any, 1}, list = {NULL, 0, one, 1}, none = {0};
+
+	t.front = &all;
+	assert_string_equal(say("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), EMPTY(CORS("*")));
+	assert_string_equal(say("OPTIONS /any HTTP/1.1\r\nHost: h\r\n\r\n"), EMPTY(CORS("*")));
+	t.front = &list;
+	assert_string_equal(say("GET / HTTP/1.1\r\nHost: h\r\nOrigin: http://a\r\n\r\n"), EMPTY(CORS("http://a")));
+	assert_string_equal(say("GET / HTTP/1.1\r\nHost: h\r\nOrigin: http://b\r\n\r\n"), EMPTY(""));
+	assert_string_equal(say("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), EMPTY(""));
+	t.front = &none;
+	assert_string_equal(say("GET / HTTP/1.1\r\nHost: h\r\nOrigin: http://a\r\n\r\n"), EMPTY(""));
+}
+
+/* CVE-2018-5702: also loopback names are not let through on their own. */
+static void hosts_outside_the_whitelist_are_refused(void **state)
+{
+	static const struct slice hosts[] = {SLICE_LIT("good"), SLICE_LIT("::1")};
+	struct http_front f = {hosts, 2, NULL, 0};
+
+	t.front = &f;
+	assert_string_equal(say("GET / HTTP/1.1\r\nHost: good:2379\r\n\r\n"), EMPTY(""));
+	assert_string_equal(say("GET / HTTP/1.1\r\nHost: [::1]:2379\r\n\r\n"), EMPTY(""));
+	assert_non_null(
+	    strstr(say("GET / HTTP/1.1\r\nHost: 127.0.0.1:2379\r\n\r\n"), "HTTP/1.1 421 Misdirected Request\r\n"));
+	assert_non_null(strstr((char *)t.out.data,
+			       "\r\n\r\n\netcd received your request, but the Host header was unrecognized.\n"));
+	assert_non_null(strstr((char *)t.out.data, "  - e.g. etcd --host-whitelist \"127.0.0.1\"\n\nThis"));
+	assert_non_null(strstr(say("OPTIONS / HTTP/1.1\r\nHost: bad\r\n\r\n"), "HTTP/1.1 421"));
+	f.hosts_count = 0;
+	assert_string_equal(say("GET / HTTP/1.1\r\nHost: bad\r\n\r\n"), EMPTY(""));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-		T(cases_to_the_byte),
-		T(cases_byte_by_byte),
-		T(an_open_answer_goes_out_in_chunks),
-		T(an_open_answer_to_http10_ends_with_the_connection),
-		T(expect_is_answered_before_the_body),
-		T(a_second_request_waits_for_the_first_answer),
-		T(body_not_consumed_pauses_reading),
-		T(the_rest_of_an_answered_body_is_thrown_away),
-		T(heads_are_bounded),
-		T(many_headers_survive_growth),
-		T(header_values_cannot_split_the_answer),
-		T(upgraded_bytes_go_both_ways),
-		T(a_client_that_leaves_is_told),
-		T(slow_heads_time_out),
-		T(drain_closes_idle_and_lets_the_rest_finish),
-		T(a_reset_in_a_handler_closes),
+	    T(cases_to_the_byte),
+	    T(cases_byte_by_byte),
+	    T(an_open_answer_goes_out_in_chunks),
+	    T(an_open_answer_to_http10_ends_with_the_connection),
+	    T(expect_is_answered_before_the_body),
+	    T(a_second_request_waits_for_the_first_answer),
+	    T(body_not_consumed_pauses_reading),
+	    T(the_rest_of_an_answered_body_is_thrown_away),
+	    T(heads_are_bounded),
+	    T(many_headers_survive_growth),
+	    T(header_values_cannot_split_the_answer),
+	    T(upgraded_bytes_go_both_ways),
+	    T(a_client_that_leaves_is_told),
+	    T(slow_heads_time_out),
+	    T(drain_closes_idle_and_lets_the_rest_finish),
+	    T(a_reset_in_a_handler_closes),
+	    T(origins_as_etcd_allows_them),
+	    T(hosts_outside_the_whitelist_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,7 +11,7 @@ static struct {
 	struct h2_client k;
 	struct http_req *last;
 	bool answer_at_once, consume;
-	size_t reserve;                         /* on_request asks for it */
+	size_t reserve; /* on_request asks for it */
 	bool reserve_granted;
 	unsigned requests, ends, writables, reserveds, closes[3];
 	size_t body_bytes;
@@ -129,7 +129,8 @@ static void request_and_answer(void **state)
 	assert_true(h2_client_turn(&t.k));
 	s = h2_client_stream(&t.k, id);
 	assert_string_equal(s->status, "201");
-	assert_true(slice_eq(buf_slice(&s->headers), SLICE_LIT(":status: 201\nx-answer: yes\n--\nx-trailer: end\n--\n")));
+	assert_true(
+	    slice_eq(buf_slice(&s->headers), SLICE_LIT(":status: 201\nx-answer: yes\n--\nx-trailer: end\n--\n")));
 	assert_true(slice_eq(buf_slice(&s->body), SLICE_LIT("abcd")));
 	assert_true(s->closed && s->error == 0);
 	assert_int_equal(t.closes[HTTP_DONE], 1);
@@ -139,7 +140,7 @@ static void many_headers_survive_growth(void **state)
 {
 	char names[50][8], values[50][160];
 	const char *extra[2 * 50 + 1] = {NULL};
-	char path[2000];                        /* beyond the inline part, so that it moves twice */
+	char path[2000]; /* beyond the inline part, so that it moves twice */
 	struct slice v;
 
 	memset(path, '/', sizeof(path) - 1);
@@ -232,7 +233,7 @@ static void a_reservation_opens_the_window_for_the_message(void **state)
 	h2_client_post(&t.k, "/", NULL, slice_of(zeros, 300000), true);
 	h2_client_turn(&t.k);
 	assert_true(t.reserve_granted);
-	assert_int_equal(t.body_bytes, 300000);         /* without one byte consumed */
+	assert_int_equal(t.body_bytes, 300000); /* without one byte consumed */
 }
 
 static void reservations_wait_for_the_budget_in_order(void **state)
@@ -267,8 +268,8 @@ static void hoarders_do_not_shut_the_connection(void **state)
 	h2_client_turn(&t.k);
 	for (int i = 0; i < 20; i++)
 		reset += h2_client_stream(&t.k, ids[i])->closed &&
-			h2_client_stream(&t.k, ids[i])->error == NGHTTP2_ENHANCE_YOUR_CALM;
-	assert_true(reset >= 11 && reset < 20);         /* 9 * 60000 > 512 KiB */
+			 h2_client_stream(&t.k, ids[i])->error == NGHTTP2_ENHANCE_YOUR_CALM;
+	assert_true(reset >= 11 && reset < 20); /* 9 * 60000 > 512 KiB */
 	t.consume = true;
 	t.body_bytes = 0;
 	last = h2_client_post(&t.k, "/", NULL, slice_of(zeros, 60000), true);
@@ -293,7 +294,7 @@ static void unsent_output_is_bounded_and_writable_comes_back(void **state)
 		http_send(t.last, &part, 1);
 		sent++;
 	}
-	assert_int_equal(sent, 16);                     /* 256 KiB */
+	assert_int_equal(sent, 16); /* 256 KiB */
 	assert_int_equal(t.writables, 0);
 	h2_client_turn(&t.k);
 	assert_int_equal(t.writables, 1);
@@ -343,7 +344,7 @@ static void a_client_that_does_not_read_gets_no_new_streams(void **state)
 		http_send(t.last, &big, 1);
 		http_end(t.last, NULL, 0);
 	}
-	assert_int_equal(t.requests, 5);                /* the fifth was let in at exactly 4 MiB */
+	assert_int_equal(t.requests, 5); /* the fifth was let in at exactly 4 MiB */
 	t.k.hold = false;
 	h2_client_turn(&t.k);
 	assert_int_equal(h2_client_stream(&t.k, id)->error, NGHTTP2_REFUSED_STREAM);
@@ -394,12 +395,13 @@ static void streams_above_the_maximum_are_refused(void **state)
 	start();
 	for (int i = 0; i < 3; i++)
 		h2_client_post(&t.k, "/", NULL, SLICE_LIT("x"), true);
-	h2_client_push(&t.k);           /* before the client has read our settings it may still try */
+	h2_client_push(&t.k); /* before the client has read our settings it may still try */
 	id = h2_client_post(&t.k, "/", NULL, SLICE_LIT("x"), true);
 	h2_client_turn(&t.k);
 	assert_int_equal(t.requests, 3);
-	assert_int_equal(h2_client_stream(&t.k, id)->closed ? h2_client_stream(&t.k, id)->error : NGHTTP2_REFUSED_STREAM,
-		NGHTTP2_REFUSED_STREAM);
+	assert_int_equal(h2_client_stream(&t.k, id)->closed ? h2_client_stream(&t.k, id)->error
+							    : NGHTTP2_REFUSED_STREAM,
+			 NGHTTP2_REFUSED_STREAM);
 	http_reset(t.last, NGHTTP2_CANCEL);
 }
 
@@ -604,11 +606,11 @@ static void the_server_pings_after_silence_and_gives_up(void **state)
 	assert_int_equal(t.k.pings, 0);
 	pass_ms(1000);
 	h2_client_turn(&t.k);
-	assert_int_equal(t.k.pings, 1);                 /* and answered */
+	assert_int_equal(t.k.pings, 1); /* and answered */
 	pass_ms(3000);
 	assert_false(http_conn_ended(t.conn));
 	pass_ms(8000);
-	t.k.hold = true;                                /* the second one is not */
+	t.k.hold = true; /* the second one is not */
 	pass_ms(2001);
 	assert_true(http_conn_ended(t.conn));
 }
@@ -646,35 +648,35 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-		T(request_and_answer),
-		T(many_headers_survive_growth),
-		T(early_answer_stops_the_client),
-		T(cancel_is_told),
-		T(lost_connection_closes_requests),
-		T(bytes_not_consumed_keep_the_window_shut),
-		T(a_reservation_opens_the_window_for_the_message),
-		T(reservations_wait_for_the_budget_in_order),
-		T(hoarders_do_not_shut_the_connection),
-		T(unsent_output_is_bounded_and_writable_comes_back),
-		T(a_client_that_opens_no_window_gets_no_more),
-		T(a_client_that_does_not_read_gets_no_new_streams),
-		T(header_lists_are_bounded),
-		T(header_counts_are_bounded),
-		T(streams_above_the_maximum_are_refused),
-		T(an_empty_budget_refuses_streams),
-		T(rapid_resets_end_the_connection),
-		T(resets_of_answered_requests_are_free),
-		T(settings_floods_end_the_connection),
-		T(endless_continuation_ends_the_connection),
-		T(slow_headers_time_out),
-		T(silence_before_the_preface_times_out),
-		T(too_many_pings),
-		T(slow_pings_with_a_stream_are_welcome),
-		T(without_a_stream_pings_must_be_two_hours_apart),
-		T(what_we_send_forgives_pings),
-		T(the_server_pings_after_silence_and_gives_up),
-		T(drain_lets_requests_finish),
-		T(drain_ends_an_idle_connection),
+	    T(request_and_answer),
+	    T(many_headers_survive_growth),
+	    T(early_answer_stops_the_client),
+	    T(cancel_is_told),
+	    T(lost_connection_closes_requests),
+	    T(bytes_not_consumed_keep_the_window_shut),
+	    T(a_reservation_opens_the_window_for_the_message),
+	    T(reservations_wait_for_the_budget_in_order),
+	    T(hoarders_do_not_shut_the_connection),
+	    T(unsent_output_is_bounded_and_writable_comes_back),
+	    T(a_client_that_opens_no_window_gets_no_more),
+	    T(a_client_that_does_not_read_gets_no_new_streams),
+	    T(header_lists_are_bounded),
+	    T(header_counts_are_bounded),
+	    T(streams_above_the_maximum_are_refused),
+	    T(an_empty_budget_refuses_streams),
+	    T(rapid_resets_end_the_connection),
+	    T(resets_of_answered_requests_are_free),
+	    T(settings_floods_end_the_connection),
+	    T(endless_continuation_ends_the_connection),
+	    T(slow_headers_time_out),
+	    T(silence_before_the_preface_times_out),
+	    T(too_many_pings),
+	    T(slow_pings_with_a_stream_are_welcome),
+	    T(without_a_stream_pings_must_be_two_hours_apart),
+	    T(what_we_send_forgives_pings),
+	    T(the_server_pings_after_silence_and_gives_up),
+	    T(drain_lets_requests_finish),
+	    T(drain_ends_an_idle_connection),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

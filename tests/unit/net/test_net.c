@@ -27,7 +27,7 @@ static struct {
 	struct sched *sched;
 	struct net_loop *loops[LOOPS];
 	_Atomic unsigned accepted[LOOPS];
-	_Atomic unsigned received;              /* messages of the host's actor */
+	_Atomic unsigned received; /* messages of the host's actor */
 	char remote[112];
 } t;
 
@@ -113,8 +113,8 @@ static int teardown(void **state)
 
 static struct net_listener *listen_on(const char *network, const char *address)
 {
-	struct net_listen_opts o = {.network = network, .address = address, .loops = t.loops, .loop_count = LOOPS,
-		.on_accept = on_accept};
+	struct net_listen_opts o = {
+	    .network = network, .address = address, .loops = t.loops, .loop_count = LOOPS, .on_accept = on_accept};
 	struct net_listener *l = NULL;
 	struct why why;
 
@@ -198,7 +198,7 @@ static void a_wildcard_listens_for_both_families(void **state)
 	int fd6 = connect_to("::1", net_listener_address(l));
 
 	echo_once(fd, "four");
-	if (fd6 >= 0) {                 /* a machine without IPv6 has no ::1 */
+	if (fd6 >= 0) { /* a machine without IPv6 has no ::1 */
 		echo_once(fd6, "six");
 		sync_loops();
 		assert_memory_equal(t.remote, "[::1]:", 6);
@@ -263,8 +263,12 @@ static void unix_sockets_replace_a_stale_file(void **state)
 
 static void a_full_listener_lets_connections_wait(void **state)
 {
-	struct net_listen_opts o = {.network = "tcp", .address = "127.0.0.1:0", .conns_max = 1, .loops = t.loops,
-		.loop_count = 1, .on_accept = on_accept};
+	struct net_listen_opts o = {.network = "tcp",
+				    .address = "127.0.0.1:0",
+				    .conns_max = 1,
+				    .loops = t.loops,
+				    .loop_count = 1,
+				    .on_accept = on_accept};
 	struct net_listener *l;
 	struct pollfd p = {.events = POLLIN};
 	struct why why;
@@ -285,7 +289,8 @@ static void a_full_listener_lets_connections_wait(void **state)
 	net_listener_close(l);
 }
 
-/* More than the socket takes at once: kept, sent later, reading paused meanwhile; then our end comes after the bytes. */
+/* More than the socket takes at once: kept, sent later, reading paused meanwhile; then our end comes after the bytes.
+ */
 static void large_echo_arrives_whole_before_the_end(void **state)
 {
 	enum { SIZE = 8 << 20 };
@@ -471,18 +476,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-		T(connections_go_round_the_loops),
-		T(a_wildcard_listens_for_both_families),
-		T(failing_to_listen_is_told_in_go_words),
-		T(a_closed_listener_refuses),
-		T(unix_sockets_replace_a_stale_file),
-		T(a_full_listener_lets_connections_wait),
-		T(large_echo_arrives_whole_before_the_end),
-		T(a_lingering_stream_does_not_stay),
-		T(dialling_connects_or_says_why),
-		T(a_cancelled_dial_tells_nothing),
-		T(timers_fire_in_order_unless_cancelled),
-		T(messages_reach_the_hosted_actor),
+	    T(connections_go_round_the_loops),          T(a_wildcard_listens_for_both_families),
+	    T(failing_to_listen_is_told_in_go_words),   T(a_closed_listener_refuses),
+	    T(unix_sockets_replace_a_stale_file),       T(a_full_listener_lets_connections_wait),
+	    T(large_echo_arrives_whole_before_the_end), T(a_lingering_stream_does_not_stay),
+	    T(dialling_connects_or_says_why),           T(a_cancelled_dial_tells_nothing),
+	    T(timers_fire_in_order_unless_cancelled),   T(messages_reach_the_hosted_actor),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
