@@ -291,55 +291,63 @@ err_t mvcc_cursor_measure(struct mvcc_cursor *c, const struct mvcc_view *v, size
 	return err;
 }
 
-/* The row of a pick as the index would describe it; its key and numbers are in the row. */
-static err_t emit_pick(const struct mvcc_cursor *c, const struct mvcc_view *v, const struct pick *k, struct buf *out)
+/* A pick knows its revision only; for a keys-only answer the rest is in the row. */
+static err_t emit_pick(struct emitter *e, const struct pick *k)
 {
 	struct past p = {.main = k->main, .sub_tombstone = k->sub << 1, .row_size = k->size};
 	struct slice row;
 	struct kv kv;
 
-	if (!c->req.keys_only)
-		return emit_row(v, &c->req, &p, (struct slice){0}, out);
-	err_t err = backend_view_row(&v->rows, past_rev(&p), &row);
+	if (!e->req->keys_only)
+		return emit_row(e, &p, (struct slice){0});
+	err_t err = backend_view_row(&e->view->rows, past_rev(&p), &row);
 
 	if (err || kv_decode(row, &kv) != OK)
 		return ERR_CORRUPT_FILE;
 	p.row_size = (uint32_t)row.size;
 	p.create = kv.create_rev;
 	p.version = kv.version;
-	return emit_row(v, &c->req, &p, kv.key, out);
+	return emit_row(e, &p, kv.key);
 }
 
-static err_t emit_picks(struct mvcc_cursor *c, const struct mvcc_view *v, size_t rows_max, size_t end, struct buf *out)
+static bool slice_ends(const struct emitter *e, size_t *rows_max, size_t end)
 {
-	err_t err = OK;
-
-	while (!err && c->sent < c->rows && rows_max-- && out->size < end) {
-		err = emit_pick(c, v, &c->picks.at[c->sent], out);
-		c->sent += !err;
-	}
-	return err;
+	return !--*rows_max || e->out->size + e->waiting_bytes >= end;
 }
 
-static err_t emit_walk(struct mvcc_cursor *c, const struct mvcc_view *v, size_t rows_max, size_t end, struct buf *out)
+static err_t emit_picks(struct mvcc_cursor *c, struct emitter *e, size_t rows_max, size_t end)
+{
+	while (c->sent < c->rows) {
+		err_t err = emit_pick(e, &c->picks.at[c->sent]);
+
+		if (err)
+			return err;
+		c->sent++;
+		if (slice_ends(e, &rows_max, end))
+			break;
+	}
+	return emit_flush(e);
+}
+
+static err_t emit_walk(struct mvcc_cursor *c, struct emitter *e, size_t rows_max, size_t end)
 {
 	struct tree_iter it;
 
 	if (c->sent == c->rows)
 		return OK;
-	for (const struct record *r = walk_begin(c, v, &it); r; r = walk_next(c, &it)) {
+	for (const struct record *r = walk_begin(c, e->view, &it); r; r = walk_next(c, &it)) {
 		struct past p;
 
-		if (!record_read(v, r, c->rev, &p))
+		if (!record_read(e->view, r, c->rev, &p))
 			continue;
-		err_t err = emit_row(v, &c->req, &p, record_key(r), out);
+		err_t err = emit_row(e, &p, record_key(r));
 
 		if (err)
 			return err;
 		c->sent++;
-		if (c->sent == c->rows || !--rows_max || out->size >= end) {
+		if (c->sent == c->rows || slice_ends(e, &rows_max, end)) {
 			walk_pause(c, record_key(r));
-			return OK;
+			return emit_flush(e);
 		}
 	}
 	return ERR_CORRUPT_FILE;        /* fewer than were measured */
@@ -349,11 +357,12 @@ err_t mvcc_cursor_emit(struct mvcc_cursor *c, const struct mvcc_view *v, size_t 
 		       bool *done)
 {
 	size_t end = bytes_max > SIZE_MAX - out->size ? SIZE_MAX : out->size + bytes_max;
+	struct emitter e = {.view = v, .req = &c->req, .out = out};
 	err_t err = still_there(c, v);
 
 	ASSERT(c->measured && rows_max > 0);
 	if (!err)
-		err = c->picking ? emit_picks(c, v, rows_max, end, out) : emit_walk(c, v, rows_max, end, out);
+		err = c->picking ? emit_picks(c, &e, rows_max, end) : emit_walk(c, &e, rows_max, end);
 	if (err)
 		return err;
 	*done = c->sent == c->rows;

@@ -37,9 +37,21 @@ struct mvcc_cursor {
 NODISCARD err_t cursor_init(struct mvcc_cursor *c, const struct mvcc_view *v, const struct range_req *r, size_t bytes_max);
 void cursor_fini(struct mvcc_cursor *c);
 
-/* Appends one element of field 2 that ends up size bytes long; 0 failed. */
-NODISCARD err_t emit_row(const struct mvcc_view *v, const struct range_req *r, const struct past *p, struct slice key,
-			 struct buf *out);
+enum { EMIT_BATCH = 16 };
+
+struct emitter {
+	const struct mvcc_view *view;
+	const struct range_req *req;
+	struct buf *out;
+	size_t count;
+	size_t waiting_bytes;           /* of rows added and not yet in out */
+	struct past past[EMIT_BATCH];
+	struct slice key[EMIT_BATCH];   /* borrowed till the flush */
+};
+
+/* A row more. It, and all before, are in out after emit_flush. ERR_TOO_LARGE: out is full; ERR_CORRUPT_FILE. */
+NODISCARD err_t emit_row(struct emitter *e, const struct past *p, struct slice key);
+NODISCARD err_t emit_flush(struct emitter *e);
 /* Size of the KeyValue that emit_row sends. ERR_CORRUPT_FILE: it had to look. */
 NODISCARD err_t emit_size(const struct mvcc_view *v, const struct range_req *r, const struct past *p, struct slice key,
 			  uint32_t *out);

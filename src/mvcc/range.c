@@ -41,89 +41,11 @@ err_t view_row(const struct mvcc_view *v, const struct past *p, struct slice *ou
 	return err == ERR_NOT_EXIST ? ERR_CORRUPT_FILE : err;
 }
 
-/* The index has all that a keys-only answer shows. Sorted by value, the row is read and lease comes along (as
- * in Go v3.7, where that sort alone takes the slow way). */
-static bool from_index(const struct range_req *r)
-{
-	return r->keys_only && r->sort_target != 4;
-}
-
-static err_t without_value(const struct mvcc_view *v, const struct past *p, struct kv *kv)
-{
-	struct slice row;
-	err_t err = view_row(v, p, &row);
-
-	if (!err)
-		err = kv_decode(row, kv) == OK ? OK : ERR_CORRUPT_FILE;
-	kv->value = (struct slice){0};
-	return err;
-}
-
-static err_t keys_only_kv(const struct mvcc_view *v, const struct range_req *r, const struct past *p, struct slice key,
-			  struct kv *kv)
-{
-	if (!from_index(r))
-		return without_value(v, p, kv);
-	*kv = (struct kv){.key = key, .create_rev = p->create, .mod_rev = p->main, .version = p->version};
-	return OK;
-}
-
-err_t emit_size(const struct mvcc_view *v, const struct range_req *r, const struct past *p, struct slice key, uint32_t *out)
-{
-	struct kv kv;
-
-	if (!r->keys_only) {
-		*out = p->row_size;
-		return OK;
-	}
-	err_t err = keys_only_kv(v, r, p, key, &kv);
-
-	if (!err)
-		*out = (uint32_t)kv_size(&kv);
-	return err;
-}
-
-static uint8_t *element(struct buf *out, size_t size)
-{
-	size_t prefix = 1 + pb_varint_size(size);
-	uint8_t *p = buf_add(out, prefix + size);
-
-	if (!p)
-		return NULL;
-	*p = 2 << 3 | PB_BYTES;
-	return pb_varint_write(p + 1, size);
-}
-
-err_t emit_row(const struct mvcc_view *v, const struct range_req *r, const struct past *p, struct slice key, struct buf *out)
-{
-	struct slice row;
-	struct kv kv;
-	err_t err = r->keys_only ? keys_only_kv(v, r, p, key, &kv) : view_row(v, p, &row);
-
-	if (err)
-		return err;
-	uint8_t *at = element(out, r->keys_only ? kv_size(&kv) : row.size);
-
-	if (!at)
-		return ERR_TOO_LARGE;
-	if (r->keys_only)
-		kv_write(&kv, at);
-	else
-		memcpy(at, row.data, row.size);
-	return OK;
-}
-
 bool range_is_plain(const struct range_req *r)
 {
 	bool in_key_order = r->sort_target == 0 ? r->sort_order != 2 : false;
 
 	return in_key_order && !r->min_mod_rev && !r->max_mod_rev && !r->min_create_rev && !r->max_create_rev;
-}
-
-void emit_tail(bool more, int64_t count, struct buf *out)
-{
-	pb_put_uint(out, 3, more);
-	pb_put_uint(out, 4, (uint64_t)count);
 }
 
 /* In key order, no filter: rows as they come; the count is the tree's at the present, or by walking on. */
@@ -133,7 +55,9 @@ static err_t range_plain(const struct mvcc_view *v, const struct range_req *r, i
 	bool now = rev == v->rev;
 	int64_t limit = r->limit > 0 ? r->limit : INT64_MAX, rows = 0;
 	int64_t count = now ? (int64_t)tree_count(v->root, &range) : 0;
+	struct emitter e = {.view = v, .req = r, .out = out};
 	struct tree_iter it;
+	err_t err = OK;
 
 	if (r->count_only && now) {
 		emit_tail(false, count, out);
@@ -152,12 +76,14 @@ static err_t range_plain(const struct mvcc_view *v, const struct range_req *r, i
 		count += !now;
 		if (r->count_only || rows == limit)
 			continue;
-		err_t err = (size_t)rows < rows_max ? emit_row(v, r, &p, record_key(k), out) : ERR_TOO_LARGE;
-
+		err = (size_t)rows < rows_max ? emit_row(&e, &p, record_key(k)) : ERR_TOO_LARGE;
 		if (err)
 			return err;
 		rows++;
 	}
+	err = emit_flush(&e);
+	if (err)
+		return err;
 	emit_tail(!r->count_only && count > rows, count, out);
 	return OK;
 }

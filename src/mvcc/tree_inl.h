@@ -73,7 +73,7 @@ static inline const struct mvcc_node *node_fetch(const struct mvcc_node *n)
 {
 	const char *p = (const char *)n;
 
-	for (size_t i = 0; i < offsetof(struct mvcc_node, leaf) + sizeof(n->leaf.head); i += 64)
+	for (size_t i = 0; i < offsetof(struct mvcc_node, leaf) + sizeof(n->leaf); i += 64)
 		__builtin_prefetch(p + i);
 	return n;
 }
