@@ -88,38 +88,52 @@ static void log_not_in_conf_state(struct raft *r, const struct raft_conf_state *
 	buf_fini(&text);
 }
 
+/* Do we know all that the snapshot could tell? Then only the commit index may move. */
+static bool is_known(struct raft *r, struct raft_pos at)
+{
+	struct raft_pos last = raft_log_last(&r->log);
+
+	if (!raft_log_matches(&r->log, at))
+		return false;
+	RAFT_LOGF(r, INFO,
+		  X64 " [commit: " U64 ", lastindex: " U64 ", lastterm: " U64
+		      "] fast-forwarded commit to snapshot [index: " U64 ", term: " U64 "]",
+		  r->config.id, r->log.committed, last.index, last.term, at.index, at.term);
+	raft_log_commit_to(&r->log, at.index);
+	return true;
+}
+
+static bool is_meant(struct raft *r, const struct raft_conf_state *cs)
+{
+	if (is_listed(&cs->voters, r->config.id) || is_listed(&cs->learners, r->config.id) ||
+	    is_listed(&cs->voters_outgoing, r->config.id))
+		return true;
+	log_not_in_conf_state(r, cs);
+	return false;
+}
+
 /* True: the log is now the snapshot. False: it knows better already, or is not meant. */
 static bool restore(struct raft *r, const struct raft_snapshot *snap)
 {
-	const struct raft_conf_state *cs = &snap->conf_state;
-	struct raft_pos at = {snap->term, snap->index};
+	struct raft_membership m = {0};
+	struct why why = {0};
 
-	if (snap->index <= r->log.committed)
-		return false;
 	ASSERT(r->role == RAFT_FOLLOWER);
-	if (!is_listed(&cs->voters, r->config.id) && !is_listed(&cs->learners, r->config.id) &&
-	    !is_listed(&cs->voters_outgoing, r->config.id)) {
-		log_not_in_conf_state(r, cs);
+	if (snap->index <= r->log.committed || !is_meant(r, &snap->conf_state) ||
+	    is_known(r, (struct raft_pos){snap->term, snap->index}))
 		return false;
-	}
-
-	struct raft_pos last = raft_log_last(&r->log);
-	if (raft_log_matches(&r->log, at)) {
-		RAFT_LOGF(r, INFO,
-			  X64 " [commit: " U64 ", lastindex: " U64 ", lastterm: " U64
-			      "] fast-forwarded commit to snapshot [index: " U64 ", term: " U64 "]",
-			  r->config.id, r->log.committed, last.index, last.term, at.index, at.term);
-		raft_log_commit_to(&r->log, at.index);
+	if (raft_membership_restore(&snap->conf_state, &why, &m) != OK) {
+		RAFT_LOGF(r, ERROR, X64 " ignored a snapshot with an impossible ConfState: %s", r->config.id, why.text);
 		return false;
 	}
 
 	raft_log_restore(&r->log, snap);
-	raft_restore_membership(r, cs);
-	last = raft_log_last(&r->log);
+	raft_switch_to(r, &m);
+	struct raft_pos last = raft_log_last(&r->log);
 	RAFT_LOGF(r, INFO,
 		  X64 " [commit: " U64 ", lastindex: " U64 ", lastterm: " U64 "] restored snapshot [index: " U64
 		      ", term: " U64 "]",
-		  r->config.id, r->log.committed, last.index, last.term, at.index, at.term);
+		  r->config.id, r->log.committed, last.index, last.term, snap->index, snap->term);
 	return true;
 }
 

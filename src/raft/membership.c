@@ -293,6 +293,8 @@ err_t raft_membership_apply(const struct raft_membership *from, const struct raf
 {
 	bool is_auto = cc->transition == CONF_TRANSITION_AUTO;
 
+	if ((unsigned)cc->transition > CONF_TRANSITION_JOINT_EXPLICIT)
+		return why_set(why, ERR_INVALID, "unknown transition: %u", (unsigned)cc->transition);
 	if (is_auto && cc->change_count == 0)
 		return raft_membership_leave_joint(from, why, out);
 	if (is_auto && cc->change_count == 1)

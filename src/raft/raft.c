@@ -185,8 +185,8 @@ static bool is_vote_request(enum raft_msg_type type)
 	return type == MSG_VOTE || type == MSG_PRE_VOTE;
 }
 
-/* What peers send with their term, which is never 0: without it the message would pass as our own. */
-static bool needs_term(enum raft_msg_type type)
+/* What peers send with their id and term, which are never 0: without them the message would pass as our own. */
+static bool needs_sender(enum raft_msg_type type)
 {
 	return is_response_type(type) || is_vote_request(type) || type == MSG_APP || type == MSG_SNAP ||
 	       type == MSG_HEARTBEAT || type == MSG_TIMEOUT_NOW;
@@ -335,8 +335,8 @@ err_t raft_step(struct raft *r, struct raft_message *take_m)
 	struct raft_message m = raft_message_take(take_m);
 	err_t err = OK;
 
-	if (m.term == 0 && needs_term(m.type))
-		RAFT_LOGF(r, ERROR, X64 " ignored a %s message without term from " X64, r->config.id,
+	if ((m.term == 0 || m.from == RAFT_NONE) && needs_sender(m.type))
+		RAFT_LOGF(r, ERROR, X64 " ignored a %s message without term or sender from " X64, r->config.id,
 			  raft_msg_type_name(m.type), m.from);
 	else if (is_local_type(m.type) && !is_thread(m.from))
 		err = ERR_RAFT_STEP_LOCAL;

@@ -101,6 +101,10 @@ struct raft_config {
 	bool check_quorum;
 	bool pre_vote;
 	enum raft_read_option read_option;      /* lease based requires check_quorum */
+	/* With one voter upstream answers reads at once: even before anything of the term is committed, though after a
+	 * power failure the commit index may come back lower than what was acknowledged; and even on a removed leader,
+	 * that is not this voter. Such reads can be stale. Here they wait, unless this is set (for transcripts). */
+	bool only_voter_reads_at_once;
 	bool disable_proposal_forwarding;
 	bool disable_conf_change_validation;
 	bool step_down_on_removal;
@@ -188,7 +192,9 @@ struct raft_read_state {
  * of the two queues is worked off in order, without loss: an append is made durable (entries; hard state if term,
  * vote or commit is set; snapshot), an apply is applied; then the message's responses are delivered: those with
  * `to` = own id by raft_step, in order, others to peers. An append without responses needs no durability. The next
- * ready need not wait for anything.
+ * ready need not wait for anything. A snapshot that is restored overtakes applies handed out before it: entries below
+ * raft_first_index() at the time of applying must not reach raft_apply_conf_change any more (the responses still are
+ * delivered).
  *
  * Zero it before first use and use it again and again: raft_ready_clear keeps its arrays. */
 struct raft_ready {

@@ -34,10 +34,13 @@ uint64_t raft_reads_position(const struct raft *r)
 	return reads->unconfirmed.count ? reads->confirmed + reads->unconfirmed.count : 0;
 }
 
-/* The leader has committed in its term, so its commit index is the cluster's. */
+/* The leader has committed in its term, so its commit index is the cluster's. An only voter has nobody to ask; a
+ * removed leader has, even if one voter is left. */
 static void serve_read(struct raft *r, struct raft_message *m)
 {
-	if (r->config.read_option == RAFT_READ_LEASE_BASED) {
+	bool alone = raft_is_only_voter(r) && !r->config.only_voter_reads_at_once;
+
+	if (alone || r->config.read_option == RAFT_READ_LEASE_BASED) {
 		answer_read(r, m, r->log.committed);
 		return;
 	}
@@ -57,7 +60,7 @@ void raft_read_request(struct raft *r, struct raft_message *m)
 {
 	if (m->entry_count == 0)
 		return;
-	if (raft_tracker_is_only_voter(&r->tracker)) {
+	if (r->config.only_voter_reads_at_once && raft_tracker_is_only_voter(&r->tracker)) {
 		answer_read(r, m, r->log.committed);
 	} else if (!raft_committed_in_term(r)) {
 		/* Entries of older terms may be committed without us knowing. */

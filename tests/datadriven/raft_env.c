@@ -137,6 +137,7 @@ struct env *env_new(void)
 		.heartbeat_ticks = 1,
 		.max_size_per_msg = RAFT_NO_LIMIT,
 		.max_inflight_msgs = INT32_MAX,
+		.only_voter_reads_at_once = true,
 	};
 	return env;
 }
