@@ -4,8 +4,8 @@
  *	block: 16 bytes {class, size} | payload */
 #include "http/h2_impl.h"
 
-#define CLASS_MIN_BITS 6            /* 64 bytes */
-#define CLASS_KEEP_BYTES (1u << 20) /* free blocks kept per class */
+#define CLASS_MIN_BITS 6                            /* 64 bytes */
+#define CLASS_KEEP_BYTES (HTTP_POOLED * (1u << 20)) /* free blocks kept per class */
 #define CLASS_NONE UINT32_MAX
 
 struct block {

@@ -8,6 +8,19 @@
 #include "base/mem.h"
 #include "http/http.h"
 
+/* Under the address sanitizer nothing is pooled, so that it sees use after free. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HTTP_POOLED 0
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define HTTP_POOLED 0
+#endif
+#ifndef HTTP_POOLED
+#define HTTP_POOLED 1
+#endif
+
 /* --- out.c: unsent bytes, a list of chunks that own their bytes or count a blob --- */
 
 struct http_chunk {

@@ -2,7 +2,7 @@
 #include "http/http_impl.h"
 
 static const uint32_t class_room[2] = {1024 - sizeof(struct http_chunk), 16384 - sizeof(struct http_chunk)};
-static const uint32_t class_keep[2] = {4096, 256}; /* free chunks kept: 4 MiB each */
+static const uint32_t class_keep[2] = {HTTP_POOLED * 4096, HTTP_POOLED * 256}; /* free chunks kept: 4 MiB each */
 
 static struct http_chunk *chunk_new(struct chunk_pool *p, size_t want)
 {

@@ -60,7 +60,7 @@ static void req_free(struct req *r)
 		mem_free(r->pub.headers);
 	mem_free(r->trailer_text);
 	io_discharge(io, c->svc->budget, REQ_CHARGE);
-	if (io->req_pool_count < REQ_POOL_KEEP) {
+	if (HTTP_POOLED && io->req_pool_count < REQ_POOL_KEEP) {
 		list_push_front(&io->req_pool, &r->node);
 		io->req_pool_count++;
 	} else {
