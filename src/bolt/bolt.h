@@ -111,15 +111,15 @@ NODISCARD err_t bolt_pin_subbucket(struct bolt_pin *pin, const struct bolt_root 
 /* No allocation. The value is valid while the pin is held. ERR_NOT_EXIST: no row of that key (a bucket is none). */
 NODISCARD err_t bolt_pin_get(struct bolt_pin *pin, const struct bolt_root *root, struct slice key, struct slice *out);
 
-/* A position in a bucket of a pin or of a transaction; no allocation, about 600 bytes, may be copied. In a transaction
+/* A position in a bucket of a pin or of a transaction; no allocation, about 1.3 KiB, may be copied. In a transaction
  * every put or delete makes it invalid: seek again. Slices it gives are as long-lived as the pin, or until the next
  * put or delete. Each move sets found: false when there is no such row. After next found the end (prev: the front),
  * only a seek goes on. */
 struct bolt_cursor {
 	struct bolt *db;
 	uint64_t high_water;
+	struct bolt_bucket *bucket;     /* NULL: of a pin */
 	struct bolt_root root;
-	struct bolt_node *root_node;
 	struct slice key;
 	struct slice value;             /* of a bucket: its header and inline page */
 	bool is_bucket;
@@ -127,8 +127,10 @@ struct bolt_cursor {
 	struct bolt_cursor_level {
 		const uint8_t *page;    /* NULL: node */
 		struct bolt_node *node;
+		uint64_t extent;
 		uint32_t index;
 		uint32_t count;
+		bool leaf;
 	} at[BOLT_DEPTH_MAX];
 };
 

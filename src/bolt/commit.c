@@ -1,0 +1,377 @@
+/* Transactions: begin, commit, rollback.
+ *
+ * Commit, in this order: merge what deletes left small; give every changed node a new place, children before parents,
+ * the lowest free run that fits or else the end of the file; make the file longer; write the pages in the order of the
+ * file; sync; write meta page txid mod 2; sync. Until the last step is durable the other meta page is the truth and
+ * all that it reaches is untouched (I1).
+ *
+ * Fails before the first sync: nothing has happened, the transaction is rolled back. Fails in a sync or in writing
+ * meta: the file holds this commit or the one before, nobody knows: broken, until it is opened again. */
+#include "bolt/impl.h"
+
+/* ---- begin and end ---- */
+
+static uint64_t oldest_pin(struct bolt *db)
+{
+	uint64_t txid;
+
+	pthread_mutex_lock(&db->lock);
+	txid = CONTAINER_OF(db->pins.next, struct bolt_pin, link)->meta.txid;
+	pthread_mutex_unlock(&db->lock);
+	return txid;
+}
+
+uint64_t bolt_oldest_pin(struct bolt *db)
+{
+	return oldest_pin(db);
+}
+
+void pending_add(struct bolt *db, uint64_t txid, run_vec *take_runs)
+{
+	struct pending p = {txid};
+
+	p.runs.at = take_runs->at;
+	p.runs.count = take_runs->count;
+	p.runs.room = take_runs->room;
+	*take_runs = (run_vec){0};
+	VEC_PUSH(&db->pending, p);
+}
+
+/* I3 */
+static void pending_release(struct bolt *db)
+{
+	uint64_t oldest = oldest_pin(db);
+	size_t n = 0;
+
+	while (n < db->pending.count && db->pending.at[n].txid <= oldest) {
+		struct pending *p = &db->pending.at[n++];
+
+		for (size_t i = 0; i < p->runs.count; i++)
+			free_map_put(&db->free, p->runs.at[i].page, p->runs.at[i].count);
+		VEC_FREE(&p->runs);
+	}
+	if (!n)
+		return;
+	db->pending.count -= n;
+	memmove(db->pending.at, db->pending.at + n, db->pending.count * sizeof(*db->pending.at));
+	sizes_update(db);
+}
+
+err_t bolt_begin(struct bolt *db, struct bolt_tx **out)
+{
+	struct bolt_tx *tx;
+
+	ASSERT(!db->tx);
+	if (db->read_only)
+		return ERR_INVALID;
+	if (db->broken)
+		return ERR_IO;
+	pending_release(db);
+	file_cut(db);
+	tx = NEW(struct bolt_tx);
+	tx->db = db;
+	tx->meta = db->newest->meta;    /* only the writer changes newest */
+	tx->high_water_before = tx->meta.high_water;
+	tx->meta.txid++;
+	tx->meta.freelist = FREELIST_NONE;
+	arena_init(&tx->arena, SIZE_MAX / 2);
+	tx->top.tx = tx;
+	tx->top.page = tx->meta.root;
+	tx->top.sequence = tx->meta.sequence;
+	db->tx = tx;
+	*out = tx;
+	return OK;
+}
+
+uint64_t bolt_tx_txid(const struct bolt_tx *tx)
+{
+	return tx->meta.txid;
+}
+
+static void tx_free(struct bolt_tx *tx)
+{
+	bucket_free_handles(tx);
+	for (struct bolt_node *n = tx->nodes; n;) {
+		struct bolt_node *next = n->next;
+
+		VEC_FREE(&n->items);
+		mem_free(n);
+		n = next;
+	}
+	VEC_FREE(&tx->freed);
+	VEC_FREE(&tx->taken);
+	VEC_FREE(&tx->written);
+	arena_fini(&tx->arena);
+	tx->db->tx = NULL;
+	mem_free(tx);
+}
+
+void bolt_rollback(struct bolt_tx *tx)
+{
+	if (!tx)
+		return;
+	for (size_t i = 0; i < tx->taken.count; i++)
+		free_map_put(&tx->db->free, tx->taken.at[i].page, tx->taken.at[i].count);
+	tx_free(tx);
+}
+
+/* ---- places for nodes ---- */
+
+static err_t allocate(struct bolt_tx *tx, uint64_t count, uint64_t *out)
+{
+	struct bolt *db = tx->db;
+	uint64_t page = free_map_find(&db->free, count);
+
+	if (page != UINT64_MAX) {
+		free_map_remove(&db->free, page, count);
+		VEC_PUSH(&tx->taken, ((struct run){page, count}));
+	} else {
+		page = tx->meta.high_water;
+		if (page + count > UINT32_MAX || (page + count) * db->page_size > db->reserved)
+			return ERR_DISK_FULL;
+		tx->meta.high_water += count;
+	}
+	*out = page;
+	return OK;
+}
+
+static err_t place(struct bolt_tx *tx, struct bolt_node *n)
+{
+	uint64_t count, page;
+	err_t err = OK;
+
+	if (!n->dirty)
+		return OK;
+	for (size_t i = 0; !err && !n->leaf && i < n->items.count; i++) {
+		struct item *it = &n->items.at[i];
+
+		if (!it->child)
+			continue;
+		err = place(tx, it->child);
+		it->page = it->child->page;
+	}
+	if (err)
+		return err;
+	node_free_pages(tx, n);
+	count = (n->size + tx->db->page_size - 1) / tx->db->page_size;
+	err = allocate(tx, count, &page);
+	if (err)
+		return err;
+	n->page = page;
+	n->page_count = (uint32_t)count;
+	VEC_PUSH(&tx->written, ((struct written){n, page}));
+	return OK;
+}
+
+/* A leaf without sub-buckets of at most a quarter page lives in its parent, as bbolt has it. */
+static bool fits_inline(const struct bolt_tx *tx, const struct bolt_node *root)
+{
+	if (!root->leaf || root->size > tx->db->page_size / 4)
+		return false;
+	for (size_t i = 0; i < root->items.count; i++)
+		if (root->items.at[i].flags & ELEMENT_BUCKET)
+			return false;
+	return true;
+}
+
+static err_t bucket_place(struct bolt_bucket *b)
+{
+	struct bolt_tx *tx = b->tx;
+	err_t err = tree_balance(b);
+
+	if (err || !b->root || !b->root->dirty)
+		return err;
+	if (b != &tx->top && fits_inline(tx, b->root)) {
+		uint8_t *image = arena_alloc(&tx->arena, b->root->size);
+
+		node_free_pages(tx, b->root);
+		node_write(b->root, 0, 1, image, b->root->size);
+		b->page = 0;
+		b->inline_page = slice_of(image, b->root->size);
+		return OK;
+	}
+	err = place(tx, b->root);
+	b->page = b->root->page;
+	b->inline_page = (struct slice){0};
+	return err;
+}
+
+static err_t header_put(struct bolt_bucket *b)
+{
+	size_t size = BUCKET_HEADER_SIZE + b->inline_page.size;
+	uint8_t *value = arena_alloc(&b->tx->arena, size);
+
+	le64_put(value, b->page);
+	le64_put(value + 8, b->sequence);
+	if (b->inline_page.size)
+		memcpy(value + BUCKET_HEADER_SIZE, b->inline_page.data, b->inline_page.size);
+	return tree_put(b->parent, b->name, slice_of(value, size), ELEMENT_BUCKET);
+}
+
+/* Sub-buckets before the bucket that names them. */
+static err_t bucket_commit(struct bolt_bucket *b)
+{
+	err_t err = OK;
+
+	for (size_t i = 0; !err && i < b->children.count; i++)
+		err = bucket_commit(b->children.at[i]);
+	if (err || !b->dirty)
+		return err;
+	err = bucket_place(b);
+	if (!err && b->parent)
+		err = header_put(b);
+	return err;
+}
+
+/* ---- writing ---- */
+
+static err_t grow_file(struct bolt_tx *tx)
+{
+	struct bolt *db = tx->db;
+	uint64_t want = tx->meta.high_water * db->page_size;
+	err_t err;
+
+	if (want <= db->file_size)
+		return OK;
+	want = (want + BOLT_GROW_BYTES - 1) / BOLT_GROW_BYTES * BOLT_GROW_BYTES;
+	want = MAX(MIN(want, db->reserved), tx->meta.high_water * db->page_size);
+	err = vfs_truncate(db->file, want);
+	if (!err)
+		db->file_size = want;
+	return err;
+}
+
+static int by_page(const void *a, const void *b)
+{
+	uint64_t x = ((const struct written *)a)->page, y = ((const struct written *)b)->page;
+
+	return (x > y) - (x < y);
+}
+
+static err_t staging_flush(struct bolt *db, uint64_t first_page)
+{
+	err_t err = OK;
+
+	if (db->staging.size)
+		err = vfs_pwrite(db->file, first_page * db->page_size, db->staging.data, db->staging.size);
+	buf_clear(&db->staging);
+	return err;
+}
+
+/* Neighbours in the file go out in one write of about a MiB. */
+static err_t write_pages(struct bolt_tx *tx)
+{
+	struct bolt *db = tx->db;
+	uint64_t first = 0, next = 0;
+	err_t err = OK;
+
+	if (tx->written.count)
+		qsort(tx->written.at, tx->written.count, sizeof(*tx->written.at), by_page);
+	for (size_t i = 0; !err && i < tx->written.count; i++) {
+		struct bolt_node *n = tx->written.at[i].node;
+		uint64_t size = (uint64_t)n->page_count * db->page_size;
+
+		if (n->page != next || db->staging.size >= BOLT_STEP_BYTES)
+			err = staging_flush(db, first);
+		if (err)
+			break;
+		if (db->staging.size == 0)
+			first = n->page;
+		node_write(n, n->page, n->page_count, buf_add(&db->staging, size), size);
+		next = n->page + n->page_count;
+	}
+	return err ? err : staging_flush(db, first);
+}
+
+static err_t write_meta(struct bolt_tx *tx)
+{
+	struct bolt *db = tx->db;
+	uint64_t id = tx->meta.txid % 2;
+	err_t err;
+
+	buf_clear(&db->staging);
+	meta_write(&tx->meta, id, buf_add(&db->staging, db->page_size));
+	err = vfs_pwrite(db->file, id * db->page_size, db->staging.data, db->page_size);
+	buf_clear(&db->staging);
+	return err;
+}
+
+/* The free pages at the end are given up instead of kept. */
+static void trim(struct bolt_tx *tx)
+{
+	uint64_t count = free_map_run_before(&tx->db->free, tx->meta.high_water);
+
+	if (!count)
+		return;
+	tx->meta.high_water -= count;
+	free_map_remove(&tx->db->free, tx->meta.high_water, count);
+	VEC_PUSH(&tx->taken, ((struct run){tx->meta.high_water, count}));
+}
+
+static uint64_t grown_size(const struct bolt *db, uint64_t high_water)
+{
+	uint64_t size = high_water * db->page_size;
+
+	return (size + BOLT_GROW_BYTES - 1) / BOLT_GROW_BYTES * BOLT_GROW_BYTES;
+}
+
+void file_cut(struct bolt *db)
+{
+	uint64_t want = grown_size(db, db->newest->meta.high_water);
+
+	if (!db->cut_txid || oldest_pin(db) < db->cut_txid)
+		return;
+	if (want < db->file_size) {
+		if (vfs_truncate(db->file, want))
+			return;
+		db->file_size = want;
+	}
+	db->cut_txid = 0;
+}
+
+static err_t tx_write(struct bolt_tx *tx)
+{
+	struct bolt *db = tx->db;
+	err_t err = bucket_commit(&tx->top);
+
+	if (err)
+		return err;
+	tx->meta.root = tx->top.page;
+	tx->meta.sequence = tx->top.sequence;
+	if (tx->trim)
+		trim(tx);
+	err = grow_file(tx);
+	if (!err)
+		err = write_pages(tx);
+	if (err)
+		return err;
+	db->broken = true;              /* until the last sync has returned well */
+	err = vfs_sync(db->file);
+	if (!err)
+		err = write_meta(tx);
+	if (!err)
+		err = vfs_sync(db->file);
+	if (!err)
+		db->broken = false;
+	return err;
+}
+
+err_t bolt_commit(struct bolt_tx *tx)
+{
+	struct bolt *db = tx->db;
+	err_t err = tx_write(tx);
+
+	if (err) {
+		buf_clear(&db->staging);
+		bolt_rollback(tx);
+		return err;
+	}
+	pending_add(db, tx->meta.txid, &tx->freed);
+	if (tx->trim)
+		db->cut_txid = tx->meta.txid;
+	pin_publish(db, pin_new(db, &tx->meta));
+	sizes_update(db);
+	tx_free(tx);
+	file_cut(db);
+	return OK;
+}

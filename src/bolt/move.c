@@ -1,0 +1,4 @@
+#include "bolt/impl.h"
+void move_fini(struct bolt *db)
+{
+}

@@ -1,0 +1,306 @@
+/* Reads every page that a meta reaches, once, and checks it.
+ *
+ * A tree's branch pages (about one in a hundred) come first, through the mapping, and leave a list of leaves with the
+ * keys that bound each. The leaves are then read in the order of the file, in steps of 1 MiB, whatever bucket they belong
+ * to; buckets found in them make the next round. How deep a tree is its first path says; a page that turns out to be
+ * of another kind than that is taken as it is.
+ *
+ * Checked: kinds, bounds and order within pages (page_check), keys of a page between the branch keys that lead to it,
+ * every page reached once. So there are no cycles, and later readers need not look for them. */
+#include "bolt/impl.h"
+
+enum { NO_ROWS = UINT32_MAX };
+
+/* One bucket with pages of its own, or the top. */
+struct tree {
+	uint64_t page;
+	uint32_t rows;          /* index of rows->names, or NO_ROWS */
+	uint32_t level;         /* 0: the top */
+	uint32_t height;        /* levels of its first path */
+};
+
+/* A page to visit; keys in it are >= low and < high. No high: high.data is NULL. */
+struct visit {
+	struct slice low;
+	struct slice high;
+	uint32_t page;
+	uint32_t tree;
+	uint32_t depth;
+};
+
+struct scan {
+	struct bolt *db;
+	const struct meta *meta;
+	const struct bolt_rows *rows;
+	bool strict;
+	uint64_t *reached;
+	struct bolt_stats *stats;
+	VEC(struct tree) trees;
+	VEC(struct visit) leaves;       /* of this round */
+	uint32_t *leaf_of;              /* page -> index in leaves + 1 */
+	uint8_t *step;                  /* bytes [step_start, step_end) of the file */
+	uint64_t step_start, step_end;
+};
+
+static err_t page_claim(struct scan *s, uint64_t id, const struct page *p)
+{
+	uint64_t count = p->extent / s->db->page_size;
+
+	for (uint64_t i = id; i < id + count; i++) {
+		if (bit_get(s->reached, i))
+			return bolt_damage(s->db, i, "reached twice");
+		bit_set(s->reached, i);
+	}
+	s->stats->overflow_pages += count - 1;
+	return OK;
+}
+
+static err_t page_bounds(struct scan *s, const struct visit *v, const struct page *p)
+{
+	struct slice first, last;
+
+	if (p->count == 0)
+		return OK;
+	ASSERT(page_key(p, 0, &first));
+	ASSERT(page_key(p, p->count - 1, &last));
+	if (slice_cmp(first, v->low) < 0)
+		return bolt_damage(s->db, v->page, "its first key is below the one that leads to it");
+	if (v->high.data && slice_cmp(last, v->high) >= 0)
+		return bolt_damage(s->db, v->page, "its last key is not below that of the next page");
+	return OK;
+}
+
+/* ---- leaves ---- */
+
+static uint32_t rows_index(const struct scan *s, uint32_t level, struct slice name)
+{
+	for (size_t i = 0; level == 1 && s->rows && i < s->rows->name_count; i++)
+		if (slice_eq(s->rows->names[i], name))
+			return (uint32_t)i;
+	return NO_ROWS;
+}
+
+static err_t inline_scan(struct scan *s, struct slice image, uint32_t rows)
+{
+	struct element e;
+	struct page p;
+	err_t err = page_load_inline(s->db, image, &p);
+
+	if (!err)
+		err = page_check(s->db, 0, &p);
+	for (uint32_t i = 0; !err && i < p.count; i++) {
+		ASSERT(page_element(&p, i, &e));
+		if (e.flags & ELEMENT_BUCKET)
+			return bolt_damage(s->db, 0, "a bucket in an inline bucket");
+		s->stats->key_count++;
+		if (rows != NO_ROWS)
+			err = s->rows->row(s->rows->arg, rows, e.key, e.value);
+	}
+	return err;
+}
+
+static err_t bucket_scan(struct scan *s, const struct tree *t, const struct element *e)
+{
+	uint32_t rows = rows_index(s, t->level + 1, e->key);
+	struct bolt_root root;
+	err_t err = bucket_value_parse(s->db, e->value, &root);
+
+	if (err)
+		return err;
+	s->stats->bucket_count++;
+	if (t->level > 0)
+		s->db->has_subbuckets = true;
+	if (root.page == 0) {
+		s->stats->inline_bucket_count++;
+		return inline_scan(s, root.inline_page, rows);
+	}
+	VEC_PUSH(&s->trees, ((struct tree){.page = root.page, .rows = rows, .level = t->level + 1}));
+	return OK;
+}
+
+static err_t leaf_scan(struct scan *s, const struct visit *v, const struct page *p)
+{
+	struct tree t = s->trees.at[v->tree];
+	err_t err = page_claim(s, v->page, p);
+
+	if (!err)
+		err = page_check(s->db, v->page, p);
+	if (!err)
+		err = page_bounds(s, v, p);
+	if (!err && s->strict && p->count == 0 && v->depth > 1)
+		err = bolt_damage(s->db, v->page, "an empty leaf that is no root");
+	s->stats->leaf_pages++;
+	s->stats->depth = MAX(s->stats->depth, v->depth);
+	for (uint32_t i = 0; !err && i < p->count; i++) {
+		struct element e;
+
+		ASSERT(page_element(p, i, &e));
+		if (e.flags & ELEMENT_BUCKET) {
+			err = bucket_scan(s, &t, &e);
+			continue;
+		}
+		s->stats->key_count++;
+		if (t.rows != NO_ROWS)
+			err = s->rows->row(s->rows->arg, t.rows, e.key, e.value);
+	}
+	return err;
+}
+
+/* ---- branches ---- */
+
+static err_t page_visit(struct scan *s, const struct visit *v, uint32_t height);
+
+static err_t branch_scan(struct scan *s, const struct visit *v, const struct page *p, uint32_t height)
+{
+	err_t err = page_claim(s, v->page, p);
+
+	if (!err)
+		err = page_check(s->db, v->page, p);
+	if (!err)
+		err = page_bounds(s, v, p);
+	if (!err && s->strict && p->count < 2)
+		err = bolt_damage(s->db, v->page, "a branch with one child");
+	s->stats->branch_pages++;
+	for (uint32_t i = 0; !err && i < p->count; i++) {
+		uint64_t id = page_child(p, i);
+		struct visit child = {.high = v->high, .page = (uint32_t)id, .tree = v->tree, .depth = v->depth + 1};
+
+		ASSERT(page_key(p, i, &child.low));
+		if (i + 1 < p->count)
+			ASSERT(page_key(p, i + 1, &child.high));
+		if (id < 2 || id >= s->meta->high_water)
+			err = bolt_damage(s->db, v->page, "child %u is page %llu, but pages end at %llu", i,
+					  (unsigned long long)id, (unsigned long long)s->meta->high_water);
+		else if (child.depth > BOLT_DEPTH_MAX)
+			err = bolt_damage(s->db, v->page, "more than %d levels of pages", BOLT_DEPTH_MAX);
+		else
+			err = page_visit(s, &child, height);
+	}
+	return err;
+}
+
+/* At the depth where leaves are expected a page only joins the list; elsewhere it is looked at now. */
+static err_t page_visit(struct scan *s, const struct visit *v, uint32_t height)
+{
+	struct page p;
+	err_t err;
+
+	if (v->depth == height) {
+		if (s->leaf_of[v->page])
+			return bolt_damage(s->db, v->page, "reached twice");
+		VEC_PUSH(&s->leaves, *v);
+		s->leaf_of[v->page] = (uint32_t)s->leaves.count;
+		return OK;
+	}
+	err = page_load(s->db, s->meta->high_water, v->page, &p);
+	if (err)
+		return err;
+	return p.leaf ? leaf_scan(s, v, &p) : branch_scan(s, v, &p, height);
+}
+
+static err_t tree_height(struct scan *s, uint64_t page, uint32_t *out)
+{
+	struct page p;
+
+	for (uint32_t height = 1; height <= BOLT_DEPTH_MAX; height++) {
+		err_t err = page_load(s->db, s->meta->high_water, page, &p);
+
+		if (err)
+			return err;
+		if (p.leaf) {
+			*out = height;
+			return OK;
+		}
+		page = page_child(&p, 0);
+	}
+	return bolt_damage(s->db, page, "more than %d levels of pages", BOLT_DEPTH_MAX);
+}
+
+static err_t tree_scan(struct scan *s, uint32_t tree)
+{
+	struct visit root = {.page = (uint32_t)s->trees.at[tree].page, .tree = tree, .depth = 1};
+	uint32_t height = 0;
+	err_t err = tree_height(s, s->trees.at[tree].page, &height);
+
+	return err ? err : page_visit(s, &root, height);
+}
+
+/* ---- the file in steps ---- */
+
+/* The bytes of a page from the step that has it, which is read if it is not there yet; from the mapping if a node
+ * crosses the end of its step. */
+static err_t step_page(struct scan *s, uint64_t id, struct page *out)
+{
+	uint64_t offset = id * s->db->page_size, size = MAX(BOLT_STEP_BYTES, s->db->page_size);
+	const uint8_t *at;
+	size_t got;
+	err_t err = OK;
+
+	if (offset < s->step_start || offset >= s->step_end) {
+		s->step_start = offset / size * size;
+		s->step_end = MIN(s->step_start + size, s->meta->high_water * s->db->page_size);
+		err = vfs_pread(s->db->file, s->step_start, s->step, s->step_end - s->step_start, &got);
+		if (!err && got < s->step_end - s->step_start)
+			err = bolt_damage(s->db, id, "the file ends in front of it");
+		if (err)
+			s->step_end = s->step_start = 0;
+	}
+	if (err)
+		return err;
+	at = s->step + (offset - s->step_start);
+	err = page_load_at(s->db, s->meta->high_water, id, at, out);
+	if (!err && offset + out->extent > s->step_end)
+		err = page_load(s->db, s->meta->high_water, id, out);
+	return err;
+}
+
+static err_t leaves_scan(struct scan *s)
+{
+	err_t err = OK;
+
+	for (uint64_t id = 2; !err && id < s->meta->high_water; id++) {
+		struct visit v;
+		struct page p;
+
+		if (!s->leaf_of[id])
+			continue;
+		v = s->leaves.at[s->leaf_of[id] - 1];
+		s->leaf_of[id] = 0;
+		err = step_page(s, id, &p);
+		if (err)
+			break;
+		if (!p.leaf)
+			err = page_visit(s, &v, 0);     /* deeper here than on the first path; through the mapping */
+		else
+			err = leaf_scan(s, &v, &p);
+	}
+	s->leaves.count = 0;
+	return err;
+}
+
+err_t scan_run(struct bolt *db, const struct meta *m, const struct bolt_rows *rows, bool strict, uint64_t *reached,
+	       struct bolt_stats *stats)
+{
+	struct bolt_stats unused = {0};
+	struct scan s = {.db = db, .meta = m, .rows = rows, .strict = strict, .reached = reached,
+			 .stats = stats ? stats : &unused};
+	uint32_t next = 0;
+	err_t err = OK;
+
+	s.leaf_of = NEW_ARRAY(uint32_t, m->high_water);
+	s.step = mem_alloc(MAX(BOLT_STEP_BYTES, db->page_size));
+	VEC_PUSH(&s.trees, ((struct tree){.page = m->root, .rows = NO_ROWS}));
+	while (!err && next < s.trees.count) {
+		uint32_t end = (uint32_t)s.trees.count;
+
+		for (; !err && next < end; next++)
+			err = tree_scan(&s, next);
+		if (!err)
+			err = leaves_scan(&s);
+	}
+	VEC_FREE(&s.trees);
+	VEC_FREE(&s.leaves);
+	mem_free(s.leaf_of);
+	mem_free(s.step);
+	return err;
+}
