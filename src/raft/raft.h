@@ -20,6 +20,11 @@
  * (raft_message_take); what is left is dropped by raft_ready_clear. Entry data are counted blobs: nothing is copied
  * between proposal, log, messages and apply. const pointers that are returned are borrowed; each says until when.
  *
+ * Where it differs from upstream, on purpose: reads of one-voter clusters wait for a commit of the term (see
+ * only_voter_reads_at_once); reads that wait are bounded, further ones get lost as any may; messages that no correct
+ * peer sends (no term or sender, entries out of order, acknowledgements beyond the log, changes that cannot be read,
+ * impossible ConfStates) are dropped where upstream panics or believes them; raft_step_down, raft_set_may_campaign.
+ *
  * Breaking the contract below, and states that only a damaged log can produce, are fatal (fatal(), after a line of
  * level RAFT_LOG_FATAL); messages from peers are otherwise never trusted to be sensible. */
 #ifndef RAFT_RAFT_H

@@ -1,6 +1,6 @@
 /* The raft object and the functions that its source files offer each other. Private to raft.
  *
- *	raft.c      life, the term check that every message passes, input functions
+ *	raft.c      life, input functions;  step.c  the term check that every message passes
  *	role.c      who is what: roles, ticks, campaigns, votes
  *	leader.c    what a leader does with messages;  send.c  what it sends
  *	follower.c  what followers and candidates do with messages
@@ -82,7 +82,7 @@ struct raft {
 	struct raft_advance_steps steps;
 };
 
-/* raft.c */
+/* step.c */
 err_t raft_step_any(struct raft *r, struct raft_message *m);    /* moves what it needs out of *m; the caller ends it */
 /* Applied up to index, whose entries had this encoded size. */
 void raft_applied_to(struct raft *r, uint64_t index, uint64_t bytes);
