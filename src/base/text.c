@@ -81,7 +81,8 @@ static uint64_t unit_ns(const char *s, size_t *size)
 /* One "1.5h" term at *s, added to *sum; text is what Go says when it is wrong, NULL when it is right. */
 static const char *parse_term(const char **s, uint64_t *sum)
 {
-	uint64_t whole = 0, frac = 0, scale = 1, unit;
+	uint64_t whole = 0, frac = 0, unit;
+	double scale = 1;       /* may pass 2^64: zeros behind the point cost no digits of frac */
 	bool digits = false, full = false;
 	size_t size;
 
@@ -113,7 +114,7 @@ static const char *parse_term(const char **s, uint64_t *sum)
 		return "invalid duration";
 	whole *= unit;
 	if (frac)
-		whole += (uint64_t)((double)frac * ((double)unit / (double)scale));
+		whole += (uint64_t)((double)frac * ((double)unit / scale));
 	*s += size;
 	*sum += whole;
 	return whole > LIMIT || *sum > LIMIT ? "invalid duration" : NULL;

@@ -342,7 +342,7 @@ static err_t read_document(struct reader *r, bool *plain, struct why *why)
 	return read_texts(r, plain, why);
 }
 
-static err_t parse(struct config *cfg, struct slice text, bool *plain, struct why *why)
+err_t config_parse_file(struct config *cfg, struct slice text, bool *plain, struct why *why)
 {
 	struct reader r = {.cfg = cfg};
 	yaml_parser_t p;
@@ -393,7 +393,7 @@ err_t config_read_file(struct config *cfg, const char *path, bool *plain, struct
 	buf_init(&text, FILE_SIZE_MAX);
 	err = read_all(path, &text, why);
 	if (!err)
-		err = parse(cfg, buf_slice(&text), plain, why);
+		err = config_parse_file(cfg, buf_slice(&text), plain, why);
 	buf_fini(&text);
 	if (err)
 		return err;

@@ -71,6 +71,8 @@ enum args_end config_read_args(struct config *cfg, int argc, char *const *argv, 
 NODISCARD err_t config_read_environment(struct config *cfg, char *const *environ_, struct why *why);
 /* plain: the error goes to stderr as it is, exit code 1. */
 NODISCARD err_t config_read_file(struct config *cfg, const char *path, bool *plain, struct why *why);
+/* The same from the file's bytes. */
+NODISCARD err_t config_parse_file(struct config *cfg, struct slice text, bool *plain, struct why *why);
 /* Values that follow from others: initial-cluster from the name, data-dir, hosts to advertise. */
 void config_settle(struct config *cfg);
 
