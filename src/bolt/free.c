@@ -145,6 +145,18 @@ bool free_map_has(const struct free_map *f, uint64_t page)
 	return w < f->word_count && (f->words[w] >> (page % WORD_BITS) & 1);
 }
 
+uint64_t free_map_count_below(const struct free_map *f, uint64_t end)
+{
+	uint64_t n = 0;
+
+	end = MIN(end, (uint64_t)f->word_count * WORD_BITS);
+	for (uint64_t w = 0; w < end / WORD_BITS; w++)
+		n += (uint64_t)__builtin_popcountll(f->words[w]);
+	if (end % WORD_BITS)
+		n += (uint64_t)__builtin_popcountll(f->words[end / WORD_BITS] & (((uint64_t)1 << end % WORD_BITS) - 1));
+	return n;
+}
+
 uint64_t free_map_run_before(const struct free_map *f, uint64_t end)
 {
 	uint64_t page = end;

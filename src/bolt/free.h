@@ -28,6 +28,8 @@ void free_map_remove(struct free_map *f, uint64_t page, uint64_t count);
 /* The first page of the lowest run of count pages, which stays free; UINT64_MAX: there is none. */
 uint64_t free_map_find(const struct free_map *f, uint64_t count);
 bool free_map_has(const struct free_map *f, uint64_t page);
+/* Free pages in [0, end). */
+uint64_t free_map_count_below(const struct free_map *f, uint64_t end);
 /* Length of the free run that ends before page end. */
 uint64_t free_map_run_before(const struct free_map *f, uint64_t end);
 

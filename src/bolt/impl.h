@@ -40,14 +40,15 @@ struct bolt_pin {
 	atomic_uint refs;       /* one is the db's while it is the newest */
 };
 
-/* What a run of moving wants (move.c). */
+enum move_phase { MOVE_IDLE, MOVE_WALK, MOVE_SETTLE };
+
+/* Where a run of moving is (move.c). */
 struct move_state {
-	uint64_t cut;           /* nodes at this page and above are to move; 0: no run under way */
+	enum move_phase phase;
+	uint64_t cut;                   /* nodes at this page and above are to move */
 	uint64_t start_high_water;
-	uint64_t moved;         /* pages, in this pass */
-	uint32_t pass;
-	uint32_t depth;         /* buckets entered; path[depth] is the key to go on at in the last of them */
-	struct buf path[BOLT_DEPTH_MAX + 1];
+	uint32_t depth;                 /* of path; 0: from the start */
+	struct buf path[BOLT_DEPTH_MAX];        /* names of the buckets entered, then the key to go on at */
 };
 
 struct bolt {
@@ -139,6 +140,8 @@ struct bolt_tx {
 };
 
 /* page.c */
+/* Levels on the first path. */
+NODISCARD err_t tree_height(struct bolt *db, uint64_t high_water, uint64_t page, uint32_t *out);
 /* Remembers the first damage; returns ERR_CORRUPT_FILE. */
 err_t bolt_damage(struct bolt *db, uint64_t page, const char *fmt, ...) PRINTF(3, 4);
 /* The header's own bounds: kind, id, count, overflow below high_water. Elements are checked when touched. */
@@ -193,8 +196,9 @@ void node_write(const struct bolt_node *n, uint64_t id, uint32_t page_count, uin
 NODISCARD err_t tree_root(struct bolt_bucket *b, struct bolt_node **out);
 NODISCARD err_t tree_put(struct bolt_bucket *b, struct slice key, struct slice value, uint32_t flags);
 NODISCARD err_t tree_remove(struct bolt_bucket *b, struct slice key);
-/* Marks what lies between the root and page id, both included, so that it gets a new place; key leads there. */
-NODISCARD err_t tree_touch(struct bolt_bucket *b, struct slice key, uint64_t id);
+/* Marks what lies between the root and page id, both included, so that it gets a new place; key leads there. *pages:
+ * how many pages that makes to be written. */
+NODISCARD err_t tree_touch(struct bolt_bucket *b, struct slice key, uint64_t id, uint64_t *pages);
 void tree_grow_root(struct bolt_bucket *b, bool appended);
 struct slice tx_copy(struct bolt_tx *tx, struct slice s);
 

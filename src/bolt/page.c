@@ -95,6 +95,24 @@ err_t root_load(struct bolt *db, uint64_t high_water, const struct bolt_root *ro
 	return page_load(db, high_water, root->page, out);
 }
 
+err_t tree_height(struct bolt *db, uint64_t high_water, uint64_t page, uint32_t *out)
+{
+	struct page p;
+
+	for (uint32_t height = 1; height <= BOLT_DEPTH_MAX; height++) {
+		err_t err = page_load(db, high_water, page, &p);
+
+		if (err)
+			return err;
+		if (p.leaf) {
+			*out = height;
+			return OK;
+		}
+		page = page_child(&p, 0);
+	}
+	return bolt_damage(db, page, "more than %d levels of pages", BOLT_DEPTH_MAX);
+}
+
 err_t page_check(struct bolt *db, uint64_t id, const struct page *p)
 {
 	struct element e, before = {0};

@@ -198,29 +198,11 @@ static err_t page_visit(struct scan *s, const struct visit *v, uint32_t height)
 	return p.leaf ? leaf_scan(s, v, &p) : branch_scan(s, v, &p, height);
 }
 
-static err_t tree_height(struct scan *s, uint64_t page, uint32_t *out)
-{
-	struct page p;
-
-	for (uint32_t height = 1; height <= BOLT_DEPTH_MAX; height++) {
-		err_t err = page_load(s->db, s->meta->high_water, page, &p);
-
-		if (err)
-			return err;
-		if (p.leaf) {
-			*out = height;
-			return OK;
-		}
-		page = page_child(&p, 0);
-	}
-	return bolt_damage(s->db, page, "more than %d levels of pages", BOLT_DEPTH_MAX);
-}
-
 static err_t tree_scan(struct scan *s, uint32_t tree)
 {
 	struct visit root = {.page = (uint32_t)s->trees.at[tree].page, .tree = tree, .depth = 1};
 	uint32_t height = 0;
-	err_t err = tree_height(s, s->trees.at[tree].page, &height);
+	err_t err = tree_height(s->db, s->meta->high_water, s->trees.at[tree].page, &height);
 
 	return err ? err : page_visit(s, &root, height);
 }

@@ -188,7 +188,7 @@ err_t tree_remove(struct bolt_bucket *b, struct slice key)
 	return OK;
 }
 
-err_t tree_touch(struct bolt_bucket *b, struct slice key, uint64_t id)
+err_t tree_touch(struct bolt_bucket *b, struct slice key, uint64_t id, uint64_t *pages)
 {
 	struct bolt_node *n;
 	err_t err = tree_root(b, &n);
@@ -196,6 +196,8 @@ err_t tree_touch(struct bolt_bucket *b, struct slice key, uint64_t id)
 	for (uint32_t depth = 0; !err && depth < BOLT_DEPTH_MAX; depth++) {
 		bool exact;
 
+		if (!n->dirty)
+			*pages += n->page_count;
 		n->dirty = true;
 		b->dirty = true;
 		if (n->page == id)
