@@ -263,26 +263,41 @@ err_t backend_merge(struct backend *be)
 	return err;
 }
 
-err_t backend_merged(struct backend *be)
+/* Takes the newest commit for what is read from now on; the pin before goes with the publications that show it. */
+static err_t repin(struct backend *be)
 {
 	struct bolt_pin *pin = bolt_pin(be->db);
 	struct bolt_root key;
-
-	ASSERT(be->frozen);
 	err_t err = bolt_pin_bucket(pin, backend_bucket_name(BUCKET_KEY), &key);
 
 	if (err) {
 		bolt_pin_unref(pin);
 		return err;
 	}
-	be->durable_index = MAX(be->durable_index, be->frozen->consistent_index);
-	VEC_PUSH(&be->dropped_buffers, be->frozen);
 	VEC_PUSH(&be->dropped_pins, be->pin);
-	be->frozen = NULL;
 	be->pin = pin;
 	be->key = key;
+	return OK;
+}
+
+err_t backend_merged(struct backend *be)
+{
+	err_t err;
+
+	ASSERT(be->frozen);
+	err = repin(be);
+	if (err)
+		return err;
+	be->durable_index = MAX(be->durable_index, be->frozen->consistent_index);
+	VEC_PUSH(&be->dropped_buffers, be->frozen);
+	be->frozen = NULL;
 	be->merged_count++;
 	return OK;
+}
+
+err_t backend_refreshed(struct backend *be)
+{
+	return repin(be);
 }
 
 uint64_t backend_merged_count(const struct backend *be)

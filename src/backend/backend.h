@@ -118,6 +118,8 @@ void backend_freeze(struct backend *be, uint64_t consistent_index, uint64_t term
 NODISCARD err_t backend_merge(struct backend *be);
 /* core, after backend_merge returned OK: takes the new pin; the frozen buffer goes when unpublished. ERR_CORRUPT_FILE. */
 NODISCARD err_t backend_merged(struct backend *be);
+/* core, after a commit of the file that was no merge (pages were moved): takes the new pin. */
+NODISCARD err_t backend_refreshed(struct backend *be);
 /* Freezes that were merged so far, and the one that the active buffer will be: a barrier waits for
  * backend_merged_count() >= the backend_freeze_number() taken when its write was made. */
 uint64_t backend_merged_count(const struct backend *be);

@@ -130,7 +130,7 @@ static void trim(struct mvcc *m, struct record *r, uint32_t count)
 
 	delete_rows(m, r, count);
 	if (count == record_revisions(r)) {
-		tree_remove(t, record_key(r));
+		index_remove(t, record_key(r));
 	} else {
 		struct record *n = slab_get(t->slab, record_size(r));
 

@@ -6,7 +6,7 @@
  * are at most three quarters of one. */
 #include "mvcc/tree_inl.h"
 
-struct mvcc_node *node_new(struct tree *t, bool is_leaf)
+struct mvcc_node *index_node_new(struct tree *t, bool is_leaf)
 {
 	struct mvcc_node *n = slab_get(t->slab, node_size(is_leaf));
 
@@ -23,7 +23,7 @@ void tree_init(struct tree *t, struct slab *slab)
 	*t = (struct tree){.slab = slab, .batch = 1};
 	t->garbage = NEW(struct garbage);
 	t->garbage->slab = t->slab;
-	t->root = node_new(t, true);
+	t->root = index_node_new(t, true);
 }
 
 void tree_fini(struct tree *t)
@@ -199,7 +199,7 @@ static struct separator *inner_remove(struct mvcc_node *n, unsigned at)
 /* The entries of n from at on move to a new right neighbour. *sep is the border between them. */
 static struct mvcc_node *node_split(struct tree *t, struct mvcc_node *n, unsigned at, struct separator **sep)
 {
-	struct mvcc_node *r = node_new(t, n->is_leaf);
+	struct mvcc_node *r = index_node_new(t, n->is_leaf);
 	unsigned moved = n->count - at;
 
 	ASSERT(at > 0 && moved > 0);
@@ -250,7 +250,7 @@ static void split_child(struct tree *t, struct mvcc_node *parent, unsigned i, st
 
 static void grow_root(struct tree *t)
 {
-	struct mvcc_node *root = node_new(t, false);
+	struct mvcc_node *root = index_node_new(t, false);
 
 	root->count = 1;
 	root->inner.child[0] = t->root;
@@ -416,11 +416,11 @@ static void shrink_root(struct tree *t)
 	}
 	if (!t->root->is_leaf && !t->root->count) {
 		node_discard(t, t->root);
-		t->root = node_new(t, true);
+		t->root = index_node_new(t, true);
 	}
 }
 
-void tree_remove(struct tree *t, struct slice key)
+void index_remove(struct tree *t, struct slice key)
 {
 	struct path p;
 

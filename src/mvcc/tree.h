@@ -94,7 +94,7 @@ uint64_t tree_rank(const struct mvcc_node *root, struct slice key);
 void tree_insert(struct tree *t, struct record *take_r);
 /* The same key, another record (or the same one, changed in place); before it is freed by the caller. */
 void tree_replace(struct tree *t, struct record *take_r);
-void tree_remove(struct tree *t, struct slice key);
+void index_remove(struct tree *t, struct slice key);
 
 /* Walking: stays valid as long as the root. */
 struct tree_iter {

@@ -17,7 +17,7 @@ void tree_build_add(struct tree_builder *b, struct record *r)
 	if (!n || n->count == BUILD_LEAF) {
 		if (n)
 			node_set_prefix(n);
-		n = node_new(b->tree, true);
+		n = index_node_new(b->tree, true);
 		VEC_PUSH(&b->nodes, n);
 	}
 	n->leaf.record[n->count] = r;
@@ -37,7 +37,7 @@ static struct slice edge_key(const struct mvcc_node *n, bool last)
 
 static struct mvcc_node *inner_over(struct tree *t, struct mvcc_node **children, size_t count)
 {
-	struct mvcc_node *n = node_new(t, false);
+	struct mvcc_node *n = index_node_new(t, false);
 
 	for (size_t i = 0; i < count; i++) {
 		n->inner.child[i] = children[i];

@@ -147,7 +147,7 @@ static inline uint32_t node_old(const struct mvcc_node *n)
 	return sum;
 }
 
-struct mvcc_node *node_new(struct tree *t, bool is_leaf);
+struct mvcc_node *index_node_new(struct tree *t, bool is_leaf);
 /* Finds the longest common prefix and fills the heads anew. */
 void node_set_prefix(struct mvcc_node *n);
 struct separator *separator_new(struct tree *t, struct slice left_last, struct slice right_first);

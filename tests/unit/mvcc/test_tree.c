@@ -119,7 +119,7 @@ static void change(struct tree *t, struct state *s, struct rng *rng, int64_t mai
 	if (i < s->count && rng_below(rng, 10) < remove_per_10) {
 		struct record *r = tree_find(t->root, slice_of(s->at[i].key, s->at[i].size));
 
-		tree_remove(t, record_key(r));
+		index_remove(t, record_key(r));
 		tree_discard(t, r, record_size(r));
 		memmove(&s->at[i], &s->at[i + 1], (--s->count - i) * sizeof(s->at[0]));
 		return;
@@ -178,7 +178,7 @@ static void test_random_changes_and_old_roots(void **unused)
 	while (now->count) {
 		struct record *r = tree_find(t.root, slice_of(now->at[0].key, now->at[0].size));
 
-		tree_remove(&t, record_key(r));
+		index_remove(&t, record_key(r));
 		memmove(&now->at[0], &now->at[1], --now->count * sizeof(now->at[0]));
 	}
 	tree_check(&t);
