@@ -97,6 +97,8 @@ bool sched_sim_step(struct sched *s, uint64_t until_ns);
 void sched_sim_pause(struct sched *s, uint32_t group, bool paused);
 /* Drops the group's pending messages, timers and jobs unread, so that its actors can be freed as they are. */
 void sched_sim_drop(struct sched *s, uint32_t group);
+/* The same, and frees the group's actors: a process that ended without a word. What it held is lost with it. */
+void sched_sim_kill(struct sched *s, uint32_t group);
 /* A hash over every step so far: equal seeds give equal traces. */
 uint64_t sched_sim_trace(struct sched *s);
 /* Outside messages (network, clients): post to the actor at a later virtual time. */

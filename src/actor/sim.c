@@ -306,6 +306,16 @@ void sched_sim_drop(struct sched *sched, uint32_t group)
 	later_drop(s, NULL, group, true);
 }
 
+void sched_sim_kill(struct sched *sched, uint32_t group)
+{
+	struct sim *s = sim_of(sched);
+
+	sched_sim_drop(sched, group);
+	for (size_t i = s->actors.count; i-- > 0;)
+		if (s->actors.at[i]->group == group)
+			actor_free(s->actors.at[i]->actor);
+}
+
 uint64_t sched_sim_trace(struct sched *s)
 {
 	return sim_of(s)->trace;

@@ -13,7 +13,7 @@
 
 #include "base/mem.h"
 
-enum { SLOTS_MAX = 256, DOMAINS_MAX = 64 };
+enum { SLOTS_MAX = 256, DOMAINS_MAX = 4096 };
 
 struct slot {
 	_Alignas(64) _Atomic uint64_t epoch;

@@ -48,6 +48,12 @@ const char *err_name(err_t err);
 /* The error that an errno of a file call means: ENOENT, EEXIST, ENOSPC/EDQUOT, EACCES/EPERM/EROFS; else ERR_IO. */
 err_t err_from_errno(int sys_errno);
 
+/* For the rare error that nobody can act on; say why beside it. */
+static inline void err_ignore(err_t err)
+{
+	(void)err;
+}
+
 /* One line for the operator, built from the inside out; truncated, never overflowing. */
 struct why {
 	char text[512];
