@@ -1,0 +1,773 @@
+/* From a data directory to a node, and back. The order is upstream's (spec storage.md section 9): directories, backend file, WAL
+ * marks, snapshot, WAL content, identity, state machines, raft. Everything is read and judged before anything is written, so that
+ * a refused directory is left as it was. */
+#include <stdlib.h>
+
+#include "node/node_impl.h"
+
+enum { DIR_MODE = 0700, FILE_MODE = 0600, LEARNERS_MAX = 1, LOCK_RETRY_MS = 100, LOCK_LOG_MS = 10000 };
+
+extern const struct actor_ops core_ops;
+
+/* What is found on disk before a node exists. */
+struct boot {
+	struct node *n;
+	char *member_dir, *snap_dir, *wal_dir, *db_path;
+	bool has_db, has_wal;
+	struct wal *wal;
+	struct wal_content content;
+	struct wal_snapshot_mark mark;          /* index 0: none */
+	struct backend_meta meta;
+	struct bolt_pin *pin;
+	struct raft_conf_state conf_state;      /* from the members */
+	struct buf bootstrap_context;
+	struct mvcc_loader *loader;
+	struct why row_why;
+};
+
+/* ---- directories ---- */
+
+static err_t make_dir(struct vfs *fs, const char *path, const char *what, struct why *why)
+{
+	char *touch = mem_printf("%s/.touch", path);
+	struct vfs_stat st;
+	struct vfs_file *f;
+	err_t err = vfs_mkdir_all(fs, path, DIR_MODE);
+
+	if (err) {
+		why_set(why, err, "cannot access %s: mkdir %s: %s", what, path, err_text(err));
+		goto out;
+	}
+	err = vfs_open(fs, touch, VFS_WRITE | VFS_CREATE, FILE_MODE, &f);
+	if (err) {
+		why_set(why, err, "cannot access %s: open %s: %s", what, touch, err_text(err));
+		goto out;
+	}
+	vfs_close(f);
+	err = vfs_remove(fs, touch);
+	if (!err && !vfs_stat(fs, path, &st) && (st.mode & 0777) != DIR_MODE)
+		LOG_WARN("check file permission", LOG_STR("dir", path),
+			 LOG_STR("error", "the directory exists, but its permission is not the recommended \"-rwx------\" that prevents "
+					  "possible unprivileged access to the data"));
+out:
+	mem_free(touch);
+	return err;
+}
+
+/* New directories must not vanish with the power: their names are made durable, from the data directory's own down. */
+static err_t sync_names(struct boot *b, struct why *why)
+{
+	struct vfs *fs = b->n->fs;
+	char *parent = mem_strdup(b->n->cfg.data_dir);
+	char *slash = strrchr(parent, '/');
+	err_t err;
+
+	if (slash && slash != parent)
+		*slash = 0;
+	else
+		strcpy(parent, slash ? "/" : ".");
+	err = vfs_sync_dir(fs, parent);
+	if (err == ERR_PERMISSION)
+		err = OK;               /* not ours to sync: then it was not we who made the data directory */
+	if (!err)
+		err = vfs_sync_dir(fs, b->n->cfg.data_dir);
+	if (!err)
+		err = vfs_sync_dir(fs, b->member_dir);
+	mem_free(parent);
+	return err ? why_set(why, err, "cannot sync the directories of %s: %s", b->n->cfg.data_dir, err_text(err)) : OK;
+}
+
+static err_t boot_dirs(struct boot *b, struct why *why)
+{
+	struct vfs *fs = b->n->fs;
+	err_t err = make_dir(fs, b->n->cfg.data_dir, "data directory", why);
+
+	if (!err)
+		err = make_dir(fs, b->member_dir, "member directory", why);
+	if (!err)
+		err = make_dir(fs, b->snap_dir, "snapshot directory", why);
+	if (!err && vfs_exists(fs, b->wal_dir))
+		err = make_dir(fs, b->wal_dir, "WAL directory", why);
+	return err ? err : sync_names(b, why);
+}
+
+/* ---- the backend file ---- */
+
+static err_t key_row(void *arg, size_t bucket, struct slice key, struct slice value)
+{
+	struct boot *b = arg;
+
+	return mvcc_loader_row(b->loader, key, value, &b->row_why);
+}
+
+/* Opening reads the whole file once: pages are checked, free ones found, and the rows of bucket key taken along. */
+static err_t try_open(struct boot *b, struct why *why)
+{
+	struct node *n = b->n;
+	const struct slice names[] = {SLICE_LIT("key")};
+	struct bolt_rows rows = {names, 1, key_row, b};
+	struct bolt_options o = {.page_size = n->cfg.file_page_bytes, .lock = true, .rows = &rows};
+	err_t err;
+
+	mvcc_loader_free(b->loader);
+	b->loader = mvcc_loader_new();
+	b->row_why.text[0] = 0;
+	err = bolt_open(n->fs, b->db_path, &o, why, &n->db);
+	if (err && b->row_why.text[0])
+		*why = b->row_why;
+	return err;
+}
+
+static err_t boot_backend_open(struct boot *b, struct why *why)
+{
+	struct node *n = b->n;
+	uint64_t waited_ms = 0;
+	err_t err;
+
+	/* Upstream waits for the lock for ever, and says so after ten seconds. */
+	while ((err = try_open(b, why)) == ERR_LOCKED && n->cfg.hooks.sleep_ms) {
+		n->cfg.hooks.sleep_ms(n->cfg.hooks.arg, LOCK_RETRY_MS);
+		waited_ms += LOCK_RETRY_MS;
+		if (waited_ms == LOCK_LOG_MS)
+			LOG_INFO("db file is flocked by another process, or taking too long", LOG_STR("path", b->db_path),
+				 LOG_DURATION("took", LOCK_LOG_MS * 1000000ll));
+	}
+	return err;
+}
+
+/* A snapshot of a leader was received and recorded, but the process ended before it took the place of the database. */
+static err_t boot_take_received(struct boot *b, struct why *why)
+{
+	struct node *n = b->n;
+	char name[SNAP_NAME_SIZE];
+	char *from;
+	err_t err = backend_file_meta(b->pin, &b->meta);
+
+	if (err && err != ERR_NOT_EXIST)
+		return why_set(why, err, "%s: bucket meta cannot be read", b->db_path);
+	if (b->mark.index <= b->meta.consistent_index || !snap_db_exists(n->fs, b->snap_dir, b->mark.index))
+		return OK;
+	LOG_INFO("Recovering from snapshot backend", LOG_UINT("consistent-index", b->meta.consistent_index),
+		 LOG_UINT("snapshot-index", b->mark.index));
+	bolt_pin_unref(b->pin);
+	b->pin = NULL;
+	bolt_close(n->db);
+	n->db = NULL;
+	snap_db_name(b->mark.index, name);
+	from = mem_printf("%s/%s", b->snap_dir, name);
+	err = vfs_rename(n->fs, from, b->db_path);
+	if (!err)
+		err = vfs_sync_dir(n->fs, b->snap_dir);
+	if (err)
+		why_set(why, err, "renaming %s to %s: %s", from, b->db_path, err_text(err));
+	mem_free(from);
+	b->meta = (struct backend_meta){0};
+	if (!err)
+		err = boot_backend_open(b, why);
+	if (!err)
+		b->pin = bolt_pin(n->db);
+	return err;
+}
+
+/* Bits of the directory that only later versions of this program understand: refused before any write. */
+static err_t boot_refuse_auth(struct boot *b, struct why *why)
+{
+	struct slice v;
+	err_t err = backend_file_get(b->pin, BUCKET_AUTH, SLICE_LIT("authEnabled"), &v);
+
+	if (err == ERR_NOT_EXIST)
+		return OK;
+	if (!err && v.size == 1 && v.data[0] == 1)
+		return why_set(why, ERR_UNSUPPORTED, "authentication is enabled in this data directory, which this version does not serve yet; "
+			       "nothing was changed");
+	return err;
+}
+
+struct load {
+	struct boot *b;
+	enum backend_bucket bucket;
+};
+
+static err_t load_row(void *arg, struct slice key, struct slice value)
+{
+	struct load *l = arg;
+	struct node *n = l->b->n;
+
+	switch (l->bucket) {
+	case BUCKET_LEASE: return lessor_load(n->lessor, key, value);
+	case BUCKET_ALARM: return alarms_load(&n->alarms, key);
+	default: return members_load(n->members, l->bucket, key, value);
+	}
+}
+
+static err_t load_bucket(struct boot *b, enum backend_bucket bucket, struct why *why)
+{
+	struct load l = {b, bucket};
+	err_t err = backend_file_each(b->pin, bucket, load_row, &l);
+	struct slice name = backend_bucket_name(bucket);
+
+	return err == ERR_NOT_EXIST ? OK : err ? why_set(why, err, "%s: bucket %.*s cannot be read", b->db_path, SLICE_ARG(name)) : OK;
+}
+
+/* Storage version of the file against what we know: 3.5, 3.6, 3.7. */
+static err_t boot_storage_version(struct boot *b, struct why *why)
+{
+	struct node *n = b->n;
+	struct slice s = b->meta.storage_version;
+	struct version v;
+
+	if (!s.size) {
+		strcpy(n->storage_version, b->meta.term ? "3.5.0" : "");
+		return OK;
+	}
+	if (s.size >= sizeof(n->storage_version) || version_parse(s, &v))
+		return why_set(why, ERR_CORRUPT_FILE, "%s: storage version \"%.*s\" is not a version", b->db_path, SLICE_ARG(s));
+	if (v.major != 3)
+		return why_set(why, ERR_UNSUPPORTED, "changing major storage version is not supported");
+	if (v.minor < 5 || v.minor > 7)
+		return why_set(why, ERR_UNSUPPORTED, "version \"%.*s\" is not supported", SLICE_ARG(s));
+	memcpy(n->storage_version, s.data, s.size);
+	return OK;
+}
+
+static err_t boot_machines(struct boot *b, struct why *why)
+{
+	static const enum backend_bucket buckets[] = {BUCKET_MEMBERS, BUCKET_MEMBERS_REMOVED, BUCKET_CLUSTER, BUCKET_LEASE, BUCKET_ALARM};
+	struct node *n = b->n;
+	err_t err = backend_file_meta(b->pin, &b->meta);
+
+	if (err == ERR_NOT_EXIST)
+		err = OK;
+	if (err)
+		return why_set(why, err, "%s: bucket meta cannot be read", b->db_path);
+	err = boot_storage_version(b, why);
+	if (!err)
+		err = boot_refuse_auth(b, why);
+	for (size_t i = 0; !err && i < ARRAY_COUNT(buckets); i++)
+		err = load_bucket(b, buckets[i], why);
+	n->replayed = b->meta.consistent_index;
+	n->replayed_term = b->meta.term;
+	return err;
+}
+
+/* ---- the log ---- */
+
+static void wal_note(void *arg, const char *event, const char *path)
+{
+	LOG_INFO(event, LOG_STR("path", path));
+}
+
+/* Looks before it writes: marks and content are read without locks and judged first. */
+static err_t boot_wal_read(struct boot *b, struct why *why)
+{
+	struct wal_marks marks = {0};
+	err_t err = wal_valid_snapshots(b->n->fs, b->wal_dir, why, &marks);
+
+	if (err)
+		return err;
+	if (marks.count) {
+		b->mark = marks.at[marks.count - 1];
+		marks.count--;
+	}
+	wal_marks_fini(&marks);
+	return wal_read(b->n->fs, b->wal_dir, (struct wal_pos){b->mark.index, b->mark.term}, why, &b->content);
+}
+
+static err_t boot_judge(struct boot *b, struct why *why)
+{
+	struct node *n = b->n;
+	err_t err = OK;
+
+	if (b->mark.index > b->meta.consistent_index)
+		return why_set(why, ERR_UNSUPPORTED, "database file (%s index %llu) does not match with snapshot (index %llu)", b->db_path,
+			       (unsigned long long)b->meta.consistent_index, (unsigned long long)b->mark.index);
+	if (members_count(n->members) > 1 || members_learner_count(n->members) || b->mark.conf_state.voters_outgoing.count)
+		return why_set(why, ERR_UNSUPPORTED, "this data directory belongs to a member of a cluster of %zu members, which this version does "
+			       "not serve yet; nothing was changed", members_count(n->members));
+	for (size_t i = 0; !err && i < b->content.entry_count; i++) {
+		struct raft_conf_change cc;
+		const struct raft_entry *e = &b->content.entries[i];
+
+		if (e->index <= n->replayed)
+			continue;
+		err = apply_check_entry(e, why);
+		if (!err && e->type == ENTRY_CONF_CHANGE && !raft_conf_change_decode(blob_slice(e->data), &cc) &&
+		    cc.node_id != b->content.metadata.node_id)
+			err = why_set(why, ERR_UNSUPPORTED, "the log holds a change of membership (entry %llu), which this version does not serve "
+				      "yet; nothing was changed", (unsigned long long)e->index);
+	}
+	return err;
+}
+
+static struct wal_options wal_options(const struct node *n)
+{
+	return (struct wal_options){.segment_bytes = n->cfg.wal_segment_bytes, .no_sync = n->cfg.no_fsync, .repair = true, .note = wal_note};
+}
+
+static err_t boot_wal_open(struct boot *b, struct why *why)
+{
+	struct wal_options o = wal_options(b->n);
+
+	wal_content_fini(&b->content);
+	b->content = (struct wal_content){0};
+	return wal_open(b->n->fs, b->wal_dir, (struct wal_pos){b->mark.index, b->mark.term}, &o, why, &b->content, &b->wal);
+}
+
+/* ---- identity ---- */
+
+static err_t boot_new_identity(struct boot *b, struct why *why)
+{
+	struct node *n = b->n;
+	struct members *idea = members_new(NULL, LEARNERS_MAX);
+	const struct member *self;
+	struct member_urls advertised = {0};
+	struct member_context ctx = {0};
+	err_t err = members_from_initial(idea, n->cfg.initial_cluster, n->cfg.initial_token, why);
+
+	if (err)
+		goto out;
+	self = members_find_name(idea, n->cfg.name);
+	if (!self) {
+		err = why_set(why, ERR_INVALID, "couldn't find local name \"%s\" in the initial cluster configuration", n->cfg.name);
+		goto out;
+	}
+	if (members_count(idea) != 1) {
+		err = why_set(why, ERR_UNSUPPORTED, "--initial-cluster names %zu members; this version serves clusters of one", members_count(idea));
+		goto out;
+	}
+	for (size_t i = 0; i < n->cfg.peer_url_count; i++)
+		member_urls_add(&advertised, slice_str(n->cfg.peer_urls[i]));
+	member_urls_sort(&advertised);
+	if (!member_urls_equal(&advertised, &self->peer_urls)) {
+		err = why_set(why, ERR_INVALID, "--initial-cluster has %s=%s but missing from --initial-advertise-peer-urls=%s", n->cfg.name,
+			      self->peer_urls.list.count ? self->peer_urls.list.at[0] : "", advertised.list.count ? advertised.list.at[0] : "");
+		goto out;
+	}
+	n->member_id = self->id;
+	n->cluster_id = members_cluster_id(idea);
+	member_copy(self, &ctx.member);
+	member_context_write(&ctx, &b->bootstrap_context);
+	member_fini(&ctx.member);
+out:
+	member_urls_clear(&advertised);
+	members_free(idea);
+	return err;
+}
+
+/* ---- assembly ---- */
+
+static void store_put_row(void *arg, enum backend_bucket b, struct slice key, struct slice value)
+{
+	backend_put(((struct node *)arg)->backend, b, key, value);
+}
+
+static void store_delete_row(void *arg, enum backend_bucket b, struct slice key)
+{
+	backend_delete(((struct node *)arg)->backend, b, key);
+}
+
+static uint64_t size_bytes(void *arg)
+{
+	return bolt_size(((struct node *)arg)->db);
+}
+
+static err_t prev_row(void *arg, struct rev prev, struct slice *out)
+{
+	return mvcc_row(((struct node *)arg)->mvcc, prev, out);
+}
+
+static uint64_t random_u64(struct node *n)
+{
+	uint64_t v;
+
+	n->cfg.hooks.random(n->cfg.hooks.arg, &v, sizeof(v));
+	return v;
+}
+
+static void boot_small_machines(struct node *n)
+{
+	struct lessor_config lc = {
+		.store = &n->store,
+		.ttl_s_min = lease_ttl_s_min(n->cfg.election_ms / n->cfg.heartbeat_ms, n->cfg.heartbeat_ms),
+		.hash_seed = random_u64(n),
+	};
+
+	n->store = (struct store){n, store_put_row, store_delete_row};
+	n->lessor = lessor_new(&lc);
+	alarms_init(&n->alarms, &n->store);
+	n->members = members_new(&n->store, LEARNERS_MAX);
+}
+
+static void boot_hub(struct node *n)
+{
+	struct watch_config wc = {
+		.cluster_id = n->cluster_id,
+		.member_id = n->member_id,
+		.seed = random_u64(n),
+		.port_count = MAX(n->cfg.watch_ports, 1),
+		.progress_ns = n->cfg.watch_progress_ns,
+		.message_bytes_max = n->cfg.request_bytes_max + 512 * 1024,
+		.prev_row = prev_row,
+		.arg = n,
+	};
+
+	n->hub = watch_hub_new(&wc);
+	watch_reset(n->hub, mvcc_revision(n->mvcc), mvcc_compact_revision(n->mvcc));
+}
+
+static err_t boot_mvcc(struct boot *b, struct why *why)
+{
+	struct node *n = b->n;
+	struct backend_config bc = {.db = n->db, .epoch = n->epoch};
+	struct mvcc_config mc = {.epoch = n->epoch, .lease = lessor_mvcc_ops(), .lease_arg = n->lessor};
+	err_t err = backend_make_buckets(n->db);
+
+	if (!err)
+		err = backend_new(&bc, &n->backend);
+	if (err)
+		return why_set(why, err, "%s: the buckets cannot be made", b->db_path);
+	mc.backend = n->backend;
+	n->mvcc = mvcc_new(&mc);
+	err = mvcc_load(n->mvcc, b->loader, b->meta.scheduled_compact_rev, b->meta.finished_compact_rev, why);
+	b->loader = NULL;
+	if (!err)
+		LOG_INFO("kvstore restored", LOG_INT("current-rev", mvcc_revision(n->mvcc)));
+	return err;
+}
+
+static void raft_log_line(void *ctx, enum raft_log_level level, const char *text)
+{
+	static const enum log_level levels[] = {LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR, LOG_LEVEL_FATAL};
+	static const struct log_site sites[] = {
+		{"raft", "raft/raft.c", "raft", 1, LOG_LEVEL_DEBUG}, {"raft", "raft/raft.c", "raft", 1, LOG_LEVEL_INFO},
+		{"raft", "raft/raft.c", "raft", 1, LOG_LEVEL_WARN}, {"raft", "raft/raft.c", "raft", 1, LOG_LEVEL_ERROR},
+		{"raft", "raft/raft.c", "raft", 1, LOG_LEVEL_ERROR},
+	};
+
+	/* Usual with asynchronous writes, where upstream's node has none: not worth a line. */
+	if (level == RAFT_LOG_INFO && strstr(text, "missing from unstable log"))
+		return;
+	if (log_enabled(levels[level]))
+		log_event(&sites[level], text, NULL, 0);
+}
+
+/* Options as upstream's node: spec raft.md section 1. */
+static struct raft_config raft_options(struct node *n)
+{
+	return (struct raft_config){
+		.id = n->member_id,
+		.election_ticks = n->cfg.election_ms / n->cfg.heartbeat_ms,
+		.heartbeat_ticks = 1,
+		.storage = raft_mem_storage_base(n->log),
+		.async_storage_writes = true,
+		.max_size_per_msg = 512 * 1024,
+		.max_inflight_msgs = 4096 / 8,
+		.check_quorum = true,
+		.pre_vote = n->cfg.pre_vote,
+		.random_seed = random_u64(n),
+		.log = raft_log_line,
+	};
+}
+
+/* The members bucket, not the WAL's record, says who votes. */
+static void conf_state_of_members(struct node *n, struct raft_conf_state *cs)
+{
+	size_t count = members_count(n->members);
+
+	*cs = (struct raft_conf_state){0};
+	cs->voters.at = NEW_ARRAY(uint64_t, count);
+	cs->learners.at = NEW_ARRAY(uint64_t, count);
+	for (size_t i = 0; i < count; i++) {
+		const struct member *m = members_at(n->members, i);
+		struct raft_ids *ids = m->is_learner ? &cs->learners : &cs->voters;
+
+		ids->at[ids->count++] = m->id;
+	}
+}
+
+static err_t boot_raft_new(struct boot *b, struct why *why)
+{
+	struct node *n = b->n;
+	struct raft_config rc;
+	struct raft_peer peer = {n->member_id, buf_slice(&b->bootstrap_context)};
+
+	n->log = raft_mem_storage_new();
+	rc = raft_options(n);
+	n->raft = raft_new(&rc);
+	return raft_bootstrap(n->raft, &peer, 1) ? why_set(why, ERR_INVALID, "bootstrap failed") : OK;
+}
+
+static err_t boot_raft_restart(struct boot *b, struct why *why)
+{
+	struct node *n = b->n;
+	struct raft_snapshot snap = {.index = b->mark.index, .term = b->mark.term};
+	struct raft_config rc;
+	err_t err = OK;
+
+	n->log = raft_mem_storage_new();
+	conf_state_of_members(n, &snap.conf_state);
+	if (snap.index || snap.conf_state.voters.count)
+		err = raft_mem_storage_apply_snapshot(n->log, &snap);
+	if (err && snap.index)
+		return why_set(why, err, "the snapshot at index %llu cannot be used", (unsigned long long)snap.index);
+	raft_conf_state_fini(&snap.conf_state);
+	raft_mem_storage_set_hard_state(n->log, &b->content.hard_state);
+	raft_mem_storage_append(n->log, b->content.entries, b->content.entry_count);
+	rc = raft_options(n);
+	rc.applied = b->mark.index;
+	n->raft = raft_new(&rc);
+	n->applied = b->mark.index;
+	n->applied_term = b->mark.term;
+	n->snapshot_index = n->memory_snapshot_index = b->mark.index;
+	return OK;
+}
+
+static err_t boot_fresh(struct boot *b, struct why *why)
+{
+	struct wal_options o = wal_options(b->n);
+	struct wal_metadata md;
+	struct node *n = b->n;
+	err_t err = boot_new_identity(b, why);
+
+	if (err)
+		return err;
+	md = (struct wal_metadata){n->member_id, n->cluster_id};
+	err = boot_backend_open(b, why);
+	if (!err)
+		b->pin = bolt_pin(n->db);
+	if (!err)
+		err = boot_machines(b, why);
+	if (!err && members_version(n->members)[0])
+		err = why_set(why, ERR_INVALID, "%s holds the data of a cluster, but there is no log in %s", b->db_path, b->wal_dir);
+	if (!err)
+		err = boot_mvcc(b, why);
+	if (!err)
+		err = wal_create(n->fs, b->wal_dir, md, &o, why, &b->wal);
+	if (!err)
+		err = boot_raft_new(b, why);
+	return err;
+}
+
+/* The process ended between making the log and its first entries: nothing was promised to anybody, so the member is made
+ * again. (Upstream then waits for ever with no voters.) */
+static bool log_unused(const struct boot *b)
+{
+	const struct raft_hard_state *hs = &b->content.hard_state;
+
+	return !b->content.entry_count && !hs->term && !hs->vote && !hs->commit && !b->mark.index && !b->meta.consistent_index &&
+	       !members_count(b->n->members);
+}
+
+static err_t boot_again(struct boot *b, struct why *why)
+{
+	struct node *n = b->n;
+	uint64_t member = n->member_id, cluster = n->cluster_id;
+	err_t err = boot_new_identity(b, why);
+
+	if (!err && (n->member_id != member || n->cluster_id != cluster))
+		err = why_set(why, ERR_INVALID, "%s was made for another member or cluster and never used: remove the data directory", b->wal_dir);
+	return err ? err : boot_raft_new(b, why);
+}
+
+static err_t boot_restart(struct boot *b, struct why *why)
+{
+	struct node *n = b->n;
+	err_t err = boot_wal_read(b, why);
+
+	if (err)
+		return err;
+	n->member_id = b->content.metadata.node_id;
+	n->cluster_id = b->content.metadata.cluster_id;
+	if (!b->has_db)
+		return why_set(why, ERR_NOT_EXIST, "database file (%s) of the backend is missing", b->db_path);
+	err = boot_backend_open(b, why);
+	if (!err)
+		b->pin = bolt_pin(n->db);
+	if (!err)
+		err = boot_take_received(b, why);
+	if (!err)
+		err = boot_machines(b, why);
+	if (!err)
+		err = boot_judge(b, why);
+	if (!err)
+		err = boot_wal_open(b, why);
+	if (!err)
+		err = boot_mvcc(b, why);
+	if (!err)
+		err = log_unused(b) ? boot_again(b, why) : boot_raft_restart(b, why);
+	return err;
+}
+
+static void boot_fini(struct boot *b)
+{
+	mvcc_loader_free(b->loader);
+	bolt_pin_unref(b->pin);
+	wal_content_fini(&b->content);
+	wal_snapshot_mark_fini(&b->mark);
+	buf_fini(&b->bootstrap_context);
+	mem_free(b->member_dir);
+	mem_free(b->db_path);
+}
+
+static void node_assemble(struct boot *b)
+{
+	struct node *n = b->n;
+	struct request_ids ids;
+
+	request_ids_init(&ids, n->member_id, n->cfg.hooks.wall_ns(n->cfg.hooks.arg) / 1000000);
+	n->id_prefix = ids.prefix;
+	n->id_suffix = ids.suffix;
+	n->time_limit_ns = UINT64_C(5000000000) + 2 * n->cfg.election_ms * UINT64_C(1000000);
+	n->apply.mvcc = n->mvcc;
+	n->apply.lessor = n->lessor;
+	n->apply.alarms = &n->alarms;
+	n->apply.members = n->members;
+	n->apply.backend = n->backend;
+	n->apply.cluster_id = n->cluster_id;
+	n->apply.member_id = n->member_id;
+	n->apply.quota_bytes = n->cfg.quota_bytes ? n->cfg.quota_bytes : INT64_C(2) << 30;
+	n->apply.size_bytes = size_bytes;
+	n->apply.size_arg = n;
+	n->merge.backend = n->backend;
+	n->merge.snap_dir = b->snap_dir;
+	n->persist.fs = n->fs;
+	n->persist.sched = n->sched;
+	n->persist.wal = b->wal;
+	n->persist.wal_dir = b->wal_dir;
+	n->persist.snap_dir = b->snap_dir;
+	n->persist.wal_files_max = n->cfg.wal_files_max;
+	n->persist.snap_files_max = n->cfg.snap_files_max;
+	n->snap_dir = b->snap_dir;
+	n->wal_dir = b->wal_dir;
+	b->snap_dir = b->wal_dir = NULL;
+	b->wal = NULL;
+	boot_hub(n);
+	core_members_changed(n);
+	core_alarms_changed(n);
+	core_publish(n);
+}
+
+err_t node_open(const struct node_config *cfg, struct why *why, struct node **out)
+{
+	struct node *n = NEW(struct node);
+	struct boot b = {.n = n};
+	err_t err;
+
+	n->cfg = *cfg;
+	n->sched = cfg->sched;
+	n->fs = cfg->fs;
+	n->epoch = epoch_domain_new();
+	n->work_tail = &n->work;
+	waiters_init(&n->waiting);
+	list_init(&n->after_alarm);
+	list_init(&n->reads_new);
+	list_init(&n->reads_asked);
+	list_init(&n->reads_ready);
+	list_init(&n->barriers);
+	list_init(&n->physical);
+	list_init(&n->defrags);
+	buf_init(&n->conf_state_json, 1 << 20);
+	apply_init(&n->apply);
+	apply_out_init(&n->out);
+	boot_small_machines(n);
+	buf_init(&b.bootstrap_context, 1 << 20);
+	b.member_dir = mem_printf("%s/member", cfg->data_dir);
+	b.snap_dir = mem_printf("%s/snap", b.member_dir);
+	b.wal_dir = cfg->wal_dir ? mem_strdup(cfg->wal_dir) : mem_printf("%s/wal", b.member_dir);
+	b.db_path = mem_printf("%s/db", b.snap_dir);
+
+	err = boot_dirs(&b, why);
+	if (!err) {
+		b.has_db = vfs_exists(n->fs, b.db_path);
+		b.has_wal = wal_exists(n->fs, b.wal_dir);
+		err = snap_clean(n->fs, b.snap_dir, NULL);
+	}
+	if (!err)
+		err = b.has_wal ? boot_restart(&b, why) : boot_fresh(&b, why);
+	if (err) {
+		wal_abandon(b.wal);
+		boot_fini(&b);
+		mem_free(b.snap_dir);
+		mem_free(b.wal_dir);
+		node_close(n);
+		return err;
+	}
+	node_assemble(&b);
+	boot_fini(&b);
+	*out = n;
+	return OK;
+}
+
+void node_start(struct node *n)
+{
+	n->core = actor_new(n->sched, "core", &core_ops, n, ACTOR_OWN_THREAD);
+	n->persist.core = n->core;
+	timer_init(&n->tick, n->core, CORE_TICK);
+	timer_init(&n->commit_timer, n->core, CORE_COMMIT_TIMER);
+	timer_init(&n->compact_timer, n->core, CORE_COMPACT_TIMER);
+	timer_init(&n->watch_more, n->core, CORE_WATCH_MORE);
+	persist_start(&n->persist);
+	n->start_msg.kind = CORE_START;
+	actor_post(n->core, &n->start_msg);
+}
+
+void node_stop(struct node *n)
+{
+	if (!n->core || n->stop_msg.kind)
+		return;
+	n->stop_msg.kind = CORE_STOP;
+	actor_post(n->core, &n->stop_msg);
+}
+
+bool node_stopped(const struct node *n)
+{
+	return !n->core || n->stop_done;
+}
+
+void node_close(struct node *n)
+{
+	if (!n)
+		return;
+	if (n->persist.wal_actor)
+		persist_stop(&n->persist);
+	actor_free(n->core);
+	if (n->hub)
+		watch_hub_free(n->hub);
+	raft_ready_fini(&n->rd);
+	if (n->raft)
+		raft_free(n->raft);
+	if (n->log)
+		raft_mem_storage_free(n->log);
+	core_unpublish(n);
+	blob_unref(n->members_blob);
+	blob_unref(n->alarms_blob);
+	if (n->mvcc)
+		mvcc_free(n->mvcc);
+	lessor_free(n->lessor);
+	alarms_fini(&n->alarms);
+	members_free(n->members);
+	apply_out_fini(&n->out);
+	apply_fini(&n->apply);
+	if (n->backend)
+		backend_free(n->backend);
+	bolt_close(n->db);
+	if (n->stop_done) {
+		err_t err = wal_close(n->persist.wal);
+
+		if (err)
+			LOG_ERROR("closing the write-ahead log failed", LOG_ERR(err));
+	} else {
+		wal_abandon(n->persist.wal);
+	}
+	epoch_domain_free(n->epoch);
+	waiters_fini(&n->waiting);
+	buf_fini(&n->conf_state_json);
+	VEC_FREE(&n->proposals);
+	VEC_FREE(&n->proposal_data);
+	VEC_FREE(&n->answers);
+	VEC_FREE(&n->watch_closed);
+	VEC_FREE(&n->jobs_ready);
+	mem_free(n->snap_dir);
+	mem_free(n->wal_dir);
+	mem_free(n);
+}

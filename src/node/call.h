@@ -1,0 +1,68 @@
+/* A call: one request on its way through the node, whoever made it.
+ *
+ * The origin (gRPC stream, gateway, the server itself, the simulator) owns the struct, fills the top part and posts
+ * it to core with call_post; core gives it back as the same message (kind reply_kind) to the reply actor, exactly
+ * once, with err and resp set. A client that went away changes nothing: the call comes back and its origin frees it.
+ * That bounds every wait: core answers at deadline_ns at the latest.
+ *
+ * Identity is set by the origin's code only. Thread: filled on the origin's actor, touched by core until it returns. */
+#ifndef NODE_CALL_H
+#define NODE_CALL_H
+
+#include "actor/actor.h"
+#include "base/buf.h"
+#include "base/list.h"
+#include "bolt/bolt.h"
+#include "pb/rpc.h"
+
+struct node;
+
+/* What core is asked to do. The comment names what comes in besides the common part, and what goes out. */
+enum call_kind {
+	CALL_PROPOSE = 1,       /* entry, id -> resp: the encoded response message, header included */
+	CALL_READ_INDEX,        /* -> OK once applied has reached the leader's commit index of a time after the post */
+	CALL_LEASE_RENEW,       /* lease_id -> ttl_s (0: unknown lease), header */
+	CALL_LEASE_TTL,         /* lease_id, want_keys -> resp */
+	CALL_LEASE_LIST,        /* -> resp */
+	CALL_COMMIT,            /* -> OK and pin: everything applied before the post is durable in the backend file */
+	CALL_DEFRAG,            /* -> OK when the file has been shrunk as far as it goes */
+	CALL_PHYSICAL,          /* revision -> OK when the rows of that compaction are gone and committed */
+	CALL_HOLD,              /* revision -> OK: reads at it work until node_release; ERR_COMPACTED */
+	CALL__END
+};
+
+struct call {
+	struct msg msg;
+	struct actor *reply;
+	uint32_t reply_kind;
+
+	/* in */
+	uint64_t id;                    /* CALL_PROPOSE: from node_next_id; 0 elsewhere */
+	struct blob *entry;             /* CALL_PROPOSE: an encoded InternalRaftRequest with that id; consumed */
+	uint64_t started_ns;
+	uint64_t deadline_ns;           /* client's own; 0 = none. The server's limit applies as well */
+	int64_t lease_id;
+	int64_t revision;
+	bool want_keys;
+	bool internal;                  /* made by the server: not refused when too many requests wait */
+
+	/* out */
+	err_t err;
+	struct buf resp;                /* initialised by call_init; freed by call_fini */
+	struct response_header header;
+	int64_t ttl_s;
+	struct bolt_pin *pin;           /* CALL_COMMIT: counted, the origin's */
+
+	/* core's while it has the call */
+	struct list link;
+	struct call *hash_next;
+	uint64_t order;
+};
+
+/* resp_max_bytes bounds the answer. */
+void call_init(struct call *c, struct actor *reply, uint32_t reply_kind, size_t resp_max_bytes);
+void call_fini(struct call *c);
+/* Any thread. The call is core's until it comes back. */
+void call_post(struct node *n, struct call *c, enum call_kind kind);
+
+#endif

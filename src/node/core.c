@@ -1,0 +1,99 @@
+/* The core actor: all replicated state has this one writer. A batch is
+ *
+ *	messages -> propose what came -> raft -> WAL (posted) and apply -> commit policy -> publish -> answers
+ *
+ * in this order, so that an answer never leaves before the publication that shows its effect, and a group of proposals that
+ * arrived together is one raft message and one write. */
+#include "node/node_impl.h"
+
+static void core_receive(void *self, struct msg *m)
+{
+	struct node *n = self;
+
+	if (m->kind < CALL__END) {
+		core_call(n, m);
+		return;
+	}
+	if (m->kind < WATCH_CALL__END) {
+		core_watch_call(n, m);
+		return;
+	}
+	switch (m->kind) {
+	case PERSIST_APPEND: core_appended(n, CONTAINER_OF(m, struct persist_append, msg)); break;
+	case PERSIST_MERGE: core_merged(n); break;
+	case CORE_START: core_tick(n); break;
+	case CORE_STOP: n->stopping = true; break;
+	case CORE_TICK: core_tick(n); break;
+	case CORE_COMMIT_TIMER: n->commit_wanted = n->commit_wanted || n->buffer_since_ns; break;
+	case CORE_COMPACT_TIMER: core_compact_step(n); break;
+	case CORE_COMPACT_HASH: core_compact_hashed(n, CONTAINER_OF(m, struct job, msg)); break;
+	case CORE_WATCH_TASK: core_watch_task_done(n, CONTAINER_OF(m, struct job, msg)); break;
+	case CORE_OWN_CALL: core_own_answer(n, CONTAINER_OF(CONTAINER_OF(m, struct call, msg), struct own_call, call)); break;
+	case CORE_WATCH_MORE: break;    /* the batch's end goes on */
+	case CORE_RELEASE: core_release(n, m); break;
+	case PERSIST_MOVE: core_defrag_stepped(n); break;
+	default: UNREACHABLE();
+	}
+}
+
+static void core_answers(struct node *n)
+{
+	/* An answer may bring the next call in place: take the list first. */
+	for (size_t i = 0; i < n->answers.count; i++) {
+		struct call *c = n->answers.at[i];
+
+		c->msg.kind = c->reply_kind;
+		actor_post(c->reply, &c->msg);
+	}
+	n->answers.count = 0;
+}
+
+/* True once nothing of this node is under way any more. */
+static bool core_quiet(struct node *n)
+{
+	return !n->merging && !n->snapshot_busy && !n->jobs && !backend_pending_ops(n->backend);
+}
+
+static void core_stop_step(struct node *n)
+{
+	core_refuse_all(n, ERR_STOPPED);
+	if (n->stop_done)
+		return;
+	if (backend_pending_ops(n->backend) && !n->merging)
+		n->commit_wanted = true;
+	if (core_quiet(n))
+		n->stopped = true;
+}
+
+static void core_batch_end(void *self)
+{
+	struct node *n = self;
+	bool worked;
+
+	if (n->stopping)
+		core_stop_step(n);
+	do {
+		core_propose(n);
+		core_reads(n);
+		worked = core_ready(n);
+		worked |= core_apply(n);
+		core_first_campaign(n);
+		worked |= raft_has_ready(n->raft);
+	} while (worked);
+	core_snapshot_check(n);
+	core_commit(n);
+	core_watch(n);
+	core_publish(n);
+	core_watch_send(n);
+	core_answers(n);
+	epoch_reclaim(n->epoch);
+	if (n->stopped && !n->stop_done) {
+		timer_cancel(&n->tick);
+		timer_cancel(&n->commit_timer);
+		timer_cancel(&n->compact_timer);
+		timer_cancel(&n->watch_more);
+		n->stop_done = true;
+	}
+}
+
+const struct actor_ops core_ops = {core_receive, core_batch_end};

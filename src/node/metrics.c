@@ -1,0 +1,77 @@
+/* Gauges and counters of the node, brought up to date with each tick: what a scrape reads is at most a heartbeat old. */
+#include "node/node_impl.h"
+
+static void count(uint32_t series, uint64_t now, uint64_t *seen)
+{
+	metric_add(series, now - *seen);
+	*seen = now;
+}
+
+static void once(struct node *n)
+{
+	char text[MEMBER_ID_TEXT_SIZE];
+
+	metric_set(metric_series(METRIC_SERVER_VERSION, (const char *[]){NODE_SERVER_VERSION}), 1);
+	metric_set(metric_series(METRIC_SERVER_ID, (const char *[]){member_id_text(n->member_id, text)}), 1);
+	metric_set(METRIC_SERVER_QUOTA_BACKEND_BYTES, (double)n->apply.quota_bytes);
+}
+
+static void cluster_version(struct node *n)
+{
+	const char *v = members_version(n->members);
+
+	if (strcmp(v, n->seen.cluster_version) == 0)
+		return;
+	if (n->seen.cluster_version[0])
+		metric_set(metric_series(METRIC_CLUSTER_VERSION, (const char *[]){n->seen.cluster_version}), 0);
+	strncpy(n->seen.cluster_version, v, sizeof(n->seen.cluster_version) - 1);
+	if (v[0]) {
+		char minor[sizeof(n->seen.cluster_version)];
+		char *dot;
+
+		memcpy(minor, n->seen.cluster_version, sizeof(minor));
+		dot = strrchr(minor, '.');
+		if (dot)
+			*dot = 0;
+		metric_set(metric_series(METRIC_CLUSTER_VERSION, (const char *[]){minor}), 1);
+	}
+}
+
+void core_metrics(struct node *n)
+{
+	struct mvcc_stats m;
+	struct lease_stats l;
+	struct watch_stats w;
+
+	if (!n->seen.once) {
+		n->seen.once = true;
+		once(n);
+	}
+	mvcc_stats(n->mvcc, &m);
+	lessor_stats(n->lessor, &l);
+	watch_stats(n->hub, &w);
+	count(METRIC_MVCC_PUT_TOTAL, m.puts, &n->seen.puts);
+	count(METRIC_MVCC_DELETE_TOTAL, m.deletes, &n->seen.deletes);
+	count(METRIC_MVCC_TXN_TOTAL, m.txns, &n->seen.txns);
+	count(METRIC_DEBUGGING_MVCC_DB_COMPACTION_KEYS_TOTAL, m.compacted_rows, &n->seen.compacted_rows);
+	count(METRIC_DEBUGGING_LEASE_GRANTED_TOTAL, l.granted, &n->seen.granted);
+	count(METRIC_DEBUGGING_LEASE_REVOKED_TOTAL, l.revoked, &n->seen.revoked);
+	count(METRIC_DEBUGGING_LEASE_RENEWED_TOTAL, l.renewed, &n->seen.renewed);
+	count(METRIC_DEBUGGING_SERVER_LEASE_EXPIRED_TOTAL, l.expired, &n->seen.expired);
+	count(METRIC_DEBUGGING_MVCC_EVENTS_TOTAL, w.events, &n->seen.events);
+	metric_set(METRIC_DEBUGGING_MVCC_KEYS_TOTAL, (double)m.keys);
+	metric_set(METRIC_DEBUGGING_MVCC_CURRENT_REVISION, (double)mvcc_revision(n->mvcc));
+	metric_set(METRIC_DEBUGGING_MVCC_COMPACT_REVISION, (double)mvcc_compact_revision(n->mvcc));
+	metric_set(METRIC_DEBUGGING_MVCC_WATCH_STREAM_TOTAL, (double)w.streams);
+	metric_set(METRIC_DEBUGGING_MVCC_WATCHER_TOTAL, (double)w.watchers);
+	metric_set(METRIC_DEBUGGING_MVCC_SLOW_WATCHER_TOTAL, (double)w.lagging);
+	metric_set(METRIC_DEBUGGING_MVCC_PENDING_EVENTS_TOTAL, (double)w.pending_events);
+	metric_set(METRIC_MVCC_DB_TOTAL_SIZE_IN_BYTES, (double)bolt_size(n->db));
+	metric_set(METRIC_MVCC_DB_TOTAL_SIZE_IN_USE_IN_BYTES, (double)bolt_size_in_use(n->db));
+	metric_set(METRIC_DISK_DEFRAG_INFLIGHT, !list_empty(&n->defrags));
+	metric_set(METRIC_SERVER_PROPOSALS_COMMITTED_TOTAL, (double)raft_commit(n->raft));
+	metric_set(METRIC_SERVER_PROPOSALS_APPLIED_TOTAL, (double)n->applied);
+	metric_set(METRIC_SERVER_PROPOSALS_PENDING, (double)(n->waiting.count + n->proposals.count));
+	metric_set(METRIC_SERVER_IS_LEARNER, raft_is_learner(n->raft));
+	cluster_version(n);
+}

@@ -1,0 +1,191 @@
+/* Time, and what the server does by itself: ticks, publishing its attributes, the cluster version, the storage version, the
+ * expiry of leases. Sources: spec apply.md section 6 (monitors every 4 s), semantics.md section 4. */
+#include "node/node_impl.h"
+
+enum { MONITOR_EVERY_S = 4 };
+
+static uint64_t heartbeat_ns(const struct node *n)
+{
+	return n->cfg.heartbeat_ms * UINT64_C(1000000);
+}
+
+static uint64_t election_ns(const struct node *n)
+{
+	return n->cfg.election_ms * UINT64_C(1000000);
+}
+
+/* Ticks by elapsed time. After a gap (a stopped process, a paused machine) raft gets no more than one election timeout, and the
+ * lessor starts over as if it had just been promoted: clients could not renew meanwhile. */
+static void tick_raft(struct node *n, uint64_t now_ns)
+{
+	uint64_t gap = now_ns - n->ticked_ns;
+	uint64_t ticks = gap / heartbeat_ns(n);
+
+	if (gap > election_ns(n)) {
+		if (lessor_is_primary(n->lessor))
+			lessor_promote(n->lessor, now_ns, election_ns(n));
+		ticks = MIN(ticks, n->cfg.election_ms / n->cfg.heartbeat_ms);
+		n->ticked_ns = now_ns;
+	} else {
+		n->ticked_ns += ticks * heartbeat_ns(n);
+	}
+	for (uint64_t i = 0; i < ticks; i++)
+		raft_tick(n->raft);
+}
+
+static void lease_work(struct node *n, uint64_t now_ns)
+{
+	struct lease_revoke_req r;
+	struct buf body;
+
+	if (!lessor_is_primary(n->lessor) || n->stopping)
+		return;
+	lessor_tick(n->lessor, now_ns);
+	while (lease_next_revoke(n->lessor, &r.id)) {
+		buf_init(&body, 32);
+		pb_put_uint(&body, 1, (uint64_t)r.id);
+		core_own_propose(n, OWN_LEASE_REVOKE, REQ_LEASE_REVOKE, buf_slice(&body), r.id);
+		buf_fini(&body);
+	}
+}
+
+/* ClusterMemberAttrSetRequest {member_ID 1, member_attributes 2 {name 1, client_urls 2}} */
+static void publish_self(struct node *n)
+{
+	struct buf body;
+	size_t mark;
+
+	if (n->is_ready || n->own_publish_sent || n->lead == RAFT_NONE || n->stopping)
+		return;
+	n->own_publish_sent = true;
+	buf_init(&body, 1 << 20);
+	pb_put_uint(&body, 1, n->member_id);
+	mark = pb_begin(&body, 2);
+	pb_put_bytes(&body, 1, slice_str(n->cfg.name));
+	for (size_t i = 0; i < n->cfg.client_url_count; i++)
+		pb_put_bytes_always(&body, 2, slice_str(n->cfg.client_urls[i]));
+	pb_end(&body, mark);
+	core_own_propose(n, OWN_PUBLISH, REQ_MEMBER_ATTR_SET, buf_slice(&body), 0);
+	buf_fini(&body);
+}
+
+/* The version all members can run: with one member it is the server's own. */
+static void cluster_version(struct node *n)
+{
+	struct version have, want;
+	struct buf body;
+	const char *now = members_version(n->members);
+
+	if (n->role != RAFT_LEADER || n->version_proposed || n->stopping || !n->applied_own_term)
+		return;
+	if (version_parse(SLICE_LIT(NODE_CLUSTER_VERSION), &want))
+		UNREACHABLE();
+	if (now[0] && (members_downgrade(n->members)->enabled || version_parse(slice_str(now), &have) || version_cmp_minor(have, want) >= 0))
+		return;
+	n->version_proposed = true;
+	if (now[0])
+		LOG_INFO("updating cluster version using v3 API", LOG_STR("from", now), LOG_STR("to", NODE_CLUSTER_VERSION));
+	else
+		LOG_INFO("setting up initial cluster version using v3 API", LOG_STR("cluster-version", "3.7"));
+	buf_init(&body, 64);
+	pb_put_bytes(&body, 1, SLICE_LIT(NODE_CLUSTER_VERSION));
+	core_own_propose(n, OWN_CLUSTER_VERSION, REQ_CLUSTER_VERSION_SET, buf_slice(&body), 0);
+	buf_fini(&body);
+}
+
+/* Each member by itself, outside the log: the storage version follows the cluster version. Steps 3.5 -> 3.6 -> 3.7 set the
+ * version and nothing else; down to 3.5 takes the row away. */
+static void storage_version(struct node *n)
+{
+	const char *cluster = members_version(n->members);
+	struct version v;
+
+	if (!cluster[0] || version_parse(slice_str(cluster), &v))
+		return;
+	if (v.major != 3 || v.minor < 5 || strcmp(n->storage_version, cluster) == 0)
+		return;
+	LOG_INFO("cluster version differs from storage version.", LOG_STR("cluster-version", cluster),
+		 LOG_STR("storage-version", n->storage_version));
+	if (v.minor == 5)
+		backend_delete(n->backend, BUCKET_META, SLICE_LIT("storageVersion"));
+	else
+		backend_put(n->backend, BUCKET_META, SLICE_LIT("storageVersion"), slice_str(cluster));
+	strncpy(n->storage_version, cluster, sizeof(n->storage_version) - 1);
+	LOG_INFO("updated storage version", LOG_STR("new-storage-version", cluster));
+	core_wrote(n);
+	n->changed = true;
+}
+
+void core_version_changed(struct node *n)
+{
+	storage_version(n);
+	n->changed = true;
+}
+
+void core_raise_nospace(struct node *n)
+{
+	struct buf body;
+
+	n->alarm_proposed = true;
+	LOG_WARN("alarm raised", LOG_STR("alarm", "NOSPACE"), LOG_HEX("from", n->member_id));
+	buf_init(&body, 64);
+	pb_put_uint(&body, 1, 1);
+	pb_put_uint(&body, 2, n->member_id);
+	pb_put_uint(&body, 3, ALARM_NOSPACE);
+	core_own_propose(n, OWN_ALARM, REQ_ALARM, buf_slice(&body), 0);
+	buf_fini(&body);
+}
+
+void core_noop_applied(struct node *n)
+{
+	if (n->role != RAFT_LEADER || !raft_committed_in_term(n->raft))
+		return;
+	n->applied_own_term = true;
+	lessor_promote(n->lessor, core_now(n), election_ns(n));
+	cluster_version(n);
+}
+
+void core_lead_changed(struct node *n)
+{
+	watch_set_term(n->hub, raft_term(n->raft));
+	if (n->role != RAFT_LEADER) {
+		n->applied_own_term = false;
+		lessor_demote(n->lessor);
+	}
+	metric_set(METRIC_SERVER_HAS_LEADER, n->lead != RAFT_NONE);
+	metric_set(METRIC_SERVER_IS_LEADER, n->role == RAFT_LEADER);
+	if (n->lead != RAFT_NONE) {
+		metric_add(METRIC_SERVER_LEADER_CHANGES_SEEN_TOTAL, 1);
+		publish_self(n);
+	}
+}
+
+/* A lone voter has nobody to wait for: it stands for election as soon as what the log holds is applied. */
+void core_first_campaign(struct node *n)
+{
+	if (n->campaigned || n->work || n->applied < raft_commit(n->raft) || !raft_is_only_voter(n->raft))
+		return;
+	n->campaigned = true;
+	if (n->lead == RAFT_NONE)
+		raft_campaign(n->raft);
+}
+
+void core_tick(struct node *n)
+{
+	uint64_t now = core_now(n);
+
+	if (!n->ticked_ns)                      /* the first one */
+		n->ticked_ns = now;
+	tick_raft(n, now);
+	lease_work(n, now);
+	core_expire(n, now);
+	watch_tick(n->hub, now);
+	publish_self(n);
+	if (now >= n->next_monitor_ns) {
+		n->next_monitor_ns = now + MONITOR_EVERY_S * UINT64_C(1000000000);
+		cluster_version(n);
+		storage_version(n);
+	}
+	core_metrics(n);
+	timer_set(&n->tick, heartbeat_ns(n));
+}

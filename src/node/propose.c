@@ -1,0 +1,356 @@
+/* Calls from outside: proposals, linearizable reads, questions to the lessor; and the proposals that the server makes itself. */
+#include "node/node_impl.h"
+
+enum { OWN_RESP_MAX = 1 << 20, READ_RETRY_MS = 500 };
+
+void call_init(struct call *c, struct actor *reply, uint32_t reply_kind, size_t resp_max_bytes)
+{
+	*c = (struct call){.reply = reply, .reply_kind = reply_kind};
+	buf_init(&c->resp, resp_max_bytes);
+	list_init(&c->link);
+}
+
+void call_fini(struct call *c)
+{
+	buf_fini(&c->resp);
+	blob_unref(c->entry);
+	c->entry = NULL;
+	bolt_pin_unref(c->pin);
+	c->pin = NULL;
+}
+
+void call_post(struct node *n, struct call *c, enum call_kind kind)
+{
+	c->msg.kind = kind;
+	c->started_ns = sched_now_ns(n->sched);
+	actor_post(n->core, &c->msg);
+}
+
+struct release {
+	struct msg msg;
+	int64_t revision;
+};
+
+void node_release(struct node *n, int64_t revision)
+{
+	struct release *r = NEW(struct release);
+
+	r->msg.kind = CORE_RELEASE;
+	r->revision = revision;
+	actor_post(n->core, &r->msg);
+}
+
+void core_release(struct node *n, struct msg *m)
+{
+	struct release *r = CONTAINER_OF(m, struct release, msg);
+
+	mvcc_release(n->mvcc, r->revision);
+	mem_free(r);
+}
+
+uint64_t node_next_id(struct node *n)
+{
+	return n->id_prefix | ((atomic_fetch_add_explicit(&n->id_suffix, 1, memory_order_relaxed) + 1) & 0xffffffffffffu);
+}
+
+void core_answer(struct node *n, struct call *c, err_t err)
+{
+	c->err = err;
+	VEC_PUSH(&n->answers, c);
+}
+
+static struct response_header header_now(const struct node *n)
+{
+	return (struct response_header){n->cluster_id, n->member_id, mvcc_revision(n->mvcc), raft_term(n->raft)};
+}
+
+static void admit(struct node *n, struct call *c)
+{
+	uint64_t behind = raft_commit(n->raft) - n->applied;
+
+	if (n->stopping)
+		core_answer(n, c, ERR_STOPPED);
+	else if (!c->internal && (behind > COMMIT_TO_APPLY_MAX || n->proposals.count > COMMIT_TO_APPLY_MAX))
+		core_answer(n, c, ERR_TOO_MANY_REQUESTS);
+	else
+		VEC_PUSH(&n->proposals, c);
+}
+
+static void lease_renewal(struct node *n, struct call *c)
+{
+	bool clear_checkpoint = false;
+	err_t err;
+
+	c->header = header_now(n);
+	err = lease_renew(n->lessor, c->lease_id, core_now(n), &c->ttl_s, &clear_checkpoint);
+	if (err == ERR_LEASE_NOT_FOUND || err == ERR_AGAIN) {
+		/* Expired and about to be revoked counts as gone: its revocation is in the log or will be. */
+		c->ttl_s = 0;
+		err = OK;
+	}
+	if (!err && clear_checkpoint) {
+		struct buf body;
+		size_t mark;
+
+		buf_init(&body, 64);
+		mark = pb_begin(&body, 1);
+		pb_put_uint(&body, 1, (uint64_t)c->lease_id);
+		pb_end(&body, mark);
+		core_own_propose(n, OWN_LEASE_CHECKPOINT, REQ_LEASE_CHECKPOINT, buf_slice(&body), c->lease_id);
+		buf_fini(&body);
+	}
+	core_answer(n, c, err);
+}
+
+static void lease_question(struct node *n, struct call *c)
+{
+	struct response_header h = header_now(n);
+
+	if (c->msg.kind == CALL_LEASE_TTL)
+		lease_ttl_encode(n->lessor, c->lease_id, core_now(n), c->want_keys, &c->resp);
+	else
+		lease_list_encode(n->lessor, &c->resp);
+	response_header_encode(&h, 1, &c->resp);
+	core_answer(n, c, buf_failed(&c->resp) ? ERR_TOO_LARGE : OK);
+}
+
+void core_call(struct node *n, struct msg *m)
+{
+	struct call *c = CONTAINER_OF(m, struct call, msg);
+
+	switch ((enum call_kind)m->kind) {
+	case CALL_PROPOSE:
+		admit(n, c);
+		break;
+	case CALL_READ_INDEX:
+		list_push_back(&n->reads_new, &c->link);
+		break;
+	case CALL_LEASE_RENEW:
+		lease_renewal(n, c);
+		break;
+	case CALL_LEASE_TTL:
+	case CALL_LEASE_LIST:
+		lease_question(n, c);
+		break;
+	case CALL_COMMIT:
+		c->order = backend_freeze_number(n->backend);
+		n->commit_wanted = true;
+		list_push_back(&n->barriers, &c->link);
+		break;
+	case CALL_HOLD:
+		core_answer(n, c, mvcc_hold(n->mvcc, c->revision) ? OK : ERR_COMPACTED);
+		break;
+	case CALL_DEFRAG:
+		list_push_back(&n->defrags, &c->link);
+		core_defrag(n);
+		break;
+	case CALL_PHYSICAL:
+		list_push_back(&n->physical, &c->link);
+		core_compact_kick(n);
+		break;
+	default:
+		UNREACHABLE();
+	}
+}
+
+/* All that came in this batch is one raft message. Refused as a whole (no leader yet, too much uncommitted): it stays
+ * and is tried again with the next batch, until its time is over. */
+void core_propose(struct node *n)
+{
+	size_t count = n->proposals.count;
+	err_t err;
+
+	if (!count || raft_lead(n->raft) == RAFT_NONE)
+		return;
+	VEC_RESERVE(&n->proposal_data, count);
+	for (size_t i = 0; i < count; i++)
+		n->proposal_data.at[i] = blob_ref(n->proposals.at[i]->entry);
+	err = raft_propose(n->raft, n->proposal_data.at, count);
+	if (err)
+		return;
+	for (size_t i = 0; i < count; i++) {
+		struct call *c = n->proposals.at[i];
+
+		blob_unref(c->entry);
+		c->entry = NULL;
+		waiters_add(&n->waiting, c);
+	}
+	n->proposals.count = 0;
+}
+
+/* ---- linearizable reads: one round in flight serves everyone who waited when it began ---- */
+
+static void move_all(struct list *from, struct list *to)
+{
+	while (!list_empty(from)) {
+		struct list *l = from->next;
+
+		list_remove(l);
+		list_push_back(to, l);
+	}
+}
+
+static void answer_all(struct node *n, struct list *from, err_t err)
+{
+	while (!list_empty(from)) {
+		struct call *c = CONTAINER_OF(from->next, struct call, link);
+
+		list_remove(&c->link);
+		core_answer(n, c, err);
+	}
+}
+
+static void read_ask(struct node *n)
+{
+	uint64_t id = node_next_id(n);          /* a fresh id each time: a late answer must not serve a newer round */
+
+	n->read_round = id;
+	n->read_sent_ns = core_now(n);
+	raft_read_index(n->raft, blob_copy(slice_of(&id, sizeof(id))));
+}
+
+void core_reads(struct node *n)
+{
+	if (list_empty(&n->reads_new) || !list_empty(&n->reads_asked))
+		return;
+	if (raft_lead(n->raft) == RAFT_NONE || (n->role == RAFT_LEADER && !raft_committed_in_term(n->raft)))
+		return;
+	move_all(&n->reads_new, &n->reads_asked);
+	read_ask(n);
+}
+
+void core_read_state(struct node *n, const struct raft_read_state *rs)
+{
+	if (rs->ctx->size != sizeof(n->read_round) || memcmp(rs->ctx->data, &n->read_round, sizeof(n->read_round)) != 0)
+		return;
+	n->read_round = 0;
+	LIST_EACH(l, &n->reads_asked)
+		CONTAINER_OF(l, struct call, link)->order = rs->index;
+	move_all(&n->reads_asked, &n->reads_ready);
+	core_reads_applied(n);
+}
+
+void core_reads_applied(struct node *n)
+{
+	while (!list_empty(&n->reads_ready)) {
+		struct call *c = CONTAINER_OF(n->reads_ready.next, struct call, link);
+
+		if (c->order > n->applied)
+			break;
+		list_remove(&c->link);
+		core_answer(n, c, OK);
+	}
+}
+
+/* ---- time limits ---- */
+
+static void expire_list(struct node *n, struct list *l, uint64_t now_ns, err_t err)
+{
+	while (!list_empty(l)) {
+		struct call *c = CONTAINER_OF(l->next, struct call, link);
+
+		if (now_ns - c->started_ns < n->time_limit_ns)
+			break;
+		list_remove(&c->link);
+		core_answer(n, c, err);
+	}
+}
+
+void core_expire(struct node *n, uint64_t now_ns)
+{
+	struct call *c;
+	size_t kept = 0;
+
+	while ((c = waiters_oldest(&n->waiting)) && now_ns - c->started_ns >= n->time_limit_ns)
+		core_answer(n, waiters_take(&n->waiting, c->id), ERR_TIMEOUT);
+	for (size_t i = 0; i < n->proposals.count; i++) {
+		c = n->proposals.at[i];
+		if (now_ns - c->started_ns >= n->time_limit_ns)
+			core_answer(n, c, ERR_CONTEXT_DEADLINE);        /* still blocked: upstream's context ends */
+		else
+			n->proposals.at[kept++] = c;
+	}
+	n->proposals.count = kept;
+	expire_list(n, &n->reads_ready, now_ns, ERR_TIMEOUT);
+	expire_list(n, &n->reads_asked, now_ns, ERR_TIMEOUT);
+	expire_list(n, &n->reads_new, now_ns, ERR_TIMEOUT);
+	if (!list_empty(&n->reads_asked) && now_ns - n->read_sent_ns >= READ_RETRY_MS * UINT64_C(1000000))
+		read_ask(n);
+}
+
+void core_refuse_all(struct node *n, err_t err)
+{
+	struct call *c;
+
+	while ((c = waiters_oldest(&n->waiting)))
+		core_answer(n, waiters_take(&n->waiting, c->id), err);
+	for (size_t i = 0; i < n->proposals.count; i++)
+		core_answer(n, n->proposals.at[i], err);
+	n->proposals.count = 0;
+	answer_all(n, &n->reads_new, err);
+	answer_all(n, &n->reads_asked, err);
+	answer_all(n, &n->reads_ready, err);
+	answer_all(n, &n->physical, err);
+	answer_all(n, &n->defrags, err);
+	answer_all(n, &n->after_alarm, err);
+	if (!n->merging && !n->commit_wanted)
+		answer_all(n, &n->barriers, err);
+}
+
+/* ---- the server's own proposals ---- */
+
+void core_own_propose(struct node *n, enum own_purpose purpose, enum internal_field field, struct slice body, int64_t lease_id)
+{
+	struct own_call *o = NEW(struct own_call);
+	struct internal_req r = {.id = node_next_id(n), .field = field, .body = body};
+	struct buf data;
+
+	call_init(&o->call, n->core, CORE_OWN_CALL, OWN_RESP_MAX);
+	o->purpose = purpose;
+	o->lease_id = lease_id;
+	o->call.id = r.id;
+	o->call.internal = true;
+	o->call.started_ns = core_now(n);
+	buf_init(&data, body.size + 256);
+	internal_req_encode(&r, &data);
+	ASSERT(!buf_failed(&data));
+	o->call.entry = blob_copy(buf_slice(&data));
+	buf_fini(&data);
+	admit(n, &o->call);
+}
+
+static void own_done(struct node *n, struct own_call *o)
+{
+	switch (o->purpose) {
+	case OWN_PUBLISH:
+		n->own_publish_sent = false;            /* on failure the next tick sends it again */
+		if (!o->call.err && !n->is_ready) {
+			n->is_ready = true;
+			LOG_INFO("published local member to cluster through raft", LOG_HEX("local-member-id", n->member_id),
+				 LOG_STR("local-member-attributes", n->cfg.name), LOG_HEX("cluster-id", n->cluster_id),
+				 LOG_DURATION("publish-timeout", (int64_t)n->time_limit_ns));
+			if (n->cfg.hooks.ready)
+				n->cfg.hooks.ready(n->cfg.hooks.arg);
+		}
+		break;
+	case OWN_CLUSTER_VERSION:
+		n->version_proposed = false;
+		break;
+	case OWN_ALARM:
+		n->alarm_proposed = false;
+		answer_all(n, &n->after_alarm, ERR_NO_SPACE);
+		break;
+	case OWN_LEASE_REVOKE:
+		lease_revoke_ended(n->lessor);
+		break;
+	case OWN_LEASE_CHECKPOINT:
+		break;
+	}
+}
+
+void core_own_answer(struct node *n, struct own_call *o)
+{
+	own_done(n, o);
+	call_fini(&o->call);
+	mem_free(o);
+}

@@ -1,0 +1,89 @@
+/* Disk snapshots and the length of the log. A disk snapshot at index a passes three barriers (DESIGN section 5):
+ *
+ *	freeze at a -> merge (backend durable with consistent index a), then NAME.snap (file and directory synced)
+ *	            -> WAL snapshot record, written behind the hard state with commit >= a, synced
+ *	            -> only then older files are released
+ *
+ * The hard state that commits a was handed to the WAL before a was applied, so it stands in front of the record. */
+#include "node/node_impl.h"
+
+enum { MEMORY_SNAPSHOT_EVERY = 100 };
+
+static void raft_memory(struct node *n)
+{
+	uint64_t catchup = n->cfg.snapshot_catchup_entries;
+	uint64_t compact = n->applied > catchup ? n->applied - catchup : 1;
+	struct raft_conf_state cs = *raft_conf_state(n->raft);
+
+	n->memory_snapshot_index = n->applied;
+	if (raft_mem_storage_create_snapshot(n->log, n->applied, &cs, NULL))
+		return;
+	/* Gone already: nothing to do. */
+	if (compact >= raft_mem_storage_first_index(n->log))
+		err_ignore(raft_mem_storage_compact(n->log, compact));
+}
+
+void core_snapshot_check(struct node *n)
+{
+	if (n->work)
+		return;                 /* in the middle of a batch */
+	if (!n->snapshot_busy && !n->snapshot_wanted && !n->stopping &&
+	    (n->applied - n->snapshot_index > n->cfg.snapshot_count || (n->snapshot_forced && n->applied > n->snapshot_index))) {
+		n->snapshot_wanted = true;
+		n->snapshot_forced = false;
+		n->commit_wanted = true;
+	}
+	if (n->applied > n->memory_snapshot_index + MEMORY_SNAPSHOT_EVERY)
+		raft_memory(n);
+}
+
+struct raft_snapshot *core_snapshot_begin(struct node *n)
+{
+	struct raft_snapshot *s;
+	struct persist_append *a;
+	struct buf json;
+
+	if (!n->snapshot_wanted)
+		return NULL;
+	n->snapshot_wanted = false;
+	n->snapshot_busy = true;
+	buf_init(&json, 64 << 20);
+	members_v2_json_write(n->members, &json);
+	ASSERT(!buf_failed(&json));
+	s = NEW(struct raft_snapshot);
+	s->index = n->applied;
+	s->term = n->applied_term;
+	s->data = blob_copy(buf_slice(&json));
+	raft_conf_state_copy(&s->conf_state, raft_conf_state(n->raft));
+	buf_fini(&json);
+
+	a = NEW(struct persist_append);
+	a->msg.kind = PERSIST_APPEND;
+	a->is_mark = true;
+	a->mark.index = s->index;
+	a->mark.term = s->term;
+	a->mark.has_conf_state = true;
+	raft_conf_state_copy(&a->mark.conf_state, raft_conf_state(n->raft));
+	n->snapshot_mark = a;
+	LOG_INFO("triggering snapshot", LOG_HEX("local-member-id", n->member_id), LOG_UINT("local-member-applied-index", n->applied),
+		 LOG_UINT("local-member-snapshot-index", n->snapshot_index), LOG_UINT("local-member-snapshot-count", n->cfg.snapshot_count));
+	return s;
+}
+
+void core_snapshot_saved(struct node *n)
+{
+	raft_snapshot_fini(n->merge.snap);
+	mem_free(n->merge.snap);
+	n->merge.snap = NULL;
+	actor_post(n->persist.wal_actor, &n->snapshot_mark->msg);
+	n->snapshot_mark = NULL;
+}
+
+void core_snapshot_marked(struct node *n, struct persist_append *take_a)
+{
+	n->snapshot_index = take_a->mark.index;
+	n->snapshot_busy = false;
+	LOG_INFO("saved snapshot to disk", LOG_UINT("snapshot-index", n->snapshot_index));
+	wal_snapshot_mark_fini(&take_a->mark);
+	mem_free(take_a);
+}
