@@ -1,0 +1,105 @@
+/* Private to src/api. */
+#ifndef API_API_IMPL_H
+#define API_API_IMPL_H
+
+#include "api/api.h"
+#include "base/list.h"
+
+enum { API_RESP_MAX = 0x7fffffff, API_ROWS_INLINE = 1000, API_SLICE_ROWS = 1000, API_SLICE_BYTES = 64 * 1024 };
+
+struct api {
+	struct node *node;
+	struct api_opts opts;
+};
+
+struct api_io {
+	struct api *api;
+	struct node *node;
+	struct actor *actor;
+	uint32_t port;
+	struct list rpcs;               /* all that live, also those whose sink is gone */
+	size_t count;
+};
+
+/* Continues a call whose struct call came back from core. */
+typedef void api_step(struct api_rpc *r);
+
+struct api_rpc {
+	struct list link;
+	struct api_io *io;
+	enum rpc method;
+	const struct api_row *row;
+	const struct api_sink_ops *ops;
+	void *sink;                     /* NULL: gone or finished */
+	struct api_meta meta;
+	struct arena arena;
+	struct call call;
+	bool call_out;                  /* core has it */
+	bool more_out;                  /* the message to ourselves is under way */
+	bool job_out;
+	bool held;                      /* by something else that will come back (watch.c) */
+	bool half_closed;
+	api_step *next;                 /* when call comes back */
+	api_step *more;                 /* when more_msg comes back */
+	struct msg more_msg;
+	struct job job;
+	struct blob *body;              /* of the request, as long as slices of it are used */
+	void *state;                    /* the method's; freed by row->drop */
+	union {
+		struct range_req range;
+		struct txn_req txn;
+		struct compact_req compact;
+	};
+};
+
+struct api_row {
+	const char *name;
+	void (*message)(struct api_rpc *r, struct blob *take_body);
+	void (*half_close)(struct api_rpc *r);                  /* may be NULL */
+	void (*writable)(struct api_rpc *r);                    /* may be NULL */
+	void (*drop)(struct api_rpc *r);                        /* frees state; may be NULL */
+	bool learner_ok;
+	bool any_leader;                /* hasleader is not looked at (health) */
+};
+
+extern const struct api_row *const api_rows[RPC__COUNT];
+
+/* rpc.c */
+void api_fail(struct api_rpc *r, err_t err);
+void api_fail_text(struct api_rpc *r, err_t err, const char *text);
+void api_done(struct api_rpc *r);                               /* finish with OK */
+bool api_send(struct api_rpc *r, const struct slice *parts, size_t count);
+/* Message and OK. Parts are copied. */
+void api_reply(struct api_rpc *r, const struct slice *parts, size_t count);
+void api_call(struct api_rpc *r, enum call_kind kind, api_step *next);
+/* Wraps the request into a log entry and proposes it. ERR_REQUEST_TOO_LARGE without a proposal. */
+void api_propose(struct api_rpc *r, enum internal_field field, struct slice request, api_step *next);
+void api_later(struct api_rpc *r, api_step *more);              /* next turn of the actor */
+void api_job(struct api_rpc *r, bool (*run)(struct job *j), api_step *next);
+/* Replies call.resp or the call's error: the usual end of a proposal. */
+void api_step_reply(struct api_rpc *r);
+/* Waits, unless this member leads alone, until a read is linearizable; then runs next (call.err set). */
+void api_linearizable(struct api_rpc *r, api_step *next);
+/* After the call was over quota at the front: raises the alarm through the log, then fails with ERR_NO_SPACE. False: admitted. */
+bool api_over_quota(struct api_rpc *r, uint64_t cost);
+struct slice api_header(struct api_rpc *r, const struct publication *p, uint8_t out[64]);
+static inline bool api_alive(const struct api_rpc *r)
+{
+	return r->sink != NULL;
+}
+
+/* Frees it once the sink is gone and nothing is out. */
+void api_settle(struct api_rpc *r);
+
+/* one per service */
+extern const struct api_row kv_range_row, kv_range_stream_row, kv_put_row, kv_delete_row, kv_txn_row, kv_compact_row;
+extern const struct api_row lease_grant_row, lease_revoke_row, lease_keep_alive_row, lease_ttl_row, lease_leases_row;
+extern const struct api_row watch_row;
+extern const struct api_row member_list_row;
+extern const struct api_row alarm_row, status_row, defragment_row, hash_row, hash_kv_row, snapshot_row;
+extern const struct api_row health_check_row, health_list_row, health_watch_row;
+void watch_batch_received(struct api_io *io, struct msg *m);
+void watch_closed(struct api_io *io, struct msg *m);
+void watch_stop(struct api_rpc *r);
+
+#endif

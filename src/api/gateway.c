@@ -1,0 +1,312 @@
+/* The JSON gateway: /v3/… and /v3beta/…, one JSON object in, one out; streams as objects in a row and lines. Rules: spec
+ * semantics.md section 8, errors.tsv (gateway rows).
+ *
+ *	body -> json_scan finds the values -> json_parse -> api_message;  answers -> json_emit -> body
+ *
+ * The caller's certificate is never an identity here. */
+#include <stdio.h>
+
+#include "api/web_impl.h"
+#include "pb/json.h"
+
+enum { GATEWAY_BODY_MAX = 2097152 * 2, GATEWAY_JSON_MAX = 0x7fffffff };
+
+struct gateway_req {
+	struct web_req *web;            /* listener, io, http */
+	const struct rpc_method *method;
+	struct api_rpc *rpc;
+	struct buf in;                  /* the value being read */
+	struct json_scan scan;
+	bool begun;                     /* the first message went to the API */
+	bool head_sent;                 /* of a stream */
+	bool ended;                     /* the answer is whole */
+	bool body_ended;
+	struct buf message;             /* a large message that comes in parts */
+	size_t message_size;
+};
+
+bool gateway_takes(struct slice path)
+{
+	return slice_has_prefix(path, SLICE_LIT("/v3/")) || slice_has_prefix(path, SLICE_LIT("/v3beta/"));
+}
+
+struct gateway_req *gateway_new(struct web_req *take_w)
+{
+	struct gateway_req *g = NEW(struct gateway_req);
+
+	g->web = take_w;
+	buf_init(&g->in, GATEWAY_BODY_MAX);
+	buf_init(&g->message, GATEWAY_JSON_MAX);
+	json_scan_init(&g->scan);
+	return g;
+}
+
+/* runtime.HTTPStatusFromCode of grpc-gateway. */
+static unsigned http_status(enum grpc_status s)
+{
+	static const unsigned status[] = {200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401};
+
+	return s < ARRAY_COUNT(status) ? status[s] : 500;
+}
+
+/* ---- out ---- */
+
+static void error_body(struct buf *b, unsigned code, struct slice text)
+{
+	buf_printf(b, "{\"code\":%u,\"message\":", code);
+	json_emit_string(text, b);
+	buf_printf(b, "}");
+}
+
+static void error_reply(struct gateway_req *g, unsigned status, unsigned code, struct slice text)
+{
+	struct buf b;
+
+	buf_init(&b, 1 << 20);
+	g->ended = true;
+	if (g->head_sent) {
+		buf_printf(&b, "{\"error\":");
+		error_body(&b, code, text);
+		buf_printf(&b, "}\n");
+		http_send(g->web->http, &(struct slice){b.data, b.size}, 1);
+		http_end(g->web->http, NULL, 0);
+	} else if (g->method && g->method->stream != RPC_UNARY && g->begun) {
+		buf_printf(&b, "{\"error\":");
+		error_body(&b, code, text);
+		buf_printf(&b, "}");
+		web_reply(g->web, status, "application/json", buf_slice(&b), false);
+	} else {
+		error_body(&b, code, text);
+		web_reply(g->web, status, "application/json", buf_slice(&b), false);
+	}
+	buf_fini(&b);
+}
+
+static void head_send(struct gateway_req *g, const char *length)
+{
+	struct http_header h[8];
+	size_t n = web_cors(g->web, h);
+
+	h[n++] = HTTP_HEADER("content-type", "application/json");
+	h[n++] = HTTP_HEADER("grpc-metadata-content-type", "application/grpc");
+	if (length)
+		h[n++] = (struct http_header){SLICE_LIT("content-length"), slice_str(length), false};
+	http_respond(g->web->http, 200, h, n);
+	g->head_sent = true;
+}
+
+static void message_out(struct gateway_req *g, struct slice encoded)
+{
+	struct arena a;
+	struct buf json;
+	struct slice out;
+	char length[24];
+	bool stream = g->method->stream != RPC_UNARY;
+	err_t err;
+
+	arena_init(&a, API_ARENA_MAX * 8ull);
+	buf_init(&json, GATEWAY_JSON_MAX);
+	if (stream)
+		buf_printf(&json, "{\"result\":");
+	err = json_emit(&a, g->method->response, encoded, &json);
+	if (stream)
+		buf_printf(&json, "}\n");
+	arena_fini(&a);
+	if (!err && !buf_failed(&json)) {
+		out = buf_slice(&json);
+		if (!stream) {
+			snprintf(length, sizeof(length), "%zu", out.size);
+			head_send(g, length);
+		} else if (!g->head_sent) {
+			head_send(g, NULL);
+		}
+		http_send(g->web->http, &out, 1);
+	}
+	buf_fini(&json);
+}
+
+static bool sink_send(void *sink, const struct slice *parts, size_t count)
+{
+	struct gateway_req *g = sink;
+
+	buf_clear(&g->message);
+	for (size_t i = 0; i < count; i++)
+		buf_put_slice(&g->message, parts[i]);
+	message_out(g, buf_slice(&g->message));
+	return http_writable(g->web->http);
+}
+
+static void sink_begin(void *sink, size_t total)
+{
+	struct gateway_req *g = sink;
+
+	buf_clear(&g->message);
+	g->message_size = total;
+}
+
+static bool sink_part(void *sink, struct slice part)
+{
+	struct gateway_req *g = sink;
+
+	buf_put_slice(&g->message, part);
+	if (g->message.size == g->message_size)
+		message_out(g, buf_slice(&g->message));
+	return true;
+}
+
+static bool sink_writable(void *sink)
+{
+	return http_writable(((struct gateway_req *)sink)->web->http);
+}
+
+static size_t sink_unsent(void *sink)
+{
+	return http_unsent(((struct gateway_req *)sink)->web->http);
+}
+
+static void sink_pause(void *sink, bool paused)
+{
+}
+
+static void sink_finish(void *sink, err_t err, const char *text)
+{
+	struct gateway_req *g = sink;
+
+	g->rpc = NULL;
+	if (err) {
+		error_reply(g, http_status(err_status(err)), err_status(err), slice_str(text ? text : err_text(err)));
+		return;
+	}
+	g->ended = true;
+	if (!g->head_sent)
+		head_send(g, NULL);
+	http_end(g->web->http, NULL, 0);
+}
+
+static const struct api_sink_ops sink_ops = {sink_send, sink_begin, sink_part, sink_writable, sink_unsent, sink_pause, sink_finish};
+
+/* ---- in ---- */
+
+static void message_in(struct gateway_req *g, struct slice json)
+{
+	struct api_meta meta = {.from_gateway = true};
+	struct why why = {""};
+	struct buf encoded;
+	err_t err;
+
+	buf_init(&encoded, GATEWAY_BODY_MAX);
+	err = json_parse(g->method->request, json, &why, &encoded);
+	if (err || buf_failed(&encoded)) {
+		error_reply(g, 400, GRPC_INVALID_ARGUMENT, slice_str(why.text));
+	} else if (encoded.size > 2097152) {
+		char text[96];
+
+		snprintf(text, sizeof(text), "grpc: received message larger than max (%zu vs. 2097152)", encoded.size);
+		error_reply(g, 429, GRPC_RESOURCE_EXHAUSTED, slice_str(text));
+	} else {
+		if (!g->rpc)
+			g->rpc = api_begin(g->web->io, (enum rpc)(g->method - rpc_methods), &sink_ops, g, &meta);
+		g->begun = true;
+		api_message(g->rpc, blob_copy(buf_slice(&encoded)));
+	}
+	buf_fini(&encoded);
+}
+
+static void on_request(struct http_req *r)
+{
+	struct gateway_req *g = r->user;
+
+	g->method = rpc_method_find_gateway(g->web->path);
+	if (!g->method)
+		error_reply(g, 404, GRPC_NOT_FOUND, SLICE_LIT("Not Found"));
+	else if (!slice_eq(r->method, SLICE_LIT("POST")))
+		error_reply(g, 501, GRPC_UNIMPLEMENTED, SLICE_LIT("Method Not Allowed"));
+	else if (!api_serves((enum rpc)(g->method - rpc_methods)))
+		error_reply(g, 501, GRPC_UNIMPLEMENTED, SLICE_LIT("this version does not serve it yet"));
+}
+
+static void values_in(struct gateway_req *g, struct slice data)
+{
+	while (data.size && !g->ended) {
+		size_t used = 0;
+		err_t err = json_scan(&g->scan, data, &used);
+
+		if (err == ERR_AGAIN)
+			used = data.size;
+		buf_put_slice(&g->in, slice_of(data.data, used));
+		if (buf_failed(&g->in)) {
+			error_reply(g, 413, GRPC_RESOURCE_EXHAUSTED, SLICE_LIT("request body too large"));
+			return;
+		}
+		if (err == ERR_AGAIN)
+			return;
+		message_in(g, buf_slice(&g->in));       /* a syntax error is reported by the parser, in its words */
+		buf_clear(&g->in);
+		json_scan_init(&g->scan);
+		if (err)
+			return;
+		data = slice_of(data.data + used, data.size - used);
+	}
+}
+
+static void on_body(struct http_req *r, struct slice data)
+{
+	struct gateway_req *g = r->user;
+
+	if (!g->ended) {
+		if (g->method->stream == RPC_BIDI) {
+			values_in(g, data);
+		} else {
+			buf_put_slice(&g->in, data);
+			if (buf_failed(&g->in))
+				error_reply(g, 413, GRPC_RESOURCE_EXHAUSTED, SLICE_LIT("request body too large"));
+		}
+	}
+	http_consumed(r, data.size);
+}
+
+static void on_body_end(struct http_req *r)
+{
+	struct gateway_req *g = r->user;
+
+	g->body_ended = true;
+	if (g->ended)
+		return;
+	if (g->method->stream != RPC_BIDI)
+		message_in(g, buf_slice(&g->in));
+	else if (g->in.size && !json_scan_is_idle(&g->scan))
+		message_in(g, buf_slice(&g->in));
+	if (!g->ended && g->method->stream == RPC_BIDI) {
+		if (g->rpc)
+			api_half_close(g->rpc);
+		else
+			sink_finish(g, OK, NULL);
+	}
+}
+
+static void on_writable(struct http_req *r)
+{
+	struct gateway_req *g = r->user;
+
+	if (g->rpc)
+		api_writable(g->rpc);
+}
+
+static void on_close(struct http_req *r, enum http_close why)
+{
+	struct gateway_req *g = r->user;
+
+	if (g->rpc)
+		api_cancel(g->rpc);
+	buf_fini(&g->in);
+	buf_fini(&g->message);
+	mem_free(g->web);
+	mem_free(g);
+}
+
+static const struct http_handler handler = {on_request, on_body, on_body_end, on_writable, NULL, on_close};
+
+const struct http_handler *gateway_handler(void)
+{
+	return &handler;
+}

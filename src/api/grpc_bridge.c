@@ -1,0 +1,187 @@
+#include "api/grpc_bridge.h"
+
+#include "api/api_impl.h"
+#include "obs/metric.h"
+
+/* ---- the sink ---- */
+
+static bool sink_send(void *sink, const struct slice *parts, size_t count)
+{
+	return grpc_send(sink, parts, count);
+}
+
+static void sink_send_begin(void *sink, size_t total)
+{
+	grpc_send_begin(sink, (uint32_t)total);
+}
+
+static bool sink_send_part(void *sink, struct slice part)
+{
+	return grpc_send_part(sink, &part, 1);
+}
+
+static bool sink_writable(void *sink)
+{
+	return grpc_writable(sink);
+}
+
+static size_t sink_unsent(void *sink)
+{
+	return grpc_unsent(sink);
+}
+
+static void sink_read_pause(void *sink, bool paused)
+{
+	grpc_read_pause(sink, paused);
+}
+
+static void sink_finish(void *sink, err_t err, const char *text)
+{
+	struct grpc_stream *s = sink;
+
+	s->user = NULL;
+	if (text)
+		grpc_finish(s, err_status(err), slice_str(text));
+	else
+		grpc_finish_err(s, err);
+}
+
+static const struct api_sink_ops sink_ops = {
+	.send = sink_send,
+	.send_begin = sink_send_begin,
+	.send_part = sink_send_part,
+	.writable = sink_writable,
+	.unsent = sink_unsent,
+	.read_pause = sink_read_pause,
+	.finish = sink_finish,
+};
+
+/* ---- the stream's callbacks ---- */
+
+static struct api_meta meta_of(const struct grpc_stream *s)
+{
+	struct slice v;
+	struct api_meta m = {0};
+
+	if (grpc_metadata(s, SLICE_LIT("hasleader"), &v))
+		m.has_leader = slice_eq(v, SLICE_LIT("true"));
+	if (grpc_metadata(s, SLICE_LIT("client-api-version"), &v))
+		m.client_version_bad = !slice_is_utf8(v);
+	return m;
+}
+
+static void on_start(struct grpc_stream *s)
+{
+	struct api_meta meta = meta_of(s);
+	const struct rpc_method *m = s->method->data;
+
+	s->user = api_begin(grpc_io_user(s->gio), (enum rpc)(m - rpc_methods), &sink_ops, s, &meta);
+}
+
+static void on_message(struct grpc_stream *s, struct blob *take_body)
+{
+	api_message(s->user, take_body);
+}
+
+static void on_half_close(struct grpc_stream *s)
+{
+	api_half_close(s->user);
+}
+
+static void on_writable(struct grpc_stream *s)
+{
+	if (s->user)
+		api_writable(s->user);
+}
+
+static void on_cancel(struct grpc_stream *s)
+{
+	struct api_rpc *r = s->user;
+
+	s->user = NULL;
+	if (r)
+		api_cancel(r);
+}
+
+static const struct grpc_handler handler = {on_start, on_message, on_half_close, on_writable, on_cancel};
+
+/* ---- metrics: series of each method, made once ---- */
+
+#define STATUS_COUNT 17
+
+static struct method_series {
+	uint32_t started, received, sent;
+	_Atomic uint32_t handled[STATUS_COUNT];
+} series[RPC__COUNT];
+
+static const char *const status_names[STATUS_COUNT] = {"OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound",
+	"AlreadyExists", "PermissionDenied", "ResourceExhausted", "FailedPrecondition", "Aborted", "OutOfRange", "Unimplemented", "Internal",
+	"Unavailable", "DataLoss", "Unauthenticated"};
+
+static const char *type_name(const struct rpc_method *m)
+{
+	return m->stream == RPC_BIDI ? "bidi_stream" : m->stream == RPC_SERVER_STREAM ? "server_stream" : "unary";
+}
+
+static struct method_series *series_of(const struct grpc_method *m)
+{
+	return &series[(const struct rpc_method *)m->data - rpc_methods];
+}
+
+static void on_started(void *arg, const struct grpc_method *m)
+{
+	metric_add(series_of(m)->started, 1);
+}
+
+static void on_received(void *arg, const struct grpc_method *m, size_t size)
+{
+	metric_add(series_of(m)->received, 1);
+	metric_add(METRIC_NETWORK_CLIENT_GRPC_RECEIVED_BYTES_TOTAL, size);
+}
+
+static void on_sent(void *arg, const struct grpc_method *m, size_t size)
+{
+	metric_add(series_of(m)->sent, 1);
+	metric_add(METRIC_NETWORK_CLIENT_GRPC_SENT_BYTES_TOTAL, size);
+}
+
+static void on_handled(void *arg, const struct grpc_method *m, enum grpc_status status, uint64_t duration_ms)
+{
+	const struct rpc_method *row = m->data;
+	_Atomic uint32_t *s = &series_of(m)->handled[(unsigned)status < STATUS_COUNT ? status : GRPC_UNKNOWN];
+
+	if (!*s)        /* the same series whoever makes it */
+		*s = metric_series(METRIC_GRPC_SERVER_HANDLED_TOTAL,
+				   (const char *[]){status_names[(unsigned)status < STATUS_COUNT ? status : GRPC_UNKNOWN], row->name, row->service, type_name(row)});
+	metric_add(*s, 1);
+}
+
+static const struct grpc_stats stats = {on_started, on_received, on_sent, on_handled};
+
+static void series_make(enum rpc i)
+{
+	const struct rpc_method *m = &rpc_methods[i];
+	const char *const labels[] = {m->name, m->service, type_name(m)};
+
+	series[i].started = metric_series(METRIC_GRPC_SERVER_STARTED_TOTAL, labels);
+	series[i].received = metric_series(METRIC_GRPC_SERVER_MSG_RECEIVED_TOTAL, labels);
+	series[i].sent = metric_series(METRIC_GRPC_SERVER_MSG_SENT_TOTAL, labels);
+}
+
+struct grpc_server *api_grpc_server_new(uint32_t message_bytes_max)
+{
+	static struct grpc_method methods[RPC__COUNT];
+	struct grpc_opts o = {.methods = methods, .message_bytes_max = message_bytes_max, .stats = &stats};
+
+	for (int i = 0; i < RPC__COUNT; i++) {
+		const struct rpc_method *m = &rpc_methods[i];
+		unsigned flags = m->stream == RPC_BIDI ? GRPC_CLIENT_STREAM | GRPC_SERVER_STREAM :
+				 m->stream == RPC_SERVER_STREAM ? GRPC_SERVER_STREAM : 0;
+
+		if (api_serves((enum rpc)i))
+			methods[o.method_count++] = (struct grpc_method){m->service, m->name, flags, &handler, m};
+		if (api_serves((enum rpc)i))
+			series_make((enum rpc)i);
+	}
+	return grpc_server_new(&o);
+}

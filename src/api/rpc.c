@@ -1,0 +1,349 @@
+/* The life of a call: begun by a transport, perhaps out at core, over when its status was given to the sink and nothing of it is
+ * under way any more. */
+#include "api/api_impl.h"
+
+static void rpc_unlink(struct api_rpc *r)
+{
+	list_remove(&r->link);
+	r->io->count--;
+	if (r->row->drop)
+		r->row->drop(r);
+	call_fini(&r->call);
+	blob_unref(r->body);
+	arena_fini(&r->arena);
+	mem_free(r);
+}
+
+void api_settle(struct api_rpc *r)
+{
+	if (!r->sink && !r->call_out && !r->more_out && !r->job_out && !r->held)
+		rpc_unlink(r);
+}
+
+struct api *api_new(struct node *n, const struct api_opts *o)
+{
+	struct api *a = NEW(struct api);
+
+	a->node = n;
+	a->opts = *o;
+	return a;
+}
+
+void api_free(struct api *a)
+{
+	mem_free(a);
+}
+
+struct api_io *api_io_new(struct api *a, struct actor *actor, uint32_t port)
+{
+	struct api_io *io = NEW(struct api_io);
+
+	io->api = a;
+	io->node = a->node;
+	io->actor = actor;
+	io->port = port;
+	list_init(&io->rpcs);
+	return io;
+}
+
+bool api_io_idle(const struct api_io *io)
+{
+	return io->count == 0;
+}
+
+void api_io_free(struct api_io *io)
+{
+	ASSERT(!io || io->count == 0);
+	mem_free(io);
+}
+
+/* The order of upstream's interceptors: learner, client version, leader. */
+static err_t admit(struct api_rpc *r)
+{
+	const struct publication *p = node_view(r->io->node);
+	err_t err = OK;
+
+	if (p->is_learner && !r->row->learner_ok)
+		err = ERR_NOT_SUPPORTED_FOR_LEARNER;
+	else if (r->meta.client_version_bad)
+		err = ERR_INVALID_CLIENT_API_VERSION;
+	else if (r->meta.has_leader && !p->leader && !r->row->any_leader)
+		err = ERR_NO_LEADER;
+	node_leave(r->io->node);
+	return err;
+}
+
+const struct api_row *const api_rows[RPC__COUNT] = {
+	[RPC_RANGE] = &kv_range_row,
+	[RPC_RANGE_STREAM] = &kv_range_stream_row,
+	[RPC_PUT] = &kv_put_row,
+	[RPC_DELETE_RANGE] = &kv_delete_row,
+	[RPC_TXN] = &kv_txn_row,
+	[RPC_COMPACT] = &kv_compact_row,
+	[RPC_WATCH] = &watch_row,
+	[RPC_LEASE_GRANT] = &lease_grant_row,
+	[RPC_LEASE_REVOKE] = &lease_revoke_row,
+	[RPC_LEASE_KEEP_ALIVE] = &lease_keep_alive_row,
+	[RPC_LEASE_TIME_TO_LIVE] = &lease_ttl_row,
+	[RPC_LEASE_LEASES] = &lease_leases_row,
+	[RPC_MEMBER_LIST] = &member_list_row,
+	[RPC_ALARM] = &alarm_row,
+	[RPC_STATUS] = &status_row,
+	[RPC_DEFRAGMENT] = &defragment_row,
+	[RPC_HASH] = &hash_row,
+	[RPC_HASH_KV] = &hash_kv_row,
+	[RPC_SNAPSHOT] = &snapshot_row,
+	[RPC_HEALTH_CHECK] = &health_check_row,
+	[RPC_HEALTH_LIST] = &health_list_row,
+	[RPC_HEALTH_WATCH] = &health_watch_row,
+};
+
+bool api_serves(enum rpc m)
+{
+	return api_rows[m] != NULL;
+}
+
+struct api_rpc *api_begin(struct api_io *io, enum rpc m, const struct api_sink_ops *ops, void *sink, const struct api_meta *meta)
+{
+	struct api_rpc *r = NEW(struct api_rpc);
+
+	r->io = io;
+	r->method = m;
+	r->row = api_rows[m];
+	r->ops = ops;
+	r->sink = sink;
+	r->meta = *meta;
+	arena_init(&r->arena, API_ARENA_MAX);
+	call_init(&r->call, io->actor, API_MSG_CALL, API_RESP_MAX);
+	list_push_back(&io->rpcs, &r->link);
+	io->count++;
+	return r;
+}
+
+void api_message(struct api_rpc *r, struct blob *take_body)
+{
+	err_t err = admit(r);
+
+	if (err) {
+		blob_unref(take_body);
+		api_fail(r, err);
+		return;
+	}
+	r->row->message(r, take_body);
+}
+
+void api_half_close(struct api_rpc *r)
+{
+	r->half_closed = true;
+	if (r->row->half_close)
+		r->row->half_close(r);
+}
+
+void api_writable(struct api_rpc *r)
+{
+	if (r->row->writable)
+		r->row->writable(r);
+}
+
+void api_cancel(struct api_rpc *r)
+{
+	r->sink = NULL;
+	if (r->row == &watch_row)
+		watch_stop(r);
+	api_settle(r);
+}
+
+void api_fail_text(struct api_rpc *r, err_t err, const char *text)
+{
+	void *sink = r->sink;
+
+	if (!sink)
+		return;
+	r->sink = NULL;
+	r->ops->finish(sink, err, text);
+	if (r->row == &watch_row)
+		watch_stop(r);
+	api_settle(r);
+}
+
+void api_fail(struct api_rpc *r, err_t err)
+{
+	api_fail_text(r, err, NULL);
+}
+
+void api_done(struct api_rpc *r)
+{
+	api_fail_text(r, OK, NULL);
+}
+
+bool api_send(struct api_rpc *r, const struct slice *parts, size_t count)
+{
+	return r->ops->send(r->sink, parts, count);
+}
+
+void api_reply(struct api_rpc *r, const struct slice *parts, size_t count)
+{
+	api_send(r, parts, count);
+	api_done(r);
+}
+
+void api_call(struct api_rpc *r, enum call_kind kind, api_step *next)
+{
+	ASSERT(!r->call_out);
+	r->call_out = true;
+	r->next = next;
+	call_post(r->io->node, &r->call, kind);
+}
+
+void api_propose(struct api_rpc *r, enum internal_field field, struct slice request, api_step *next)
+{
+	struct internal_req in = {.id = node_next_id(r->io->node), .field = field, .body = request};
+	size_t size = internal_req_size(&in);
+	struct buf over;
+
+	if (size > r->io->api->opts.request_bytes_max) {
+		api_fail(r, ERR_REQUEST_TOO_LARGE);
+		return;
+	}
+	r->call.id = in.id;
+	r->call.entry = blob_new(size);
+	over = (struct buf){.data = r->call.entry->data, .room = size, .size_max = size};       /* written in place */
+	internal_req_encode(&in, &over);
+	ASSERT(over.size == size && !over.failed);
+	api_call(r, CALL_PROPOSE, next);
+}
+
+void api_later(struct api_rpc *r, api_step *more)
+{
+	ASSERT(!r->more_out);
+	r->more_out = true;
+	r->more = more;
+	r->more_msg.kind = API_MSG_MORE;
+	actor_post(r->io->actor, &r->more_msg);
+}
+
+void api_job(struct api_rpc *r, bool (*run)(struct job *j), api_step *next)
+{
+	ASSERT(!r->job_out);
+	r->job_out = true;
+	r->next = next;
+	r->job = (struct job){.msg.kind = API_MSG_JOB, .run = run, .reply = r->io->actor};
+	sched_run(actor_sched(r->io->actor), &r->job);
+}
+
+void api_step_reply(struct api_rpc *r)
+{
+	struct slice resp = buf_slice(&r->call.resp);
+
+	if (r->call.err)
+		api_fail(r, r->call.err);
+	else
+		api_reply(r, &resp, 1);
+}
+
+/* lone_leader is loaded after decoding and before the publication is taken (DESIGN section 4): what it promises then
+ * holds for that publication. */
+void api_linearizable(struct api_rpc *r, api_step *next)
+{
+	if (node_lone_leader(r->io->node)) {
+		r->call.err = OK;
+		next(r);
+	} else {
+		api_call(r, CALL_READ_INDEX, next);
+	}
+}
+
+static void quota_refused(struct api_rpc *r)
+{
+	api_fail(r, ERR_NO_SPACE);
+}
+
+bool api_over_quota(struct api_rpc *r, uint64_t cost)
+{
+	struct node *n = r->io->node;
+	const struct publication *p = node_view(n);
+	bool admitted = node_quota_admits(n, p, cost);
+	struct buf body;
+
+	node_leave(n);
+	if (admitted)
+		return false;
+	buf_init(&body, 64);
+	pb_put_uint(&body, 1, 1);                       /* AlarmRequest {action ACTIVATE, memberID, alarm NOSPACE} */
+	pb_put_uint(&body, 2, node_member_id(n));
+	pb_put_uint(&body, 3, ALARM_NOSPACE);
+	api_propose(r, REQ_ALARM, buf_slice(&body), quota_refused);
+	buf_fini(&body);
+	return true;
+}
+
+struct slice api_header(struct api_rpc *r, const struct publication *p, uint8_t out[64])
+{
+	struct response_header h = node_header(r->io->node, p);
+	struct buf over = {.data = out, .room = 64, .size_max = 64};
+
+	response_header_encode(&h, 1, &over);
+	ASSERT(!over.failed);
+	return slice_of(out, over.size);
+}
+
+static void call_came_back(struct api_rpc *r)
+{
+	r->call_out = false;
+	if (r->sink)
+		r->next(r);
+	else
+		api_settle(r);
+}
+
+void api_receive(struct api_io *io, struct msg *m)
+{
+	struct api_rpc *r;
+
+	switch (m->kind) {
+	case API_MSG_CALL:
+		call_came_back(CONTAINER_OF(CONTAINER_OF(m, struct call, msg), struct api_rpc, call));
+		break;
+	case API_MSG_MORE:
+		r = CONTAINER_OF(m, struct api_rpc, more_msg);
+		r->more_out = false;
+		if (r->sink)
+			r->more(r);
+		else
+			api_settle(r);
+		break;
+	case API_MSG_JOB:
+		r = CONTAINER_OF(CONTAINER_OF(m, struct job, msg), struct api_rpc, job);
+		r->job_out = false;
+		if (r->sink)
+			r->next(r);
+		else
+			api_settle(r);
+		break;
+	case API_MSG_WATCH_CLOSED:
+		watch_closed(io, m);
+		break;
+	case API_MSG_WATCH_BATCH:
+		watch_batch_received(io, m);
+		break;
+	default:
+		UNREACHABLE();
+	}
+}
+
+void api_io_stop(struct api_io *io)
+{
+	LIST_EACH_SAFE(l, &io->rpcs) {
+		struct api_rpc *r = CONTAINER_OF(l, struct api_rpc, link);
+
+		if (r->sink && !r->call_out)
+			api_fail(r, ERR_STOPPED);
+	}
+}
+
+void api_io_abandon(struct api_io *io)
+{
+	LIST_EACH_SAFE(l, &io->rpcs)
+		rpc_unlink(CONTAINER_OF(l, struct api_rpc, link));
+	mem_free(io);
+}

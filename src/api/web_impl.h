@@ -1,0 +1,42 @@
+/* Private to src/api: one plain HTTP request. */
+#ifndef API_WEB_IMPL_H
+#define API_WEB_IMPL_H
+
+#include "api/api_impl.h"
+#include "api/web.h"
+
+struct web_req {
+	const struct web_listener *listener;
+	struct api_io *io;
+	struct http_req *http;          /* NULL: gone */
+	struct slice path, query;       /* of http->path */
+	bool is_get;
+	struct buf body;
+	void (*ended)(struct web_req *w);       /* the body is complete */
+	struct api_rpc *probe;          /* a read under way (health) */
+	void (*probed)(struct web_req *w, err_t err);
+	void *state;                    /* of a health question */
+};
+
+/* With the CORS headers of the listener. type: content type; nosniff for text. */
+void web_reply(struct web_req *w, unsigned status, const char *type, struct slice body, bool nosniff);
+/* 405 in Go's words. */
+void web_wrong_method(struct web_req *w, const char *allow);
+/* A Range of one key's name through the API, as /health does; probed is called, perhaps at once, unless w ended before. */
+void web_probe(struct web_req *w, bool serializable, void (*probed)(struct web_req *w, err_t err));
+/* Every value of a query parameter in turn; false at the end. */
+bool web_query_next(struct web_req *w, const char *name, size_t *at, struct slice *value);
+bool web_query_has(struct web_req *w, const char *name);
+/* CORS headers into out; returns how many (0..3). */
+size_t web_cors(struct web_req *w, struct http_header out[3]);
+
+void web_health(struct web_req *w);
+void web_checks(struct web_req *w, bool ready, struct slice sub);
+void web_health_drop(struct web_req *w);
+
+/* gateway.c */
+const struct http_handler *gateway_handler(void);
+bool gateway_takes(struct slice path);
+struct gateway_req *gateway_new(struct web_req *take_w);
+
+#endif
