@@ -1,0 +1,110 @@
+/* etcd: reads what it was told, starts the server, waits for a signal. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "obs/log.h"
+#include "server/server.h"
+
+enum { FD_LIMIT_LEAST = 150 };
+
+static void put(const struct buf *b, FILE *f)
+{
+	if (b->size)
+		fwrite(b->data, 1, b->size, f);
+	fflush(f);
+}
+
+/* All threads are born with the signals blocked; only main takes them. */
+static void signals_block(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	pthread_sigmask(SIG_BLOCK, set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static void fd_limit(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r))
+		return;
+	if (r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+	if (r.rlim_cur <= FD_LIMIT_LEAST)
+		LOG_FATAL("file descriptor limit of etcd process is too low; please set higher", LOG_UINT("limit", r.rlim_cur),
+			  LOG_INT("recommended-limit", FD_LIMIT_LEAST));
+}
+
+static int refuse_unsupported(struct config *cfg)
+{
+	struct str_list l = config_not_supported(cfg);
+
+	if (!l.count)
+		return 0;
+	LOG_ERROR("these flags are not supported yet; the server does not start rather than leave them unheeded", LOG_STRS("flags", l.at, l.count));
+	return 1;
+}
+
+/* Ends as upstream does: by the signal itself, so that a shell sees 128 + number; 0 when pid is 1. */
+static int end_by(int sig)
+{
+	sigset_t set;
+
+	if (getpid() == 1)
+		return 0;
+	signal(sig, SIG_DFL);
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	raise(sig);
+	return 128 + sig;
+}
+
+static int serve(struct config *cfg, const sigset_t *set)
+{
+	struct server *s;
+	struct why why = {""};
+	err_t err = server_start(cfg, &why, &s);
+	int sig = 0;
+
+	if (err)
+		LOG_FATAL("discovery failed", LOG_WHY(&why));
+	while (sigwait(set, &sig) == EINTR)
+		;
+	LOG_INFO("received signal; shutting down", LOG_STR("signal", sig == SIGINT ? "interrupt" : "terminated"));
+	LOG_INFO("closing etcd server", LOG_STR("name", cfg->name), LOG_STR("data-dir", cfg->data_dir));
+	server_stop(s);
+	LOG_INFO("closed etcd server", LOG_STR("name", cfg->name), LOG_STR("data-dir", cfg->data_dir));
+	return end_by(sig);
+}
+
+int main(int argc, char **argv)
+{
+	struct config cfg;
+	struct config_outcome o;
+	sigset_t set;
+	int code;
+
+	signals_block(&set);
+	fatal_set_hook(log_fatal_hook);
+	config_load(argc, argv, environ, &cfg, &o);
+	put(&o.out, stdout);
+	put(&o.err, stderr);
+	code = o.exit_code;
+	if (o.run) {
+		fd_limit();
+		code = refuse_unsupported(&cfg);
+		if (!code)
+			code = serve(&cfg, &set);
+	}
+	config_outcome_fini(&o);
+	config_free(&cfg);
+	return code;
+}

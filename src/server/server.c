@@ -1,0 +1,434 @@
+#include "server/server.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "api/grpc_bridge.h"
+#include "api/web.h"
+#include "env/env.h"
+#include "net/net.h"
+#include "node/node.h"
+#include "obs/log.h"
+
+enum { IO_LOOPS_MAX = 16, WORKERS = 2, LISTENERS_MAX = 64 };
+
+/* One io thread: its loop, the calls on it, and the connections that came before the member was ready. */
+struct io {
+	struct server *server;
+	struct net_loop *loop;
+	struct http_io *http;
+	struct grpc_io *grpc;
+	struct api_io *api;
+	VEC(struct net_stream *) early;
+	bool serving;
+	struct net_call serve_call;
+};
+
+enum listener_kind { LISTEN_PEER, LISTEN_CLIENT, LISTEN_CLIENT_HTTP, LISTEN_METRICS };
+
+struct listener {
+	struct server *server;
+	enum listener_kind kind;
+	const struct url *url;
+	struct net_listener *net;
+	struct http_service service;
+	struct web_listener web;
+};
+
+struct server {
+	struct config *cfg;
+	struct sched *sched;
+	struct node *node;
+	struct api *api;
+	struct grpc_server *grpc;
+	struct http_budget *budget;
+	struct io ios[IO_LOOPS_MAX];
+	struct net_loop *loops[IO_LOOPS_MAX];
+	unsigned io_count;
+	struct listener listeners[LISTENERS_MAX];
+	size_t listener_count;
+	char *data_dir;
+	_Atomic bool ready;
+};
+
+/* ---- io threads ---- */
+
+static void io_receive(void *self, struct msg *m)
+{
+	api_receive(((struct io *)self)->api, m);
+}
+
+static const struct actor_ops io_ops = {io_receive, NULL};
+
+static unsigned io_loops_wanted(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return (unsigned)MIN(MAX(cpus, 1), IO_LOOPS_MAX);
+}
+
+static void loops_start(struct server *s)
+{
+	char name[16];
+
+	s->io_count = io_loops_wanted();
+	for (unsigned i = 0; i < s->io_count; i++) {
+		struct io *io = &s->ios[i];
+
+		snprintf(name, sizeof(name), "io%u", i);
+		io->server = s;
+		io->loop = net_loop_new(s->sched, mem_strdup(name), &io_ops, io);
+		io->http = http_io_new(io->loop, io);
+		s->loops[i] = io->loop;
+	}
+}
+
+/* ---- connections ---- */
+
+static struct io *io_of(struct server *s, struct net_loop *loop)
+{
+	for (unsigned i = 0; i < s->io_count; i++)
+		if (s->ios[i].loop == loop)
+			return &s->ios[i];
+	UNREACHABLE();
+}
+
+static void on_accept(void *arg, struct net_loop *loop, struct net_stream *take_s)
+{
+	struct listener *l = arg;
+	struct io *io = io_of(l->server, loop);
+
+	if (l->kind == LISTEN_PEER || io->serving)
+		http_serve(io->http, &l->service, take_s);
+	else
+		VEC_PUSH(&io->early, take_s);
+}
+
+static const struct http_handler *route(void *arg, struct http_req *r)
+{
+	struct listener *l = arg;
+	struct io *io = http_io_user(http_req_io(r));
+
+	if (l->kind == LISTEN_CLIENT && grpc_is(r))
+		return grpc_accept(io->grpc, r);
+	return web_route(&l->web, io->api, r);
+}
+
+static void serve_early(struct net_call *c)
+{
+	struct io *io = CONTAINER_OF(c, struct io, serve_call);
+
+	io->serving = true;
+	for (size_t i = 0; i < io->early.count; i++) {
+		struct net_stream *s = io->early.at[i];
+		struct listener *l = s->listener_arg;
+
+		http_serve(io->http, &l->service, s);
+	}
+	VEC_FREE(&io->early);
+}
+
+static const char *traffic(const struct listener *l)
+{
+	switch (l->kind) {
+	case LISTEN_CLIENT: return l->service.http1 ? "grpc+http" : "grpc";
+	default: return "http";
+	}
+}
+
+/* On core, once: the member has published itself. */
+static void on_ready(void *arg)
+{
+	struct server *s = arg;
+
+	LOG_INFO("ready to serve client requests");
+	for (size_t i = 0; i < s->listener_count; i++)
+		if (s->listeners[i].kind == LISTEN_CLIENT || s->listeners[i].kind == LISTEN_CLIENT_HTTP)
+			LOG_INFO("serving client traffic insecurely; this is strongly discouraged!", LOG_STR("traffic", traffic(&s->listeners[i])),
+				 LOG_STR("address", net_listener_address(s->listeners[i].net)));
+	for (unsigned i = 0; i < s->io_count; i++)
+		net_loop_call(s->ios[i].loop, &s->ios[i].serve_call, serve_early);
+	s->ready = true;
+}
+
+bool server_is_ready(const struct server *s)
+{
+	return s->ready;
+}
+
+/* ---- listeners ---- */
+
+static struct http_service service_for(struct server *s, struct listener *l, bool grpc, bool http)
+{
+	struct http_service svc = {.http1 = http, .http2 = grpc, .route = route, .arg = l, .budget = s->budget};
+
+	http_limits_default(&svc.limits);
+	svc.limits.streams_max = s->cfg->max_concurrent_streams;
+	svc.limits.ping_min_ms = (uint64_t)s->cfg->grpc_keepalive_min_time_ns / 1000000;
+	svc.limits.ping_interval_ms = (uint64_t)s->cfg->grpc_keepalive_interval_ns / 1000000;
+	svc.limits.ping_timeout_ms = (uint64_t)s->cfg->grpc_keepalive_timeout_ns / 1000000;
+	return svc;
+}
+
+static err_t listen_one(struct server *s, enum listener_kind kind, const struct url *u, struct why *why)
+{
+	struct listener *l;
+	bool split = s->cfg->listen_client_http_urls.count > 0;
+	char *address = url_is_unix(u) ? mem_strdup(u->path[0] ? u->path : u->host) :
+			strchr(u->host, ':') ? mem_printf("[%s]:%s", u->host, u->port) : mem_printf("%s:%s", u->host, u->port);
+	struct net_listen_opts o = {.network = url_is_unix(u) ? "unix" : "tcp", .address = address, .loops = s->loops,
+		.loop_count = s->io_count, .on_accept = on_accept, .reuse_port = s->cfg->socket_reuse_port,
+		.reuse_address = s->cfg->socket_reuse_address};
+	err_t err;
+
+	if (s->listener_count == LISTENERS_MAX) {
+		mem_free(address);
+		return why_set(why, ERR_INVALID, "more than %d listen URLs", LISTENERS_MAX);
+	}
+	l = &s->listeners[s->listener_count];
+	l->server = s;
+	l->kind = kind;
+	l->url = u;
+	l->service = service_for(s, l, kind == LISTEN_CLIENT, kind != LISTEN_CLIENT || !split);
+	l->web = (struct web_listener){.cfg_host_whitelist = s->cfg->host_whitelist.at, .host_whitelist_count = s->cfg->host_whitelist.count,
+		.cors = s->cfg->cors.at, .cors_count = s->cfg->cors.count, .gateway = s->cfg->enable_grpc_gateway,
+		.kind = kind == LISTEN_PEER ? WEB_PEER : kind == LISTEN_METRICS ? WEB_METRICS : WEB_CLIENT};
+	o.arg = l;
+	err = net_listen(&o, why, &l->net);
+	if (!err)
+		s->listener_count++;
+	mem_free(address);
+	return err;
+}
+
+static err_t listen_all(struct server *s, enum listener_kind kind, const struct url_list *urls, struct why *why)
+{
+	err_t err = OK;
+
+	for (size_t i = 0; !err && i < urls->count; i++)
+		err = listen_one(s, kind, &urls->at[i], why);
+	return err;
+}
+
+/* ---- the node ---- */
+
+static void hook_random(void *arg, void *out, size_t size)
+{
+	env_random(out, size);
+}
+
+static int64_t hook_wall_ns(void *arg)
+{
+	return env_wall_ns();
+}
+
+static void hook_sleep_ms(void *arg, uint32_t ms)
+{
+	usleep(ms * 1000);
+}
+
+static void hook_watch_output(void *arg, uint32_t port, struct watch_batch *take_b)
+{
+	struct server *s = arg;
+
+	api_watch_output(s->ios[port].api, take_b);
+}
+
+static struct node_config node_options(struct server *s)
+{
+	struct config *c = s->cfg;
+
+	return (struct node_config){
+		.sched = s->sched,
+		.fs = vfs_posix(),
+		.hooks = {s, hook_random, hook_wall_ns, hook_sleep_ms, on_ready, hook_watch_output},
+		.data_dir = s->data_dir,
+		.wal_dir = c->wal_dir[0] ? c->wal_dir : NULL,
+		.name = c->name,
+		.peer_urls = url_list_texts(&c->arena, &c->initial_advertise_peer_urls),
+		.client_urls = url_list_texts(&c->arena, &c->advertise_client_urls),
+		.peer_url_count = c->initial_advertise_peer_urls.count,
+		.client_url_count = c->advertise_client_urls.count,
+		.initial_cluster = c->initial_cluster,
+		.initial_token = c->initial_cluster_token,
+		.heartbeat_ms = (uint32_t)c->heartbeat_interval_ms,
+		.election_ms = (uint32_t)c->election_timeout_ms,
+		.snapshot_count = c->snapshot_count,
+		.snapshot_catchup_entries = c->snapshot_catchup_entries,
+		.quota_bytes = c->quota_backend_bytes,
+		.request_bytes_max = (uint32_t)c->max_request_bytes,
+		.txn_ops_max = (uint32_t)c->max_txn_ops,
+		.backend_batch_ms = (uint32_t)(config_backend_batch_interval_ns(c) / 1000000),
+		.backend_batch_limit = (uint32_t)config_backend_batch_limit(c),
+		.compaction_batch_limit = (uint32_t)config_compaction_batch_limit(c),
+		.compaction_sleep_ms = (uint32_t)(config_compaction_sleep_interval_ns(c) / 1000000),
+		.wal_files_max = (uint32_t)c->max_wals,
+		.snap_files_max = (uint32_t)c->max_snapshots,
+		.watch_progress_ns = (uint64_t)config_progress_notify_interval_ns(c),
+		.watch_ports = s->io_count,
+		.initial_election_tick_advance = c->initial_election_tick_advance,
+		.pre_vote = c->pre_vote,
+		.strict_reconfig_check = c->strict_reconfig_check,
+		.no_fsync = c->unsafe_no_fsync,
+	};
+}
+
+static err_t node_begin(struct server *s, struct why *why)
+{
+	struct node_config nc = node_options(s);
+	struct api_opts ao = {(uint32_t)s->cfg->max_request_bytes, (uint32_t)s->cfg->max_txn_ops, s->cfg->quota_backend_bytes};
+	err_t err = node_open(&nc, why, &s->node);
+
+	if (err)
+		return err;
+	s->api = api_new(s->node, &ao);
+	s->grpc = api_grpc_server_new((uint32_t)s->cfg->max_request_bytes + 512 * 1024);
+	for (unsigned i = 0; i < s->io_count; i++) {
+		struct io *io = &s->ios[i];
+
+		io->api = api_io_new(s->api, net_loop_actor(io->loop), i);
+		io->grpc = grpc_io_new(s->grpc, io->http, io->api, NULL);
+	}
+	return OK;
+}
+
+static void log_start(struct server *s)
+{
+	struct config *c = s->cfg;
+
+	LOG_INFO("starting an etcd server", LOG_STR("etcd-version", SERVER_VERSION), LOG_STR("name", c->name),
+		 LOG_STR("data-dir", s->data_dir), LOG_STR("wal-dir", c->wal_dir),
+		 LOG_DURATION("heartbeat-interval", (int64_t)c->heartbeat_interval_ms * 1000000),
+		 LOG_DURATION("election-timeout", (int64_t)c->election_timeout_ms * 1000000), LOG_UINT("snapshot-count", c->snapshot_count),
+		 LOG_UINT("snapshot-catchup-entries", c->snapshot_catchup_entries),
+		 LOG_STRS("initial-advertise-peer-urls", url_list_texts(&c->arena, &c->initial_advertise_peer_urls), c->initial_advertise_peer_urls.count),
+		 LOG_STRS("listen-peer-urls", url_list_texts(&c->arena, &c->listen_peer_urls), c->listen_peer_urls.count),
+		 LOG_STRS("advertise-client-urls", url_list_texts(&c->arena, &c->advertise_client_urls), c->advertise_client_urls.count),
+		 LOG_STRS("listen-client-urls", url_list_texts(&c->arena, &c->listen_client_urls), c->listen_client_urls.count),
+		 LOG_STR("initial-cluster", c->initial_cluster), LOG_STR("initial-cluster-state", c->initial_cluster_state),
+		 LOG_STR("initial-cluster-token", c->initial_cluster_token), LOG_INT("quota-backend-bytes", c->quota_backend_bytes),
+		 LOG_UINT("max-request-bytes", c->max_request_bytes), LOG_STR("v2-deprecation", "write-only"));
+}
+
+err_t server_start(struct config *cfg, struct why *why, struct server **out)
+{
+	struct server *s = NEW(struct server);
+	err_t err;
+
+	s->cfg = cfg;
+	s->data_dir = cfg->data_dir[0] ? mem_strdup(cfg->data_dir) : mem_printf("%s.etcd", cfg->name);
+	s->sched = sched_threads_new(WORKERS);
+	s->budget = http_budget_new(UINT64_C(1) << 30);
+	loops_start(s);
+	LOG_INFO("configuring peer listeners",
+		 LOG_STRS("listen-peer-urls", url_list_texts(&cfg->arena, &cfg->listen_peer_urls), cfg->listen_peer_urls.count));
+	err = listen_all(s, LISTEN_PEER, &cfg->listen_peer_urls, why);
+	if (err)
+		LOG_ERROR("creating peer listener failed", LOG_WHY(why));
+	if (!err) {
+		LOG_INFO("configuring client listeners",
+			 LOG_STRS("listen-client-urls", url_list_texts(&cfg->arena, &cfg->listen_client_urls), cfg->listen_client_urls.count));
+		err = listen_all(s, LISTEN_CLIENT, &cfg->listen_client_urls, why);
+	}
+	if (!err)
+		err = listen_all(s, LISTEN_CLIENT_HTTP, &cfg->listen_client_http_urls, why);
+	if (!err) {
+		log_start(s);
+		err = node_begin(s, why);
+		if (err)
+			LOG_ERROR("bootstrap failed", LOG_WHY(why));
+	}
+	if (!err)
+		err = listen_all(s, LISTEN_METRICS, &cfg->listen_metrics_urls, why);
+	for (unsigned i = 0; i < s->io_count; i++)
+		net_loop_start(s->ios[i].loop);
+	if (err) {
+		server_stop(s);
+		return err;
+	}
+	for (size_t i = 0; i < s->listener_count; i++)
+		if (s->listeners[i].kind == LISTEN_PEER)
+			LOG_INFO("serving peer traffic", LOG_STR("address", net_listener_address(s->listeners[i].net)));
+	node_start(s->node);
+	*out = s;
+	return OK;
+}
+
+/* ---- the end ---- */
+
+static void io_end_calls(void *arg)
+{
+	struct io *io = arg;
+
+	if (io->api)
+		api_io_stop(io->api);
+	http_io_drain(io->http);
+}
+
+static void io_close(void *arg)
+{
+	struct io *io = arg;
+
+	for (size_t i = 0; i < io->early.count; i++)
+		net_stream_close(io->early.at[i], false);
+	VEC_FREE(&io->early);
+	http_io_close(io->http);
+}
+
+struct idle_question {
+	struct io *io;
+	bool idle;
+};
+
+static void io_ask_idle(void *arg)
+{
+	struct idle_question *q = arg;
+
+	q->idle = !q->io->api || api_io_idle(q->io->api);
+}
+
+static void wait_idle(struct io *io)
+{
+	struct idle_question q = {io, false};
+
+	for (;;) {
+		net_loop_call_wait(io->loop, io_ask_idle, &q);
+		if (q.idle)
+			return;
+		usleep(1000);
+	}
+}
+
+void server_stop(struct server *s)
+{
+	for (size_t i = 0; i < s->listener_count; i++)
+		net_listener_close(s->listeners[i].net);
+	for (unsigned i = 0; i < s->io_count; i++)
+		net_loop_call_wait(s->ios[i].loop, io_end_calls, &s->ios[i]);
+	if (s->node) {
+		node_stop(s->node);
+		while (!node_stopped(s->node))
+			usleep(1000);
+	}
+	for (unsigned i = 0; i < s->io_count; i++)
+		net_loop_call_wait(s->ios[i].loop, io_close, &s->ios[i]);
+	for (unsigned i = 0; i < s->io_count; i++)
+		wait_idle(&s->ios[i]);
+	for (unsigned i = 0; i < s->io_count; i++) {
+		struct io *io = &s->ios[i];
+
+		net_loop_stop(io->loop);
+		grpc_io_free(io->grpc);
+		http_io_free(io->http);
+		api_io_free(io->api);
+		net_loop_free(io->loop);
+	}
+	node_close(s->node);
+	grpc_server_free(s->grpc);
+	api_free(s->api);
+	http_budget_free(s->budget);
+	sched_free(s->sched);
+	mem_free(s->data_dir);
+	mem_free(s);
+}
