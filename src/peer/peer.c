@@ -107,9 +107,10 @@ const struct http1_url *peer_url(const struct peer *p)
 	return &p->urls.at[p->url_at];
 }
 
-void peer_next_url(struct peer *p)
+void peer_url_failed(struct peer *p, size_t url_at)
 {
-	p->url_at = (p->url_at + 1) % p->urls.count;
+	if (url_at == p->url_at)
+		p->url_at = (p->url_at + 1) % p->urls.count;
 }
 
 /* --- activity --- */

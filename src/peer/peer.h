@@ -24,6 +24,7 @@
  *   512 MiB per message received                                     the connection ends
  *   one snapshot to a peer at a time, 4 received at a time           reported as failed; 503
  *   5 s without progress on an accepted connection                   closed
+ * SIGPIPE must be ignored in the process.
  * What is kept in send queues refers to the entry data of raft's log; it is not copied before it is sent. */
 #ifndef PEER_PEER_H
 #define PEER_PEER_H

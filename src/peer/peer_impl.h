@@ -70,6 +70,7 @@ struct stream_in {
 	bool decoding;                  /* answered with 200; the decoder is alive */
 	bool quiet;                     /* the last failure was told; tell the next success */
 	uint64_t dialled_ms;
+	size_t url_at;
 	struct net_timer redial;
 	struct net_timer silence;
 	char refusal[64];               /* begin of the body of an error */
@@ -88,6 +89,7 @@ struct post {
 	struct http1_conn *conn;
 	bool is_snapshot;
 	unsigned status;
+	size_t url_at;
 };
 
 struct idle_conn {
@@ -165,7 +167,8 @@ void peer_free(struct peer *p);
 /* False, and nothing changed: none of them can be used. */
 bool peer_set_urls(struct peer *p, const char *urls);
 const struct http1_url *peer_url(const struct peer *p);
-void peer_next_url(struct peer *p);
+/* The URL with that number (p->url_at when it was dialled) failed: the next is tried, unless that happened already. */
+void peer_url_failed(struct peer *p, size_t url_at);
 void peer_became_active(struct peer *p);
 /* action: what failed, for the log. */
 void peer_became_inactive(struct peer *p, const char *action, const char *why);

@@ -84,17 +84,17 @@ static void on_body(void *owner, struct slice data)
 {
 }
 
-static void failed(struct peer *p, bool is_snapshot, const char *why)
+static void failed(struct peer *p, const struct post *o, const char *why)
 {
 	struct peer_events *e = &p->set->cfg.events;
 
 	metric_add(p->m_send_failed, 1);
 	atomic_fetch_add_explicit(&p->dropped_messages, 1, memory_order_relaxed);
 	pipeline_drop_idle(&p->pipeline);       /* they lead to the URL that failed */
-	peer_next_url(p);
+	peer_url_failed(p, o->url_at);
 	peer_became_inactive(p, "post", why);
 	e->unreachable(e->arg, p->id);
-	if (is_snapshot)
+	if (o->is_snapshot)
 		e->snapshot_status(e->arg, p->id, false);
 }
 
@@ -117,7 +117,7 @@ static void on_end(void *owner, err_t err, const char *why)
 			p->set->cfg.events.snapshot_status(p->set->cfg.events.arg, p->id, true);
 	} else {
 		snprintf(text, sizeof(text), "unexpected http status %u while posting", o->status);
-		failed(p, o->is_snapshot, err ? why : text);
+		failed(p, o, err ? why : text);
 		if (!err && o->status == 403)
 			set_removed_self(p->set);
 	}
@@ -141,7 +141,7 @@ static void start(struct pipeline *l, struct post *o, struct raft_message *take_
 	ASSERT(!buf_failed(b));
 	r.headers = slice_of(b->data, head_size);
 	r.body = slice_of(b->data + head_size, b->size - head_size);
-	*o = (struct post){.peer = p, .is_snapshot = take_m->type == MSG_SNAP};
+	*o = (struct post){.peer = p, .url_at = p->url_at, .is_snapshot = take_m->type == MSG_SNAP};
 	raft_message_fini(take_m);
 	peer_count_sent(p, r.body.size);
 	o->conn = take_idle(l);

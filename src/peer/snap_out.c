@@ -21,6 +21,7 @@ struct snap_out {
 	struct peer_image *image;
 	struct http1_conn *conn;
 	uint64_t index;
+	size_t url_at;
 	uint64_t offset;
 	uint64_t sent_bytes;
 	uint64_t started_ns;
@@ -73,7 +74,7 @@ static void conclude(struct snap_out *n, bool ok, const char *why)
 		metric_add(series(METRIC_NETWORK_SNAPSHOT_SEND_FAILURES, p), 1);
 		metric_add(p->m_send_failed, 1);
 		peer_became_inactive(p, "post", why);
-		peer_next_url(p);
+		peer_url_failed(p, n->url_at);
 		e->unreachable(e->arg, p->id);
 	}
 	e->snapshot_status(e->arg, p->id, ok);
@@ -214,6 +215,7 @@ void snap_out_start(struct peer *p, struct raft_message *take_m, struct peer_ima
 	LOG_INFO("start to send database snapshot [merged snapshot]", LOG_UINT("snapshot-index", n->index),
 		LOG_STR("remote-peer-id", p->id_text), LOG_UINT("bytes", take_im->size_bytes));
 	progress(n, 1);
+	n->url_at = p->url_at;
 	n->conn = http1_open(&s->client, peer_url(p));
 	send_head(n, take_m);
 	raft_message_fini(take_m);

@@ -45,7 +45,7 @@ static void dial_again(struct stream_in *i)
 	uint64_t now = set_now_ms(s);
 
 	let_go(i);
-	peer_next_url(i->peer);
+	peer_url_failed(i->peer, i->url_at);
 	net_timer_set(s->loop, &i->redial, MAX(now, i->dialled_ms + s->cfg.timing.redial_ms));         /* I1 */
 }
 
@@ -225,6 +225,7 @@ static void dial(struct stream_in *i)
 	r.headers = buf_slice(headers);
 	i->dialled_ms = set_now_ms(p->set);
 	i->status = 0;
+	i->url_at = p->url_at;
 	i->conn = http1_open(&p->set->client, peer_url(p));
 	http1_request(i->conn, &r, &events, i);
 	heard(i);
