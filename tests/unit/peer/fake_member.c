@@ -4,7 +4,10 @@
  *	etcd --name a --initial-advertise-peer-urls http://127.0.0.1:2380 …      a real member
  *	etcdctl member add b --peer-urls=http://127.0.0.1:3380                   prints our id and the cluster's
  *	fake_member 3380 <our id> <cluster id> <id of a>=http://127.0.0.1:2380[,url]… [seconds]
- *	etcdctl put k v                                                          needs our acknowledgement */
+ *	etcdctl put k v                                                          needs our acknowledgement
+ *
+ * With snapshot=<file> among the arguments, that file is sent to the last peer named before it as the database of a
+ * MsgSnap of index 1 and term 1: the real member stores it (0000000000000001.snap.db), answers, and raft ignores it. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -157,6 +160,7 @@ static void receive(void *self, struct msg *m)
 		mem_free(m);
 		break;
 	case K_STATUS:
+		printf("snapshot %s\n", CONTAINER_OF(m, struct note, msg)->ok ? "sent" : "failed");
 		raft_report_snapshot(f.raft, CONTAINER_OF(m, struct note, msg)->id, !CONTAINER_OF(m, struct note, msg)->ok);
 		mem_free(m);
 		break;
@@ -179,10 +183,49 @@ static void start_raft(uint64_t id)
 	f.raft = raft_new(&c);
 }
 
+/* --- a file as the database of a snapshot --- */
+
+struct image {
+	struct peer_image base;
+	struct vfs_file *file;
+};
+
+static err_t image_read(struct peer_image *im, uint64_t offset, void *out, size_t size)
+{
+	size_t got;
+	err_t err = vfs_pread(CONTAINER_OF(im, struct image, base)->file, offset, out, size, &got);
+
+	return err ? err : got == size ? OK : ERR_IO;
+}
+
+static void image_close(struct peer_image *im)
+{
+	struct image *i = CONTAINER_OF(im, struct image, base);
+
+	vfs_close(i->file);
+	mem_free(i);
+}
+
+static void send_file(const char *path, uint64_t from, uint64_t to)
+{
+	struct raft_message m = {.type = MSG_SNAP, .from = from, .to = to, .term = 1};
+	struct image *i = NEW(struct image);
+
+	i->base = (struct peer_image){0, image_read, image_close};
+	if (vfs_open(vfs_posix(), path, VFS_READ, 0, &i->file) || vfs_size(i->file, &i->base.size_bytes)) {
+		fprintf(stderr, "cannot read %s\n", path);
+		_exit(1);
+	}
+	m.snapshot = NEW(struct raft_snapshot);
+	m.snapshot->index = m.snapshot->term = 1;
+	peer_send_snapshot(f.set, &m, &i->base);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct actor_ops ops = {receive, NULL};
 	char address[64], url[80];
+	uint64_t last = 0;
 	struct why why = {0};
 	struct net_listener *listener;
 	struct net_loop *loop;
@@ -212,8 +255,12 @@ int main(int argc, char **argv)
 	for (int i = 4; i < argc; i++) {
 		char *eq = strchr(argv[i], '=');
 
-		if (eq)
-			peer_add(f.set, strtoull(argv[i], NULL, 16), eq + 1);
+		if (!strncmp(argv[i], "snapshot=", 9)) {
+			send_file(eq + 1, cfg.member_id, last);
+		} else if (eq) {
+			last = strtoull(argv[i], NULL, 16);
+			peer_add(f.set, last, eq + 1);
+		}
 	}
 	actor_post(f.core, &NEW(struct note)->msg);
 	sleep(strchr(argv[argc - 1], '=') ? 10 : (unsigned)atoi(argv[argc - 1]));
