@@ -121,12 +121,21 @@ static void on_end(void *owner, err_t err, const char *why)
 		attempt_over(t);
 }
 
+/* A client's token goes into a header: a line end in it would begin another. */
+static bool is_header_text(const char *s)
+{
+	for (; *s; s++)
+		if ((unsigned char)*s < ' ' || *s == 0x7f)
+			return false;
+	return true;
+}
+
 static void put_headers(const struct peer_call *c, struct buf *out)
 {
 	buf_printf(out, "User-Agent: cetcd/%s\r\nX-Etcd-Cluster-Id: %s\r\n", c->set->cfg.version, c->set->cluster_text);
 	if (c->content_type)
 		buf_printf(out, "Content-Type: %s\r\n", c->content_type);
-	if (c->token)
+	if (c->token && is_header_text(c->token))
 		buf_printf(out, "Authorization: %s\r\n", c->token);
 }
 

@@ -211,6 +211,7 @@ static void asks_and_is_answered(void **state)
 	} cases[] = {
 		{"GET", "/members", "", "0 0  ", true},
 		{"POST", "/members/promote/12", "", "1 12 token ", true},
+		{"POST", "/members/promote/13", "", "1 13  ", true},
 		{"GET", "/members/hashkv", "{\"revision\":5}", "2 0  {\"revision\":5}", true},
 		{"POST", "/leases", "lease", "3 0  lease", false},
 		{"POST", "/leases/internal", "lease", "4 0  lease", false},
@@ -222,7 +223,7 @@ static void asks_and_is_answered(void **state)
 		struct peer_call c = call_of(a.url, cases[i].method, cases[i].path);
 
 		c.body = slice_str(cases[i].body);
-		c.token = i == 1 ? "token" : NULL;
+		c.token = i == 1 ? "token" : i == 2 ? "two\r\nlines: x" : NULL;
 		ask(&c);
 		assert_ok(c.err);
 		assert_int_equal(c.status, 200);
