@@ -114,6 +114,15 @@ void side_open(struct side *s, uint64_t id, uint64_t cluster, unsigned port)
 	assert_ok(net_listen(&o, &why, &s->listener));
 }
 
+static void nothing(void *arg)
+{
+}
+
+void side_settle(struct side *s)
+{
+	net_loop_call_wait(peer_set_loop(s->set), nothing, NULL);
+}
+
 void side_close(struct side *s)
 {
 	char command[128];

@@ -31,6 +31,8 @@ struct side {
 /* port 0: any. */
 void side_open(struct side *s, uint64_t id, uint64_t cluster, unsigned port);
 void side_close(struct side *s);
+/* Returns when the set has acted on what was posted to it so far. */
+void side_settle(struct side *s);
 unsigned side_port(const struct side *s);
 
 /* Waits up to 5 s until the condition holds, lock held. */

@@ -66,7 +66,7 @@ static void refusals(void **state)
 
 	peer_add(a.set, B, "http://127.0.0.1:1");
 	peer_remove(a.set, 0xdead);
-	usleep(20000);
+	side_settle(&a);
 	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
 		char *request = mem_printf("%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s\r\n", cases[i].line, cases[i].headers);
 		char *answer = raw_ask(side_port(&a), request);
@@ -123,7 +123,7 @@ static void posted_messages(void **state)
 	assert_non_null(strstr(post_message(&m), "500 Internal Server Error"));
 	m.to = A;
 	peer_remove(a.set, B);
-	usleep(20000);
+	side_settle(&a);
 	assert_non_null(strstr(post_message(&m), "error processing raft message\n"));
 	assert_non_null(strstr(post("/raft", SLICE_LIT("\xff\xff"), 2), "400 Bad Request"));
 	assert_non_null(strstr(post("/raft", SLICE_LIT("\xff\xff"), 2), "error unmarshalling raft message\n"));

@@ -172,11 +172,13 @@ static void paused_means_silent(void **state)
 	open_pair();
 	know_each_other();
 	peer_pause(a.set, true);
+	side_settle(&a);
 	side_send(&a, MSG_HEARTBEAT, B, 0, 0, 0);
 	side_send(&b, MSG_HEARTBEAT, A, 0, 0, 0);
 	usleep(100000);
 	assert_int_equal(a.received.count + b.received.count, 0);
 	peer_pause(a.set, false);
+	side_settle(&a);
 	side_send(&a, MSG_HEARTBEAT, B, 0, 0, 0);
 	SIDE_WAIT(&b, b.received.count == 1);
 	assert_true(side_streams_up(&a, B));
@@ -216,7 +218,7 @@ static void slow_reader(void **state)
 
 	open_pair();
 	peer_add(a.set, B, "http://127.0.0.1:1");
-	usleep(20000);
+	side_settle(&a);
 	fd = raw_connect(side_port(&a));
 	assert_int_equal(write(fd, dial_msgapp, sizeof(dial_msgapp) - 1), sizeof(dial_msgapp) - 1);
 	WAIT_UNTIL(side_stats(&a, B).has_msgapp_out);
@@ -241,7 +243,7 @@ static void newer_stream_replaces(void **state)
 
 	open_pair();
 	peer_add(a.set, B, "http://127.0.0.1:1");
-	usleep(20000);
+	side_settle(&a);
 	first = raw_connect(side_port(&a));
 	assert_int_equal(write(first, dial_msgapp, sizeof(dial_msgapp) - 1), sizeof(dial_msgapp) - 1);
 	WAIT_UNTIL(side_stats(&a, B).has_msgapp_out);
