@@ -225,16 +225,22 @@ static err_t bucket_commit(struct bolt_bucket *b)
 
 /* ---- writing ---- */
 
+/* The file's length for a high water mark: in steps, but within the mapping. */
+static uint64_t length_for(const struct bolt *db, uint64_t high_water)
+{
+	uint64_t size = high_water * db->page_size, step = db->grow_bytes;
+
+	return MAX(MIN((size + step - 1) / step * step, db->reserved), size);
+}
+
 static err_t grow_file(struct bolt_tx *tx)
 {
 	struct bolt *db = tx->db;
-	uint64_t want = tx->meta.high_water * db->page_size;
+	uint64_t want = length_for(db, tx->meta.high_water);
 	err_t err;
 
-	if (want <= db->file_size)
+	if (tx->meta.high_water * db->page_size <= db->file_size)
 		return OK;
-	want = (want + BOLT_GROW_BYTES - 1) / BOLT_GROW_BYTES * BOLT_GROW_BYTES;
-	want = MAX(MIN(want, db->reserved), tx->meta.high_water * db->page_size);
 	err = vfs_truncate(db->file, want);
 	if (!err)
 		db->file_size = want;
@@ -308,16 +314,9 @@ static void trim(struct bolt_tx *tx)
 	VEC_PUSH(&tx->taken, ((struct run){tx->meta.high_water, count}));
 }
 
-static uint64_t grown_size(const struct bolt *db, uint64_t high_water)
-{
-	uint64_t size = high_water * db->page_size;
-
-	return (size + BOLT_GROW_BYTES - 1) / BOLT_GROW_BYTES * BOLT_GROW_BYTES;
-}
-
 void file_cut(struct bolt *db)
 {
-	uint64_t want = grown_size(db, db->newest->meta.high_water);
+	uint64_t want = length_for(db, db->newest->meta.high_water);
 
 	if (!db->cut_txid || oldest_pin(db) < db->cut_txid)
 		return;

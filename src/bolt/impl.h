@@ -61,6 +61,7 @@ struct bolt {
 	uint32_t page_size;
 	const uint8_t *map;
 	uint64_t reserved;
+	uint64_t grow_bytes;
 	uint64_t file_size;     /* writer */
 	uint64_t cut_txid;      /* the file may be cut once the oldest pin is >= this; 0: nothing to cut */
 

@@ -13,7 +13,7 @@
 
 static inline struct bolt *db_open(struct vfs *fs, const char *path, uint32_t page_size)
 {
-	struct bolt_options o = {.page_size = page_size, .reserve_bytes = (uint64_t)1 << 32};
+	struct bolt_options o = {.page_size = page_size, .grow_bytes = 65536, .reserve_bytes = (uint64_t)1 << 32};
 	struct why why = {{0}};
 	struct bolt *db = NULL;
 
