@@ -26,7 +26,7 @@ static err_t join(struct bolt_tx *tx, struct bolt_node *n, uint32_t index)
 	node_free_pages(tx, right);
 	node_remove(n, index + 1);
 	if (!left->leaf)
-		err = fix_children(tx, left);   /* an only child may have got neighbours */
+		err = fix_children(tx, left); /* an only child may have got neighbours */
 	if (!err)
 		node_split_child(tx, n, index, false);
 	return err;
@@ -41,7 +41,8 @@ static uint64_t size_guess(struct bolt_tx *tx, const struct bolt_node *n, uint32
 
 	if (it->child)
 		return it->child->size;
-	if (page_load(tx->db, tx->high_water_before, it->page, &p) || p.count == 0 || !page_element(&p, p.count - 1, &e))
+	if (page_load(tx->db, tx->high_water_before, it->page, &p) || p.count == 0 ||
+	    !page_element(&p, p.count - 1, &e))
 		return tx->db->page_size;
 	return (uint64_t)(e.key.data - p.at) + e.key.size + e.value.size;
 }
@@ -62,7 +63,8 @@ static err_t try_join(struct bolt_tx *tx, struct bolt_node *n, uint32_t index, b
 		return err;
 	if (left->leaf != right->leaf)
 		return must ? bolt_damage(tx->db, right->page, "its neighbour page %llu is of another kind",
-					  (unsigned long long)left->page) : OK;
+					  (unsigned long long)left->page)
+			    : OK;
 	if (!must && (left->size + right->size - PAGE_HEADER_SIZE > tx->db->page_size ||
 		      left->items.count + right->items.count > PAGE_COUNT_MAX))
 		return OK;

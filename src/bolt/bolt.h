@@ -60,14 +60,14 @@ struct bolt_rows {
 };
 
 struct bolt_options {
-	uint32_t page_size;     /* of a new file; 0: 4096 */
-	uint32_t mode;          /* of a new file; 0: 0600 */
-	bool read_only;         /* the file must exist */
-	bool must_exist;        /* ERR_NOT_EXIST instead of a new file */
-	bool lock;              /* flock, shared if read_only; does not wait: ERR_LOCKED */
-	uint64_t grow_bytes;    /* the file's length is a multiple of this once it has grown; 0: 16 MiB */
-	uint64_t reserve_bytes; /* address space for the mapping; 0: 1 TiB; less if the kernel grants less */
-	const struct bolt_rows *rows;   /* NULL: none */
+	uint32_t page_size;           /* of a new file; 0: 4096 */
+	uint32_t mode;                /* of a new file; 0: 0600 */
+	bool read_only;               /* the file must exist */
+	bool must_exist;              /* ERR_NOT_EXIST instead of a new file */
+	bool lock;                    /* flock, shared if read_only; does not wait: ERR_LOCKED */
+	uint64_t grow_bytes;          /* the file's length is a multiple of this once it has grown; 0: 16 MiB */
+	uint64_t reserve_bytes;       /* address space for the mapping; 0: 1 TiB; less if the kernel grants less */
+	const struct bolt_rows *rows; /* NULL: none */
 };
 
 /* On success *out is the caller's, to be closed. ERR_CORRUPT_FILE, ERR_LOCKED, ERR_NOT_EXIST, ERR_TOO_LARGE (the file
@@ -91,16 +91,16 @@ bool bolt_why(struct bolt *db, struct why *out);
 
 /* A counted reference on the newest commit. Never NULL. */
 struct bolt_pin *bolt_pin(struct bolt *db);
-struct bolt_pin *bolt_pin_ref(struct bolt_pin *pin);    /* returns pin */
-void bolt_pin_unref(struct bolt_pin *pin);              /* NULL allowed */
+struct bolt_pin *bolt_pin_ref(struct bolt_pin *pin); /* returns pin */
+void bolt_pin_unref(struct bolt_pin *pin);           /* NULL allowed */
 uint64_t bolt_pin_txid(const struct bolt_pin *pin);
-uint64_t bolt_pin_size(const struct bolt_pin *pin);     /* of its image: high water mark x page size */
+uint64_t bolt_pin_size(const struct bolt_pin *pin); /* of its image: high water mark x page size */
 
 /* A bucket as one pin sees it; by value, nothing to free, as long-lived as the pin. */
 struct bolt_root {
-	uint64_t page;                  /* 0: inline */
+	uint64_t page; /* 0: inline */
 	uint64_t sequence;
-	struct slice inline_page;       /* of an inline bucket; points into the mapping */
+	struct slice inline_page; /* of an inline bucket; points into the mapping */
 };
 
 /* The bucket that holds the top-level buckets. */
@@ -119,14 +119,14 @@ NODISCARD err_t bolt_pin_get(struct bolt_pin *pin, const struct bolt_root *root,
 struct bolt_cursor {
 	struct bolt *db;
 	uint64_t high_water;
-	struct bolt_bucket *bucket;     /* NULL: of a pin */
+	struct bolt_bucket *bucket; /* NULL: of a pin */
 	struct bolt_root root;
 	struct slice key;
-	struct slice value;             /* of a bucket: its header and inline page */
+	struct slice value; /* of a bucket: its header and inline page */
 	bool is_bucket;
 	uint32_t depth;
 	struct bolt_cursor_level {
-		const uint8_t *page;    /* NULL: node */
+		const uint8_t *page; /* NULL: node */
 		struct bolt_node *node;
 		uint64_t extent;
 		uint32_t index;
@@ -155,7 +155,7 @@ NODISCARD err_t bolt_begin(struct bolt *db, struct bolt_tx **out);
  * before. ERR_DISK_FULL or an error before the first sync: another transaction may be tried. After a failed sync or
  * meta write bolt_begin refuses; the server ends with FATAL. */
 NODISCARD err_t bolt_commit(struct bolt_tx *take_tx);
-void bolt_rollback(struct bolt_tx *take_tx);    /* NULL allowed */
+void bolt_rollback(struct bolt_tx *take_tx); /* NULL allowed */
 uint64_t bolt_tx_txid(const struct bolt_tx *tx);
 
 /* Handles live as long as their transaction; the same bucket gives the same handle. ERR_NOT_EXIST without create;
@@ -189,14 +189,14 @@ NODISCARD err_t bolt_move_all(struct bolt *db);
 /* ---- checking ---- */
 
 struct bolt_stats {
-	uint64_t branch_pages;          /* nodes, without their overflow pages */
+	uint64_t branch_pages; /* nodes, without their overflow pages */
 	uint64_t leaf_pages;
 	uint64_t overflow_pages;
 	uint64_t free_pages;
-	uint64_t key_count;             /* rows, buckets not counted */
+	uint64_t key_count; /* rows, buckets not counted */
 	uint64_t bucket_count;
 	uint64_t inline_bucket_count;
-	uint32_t depth;                 /* levels of the deepest bucket; 1: a leaf */
+	uint32_t depth; /* levels of the deepest bucket; 1: a leaf */
 };
 
 /* Deep: every page below the high water mark reached exactly once or free, kinds, bounds, order of keys, branch keys,

@@ -171,7 +171,7 @@ err_t bolt_delete(struct bolt_bucket *b, struct slice key)
 
 /* ---- deleting a bucket ---- */
 
-enum { FREE_DEPTH_MAX = 8 * BOLT_DEPTH_MAX };        /* levels of pages, sub-buckets added up */
+enum { FREE_DEPTH_MAX = 8 * BOLT_DEPTH_MAX }; /* levels of pages, sub-buckets added up */
 
 static err_t free_tree(struct bolt_tx *tx, const struct bolt_root *root, uint32_t depth);
 
@@ -219,7 +219,7 @@ static err_t free_node(struct bolt_tx *tx, struct bolt_node *n, uint32_t depth)
 
 		if (!n->leaf) {
 			err = it->child ? free_node(tx, it->child, depth + 1)
-				: free_tree(tx, &(struct bolt_root){.page = it->page}, depth + 1);
+					: free_tree(tx, &(struct bolt_root){.page = it->page}, depth + 1);
 		} else if (it->flags & ELEMENT_BUCKET) {
 			err = bucket_value_parse(tx->db, slice_of(it->value, it->vsize), &root);
 			if (!err)

@@ -46,8 +46,14 @@ static void pending_release(struct bolt *db)
 	while (n < db->pending.count && db->pending.at[n].txid <= oldest) {
 		struct pending *p = &db->pending.at[n++];
 
-		for (size_t i = 0; i < p->runs.count; i++)
-			free_map_put(&db->free, p->runs.at[i].page, p->runs.at[i].count);
+		for (size_t i = 0; i < p->runs.count; i++) {
+			struct run r = p->runs.at[i];
+
+			if (free_map_any(&db->free, r.page, r.count)) /* its header changed under us since opening */
+				(void)bolt_damage(db, r.page, "given up, but it was free");
+			else
+				free_map_put(&db->free, r.page, r.count);
+		}
 		VEC_FREE(&p->runs);
 	}
 	if (!n)
@@ -70,7 +76,7 @@ err_t bolt_begin(struct bolt *db, struct bolt_tx **out)
 	file_cut(db);
 	tx = NEW(struct bolt_tx);
 	tx->db = db;
-	tx->meta = db->newest->meta;    /* only the writer changes newest */
+	tx->meta = db->newest->meta; /* only the writer changes newest */
 	tx->high_water_before = tx->meta.high_water;
 	tx->meta.txid++;
 	tx->meta.freelist = FREELIST_NONE;
@@ -344,7 +350,7 @@ static err_t tx_write(struct bolt_tx *tx)
 		err = write_pages(tx);
 	if (err)
 		return err;
-	db->broken = true;              /* until the last sync has returned well */
+	db->broken = true; /* until the last sync has returned well */
 	err = vfs_sync(db->file);
 	if (!err)
 		err = write_meta(tx);

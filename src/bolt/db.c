@@ -150,7 +150,8 @@ static err_t create(struct bolt *db, uint32_t page_size)
 	page_header_put(pages + 3 * (size_t)page_size, 3, PAGE_LEAF, 0, 0);
 	err = vfs_truncate(db->file, 0);
 	if (!err)
-		err = vfs_pwrite(db->file, 2 * (uint64_t)page_size, pages + 2 * (size_t)page_size, 2 * (size_t)page_size);
+		err =
+		    vfs_pwrite(db->file, 2 * (uint64_t)page_size, pages + 2 * (size_t)page_size, 2 * (size_t)page_size);
 	if (!err)
 		err = vfs_sync(db->file);
 	if (!err)
@@ -187,7 +188,8 @@ static err_t meta_find(struct bolt *db, struct meta *out, struct why *why)
 
 	if (!err && valid[0])
 		err = meta_read(db, m[0].page_size, &valid[1], &m[1]);
-	for (uint32_t size = BOLT_PAGE_SIZE_MIN; !err && !valid[0] && !valid[1] && size <= BOLT_PAGE_SIZE_MAX; size *= 2) {
+	for (uint32_t size = BOLT_PAGE_SIZE_MIN; !err && !valid[0] && !valid[1] && size <= BOLT_PAGE_SIZE_MAX;
+	     size *= 2) {
 		err = meta_read(db, size, &valid[1], &m[1]);
 		valid[1] = valid[1] && m[1].page_size == size;
 	}
@@ -196,8 +198,10 @@ static err_t meta_find(struct bolt *db, struct meta *out, struct why *why)
 	if (valid[0] && valid[1] && m[1].page_size != m[0].page_size)
 		valid[1] = false;
 	if (!valid[0] && !valid[1])
-		return why_set(why, ERR_CORRUPT_FILE, "%s: pages 0 and 1: neither is a valid meta page; restore this file "
-			       "from a snapshot", db->path);
+		return why_set(why, ERR_CORRUPT_FILE,
+			       "%s: pages 0 and 1: neither is a valid meta page; restore this file "
+			       "from a snapshot",
+			       db->path);
 	*out = valid[0] && (!valid[1] || m[0].txid > m[1].txid) ? m[0] : m[1];
 	return OK;
 }
@@ -205,9 +209,11 @@ static err_t meta_find(struct bolt *db, struct meta *out, struct why *why)
 static err_t meta_bounds(struct bolt *db, const struct meta *m, struct why *why)
 {
 	if (m->high_water < 3 || m->high_water > UINT32_MAX || m->high_water > db->file_size / m->page_size)
-		return why_set(why, ERR_CORRUPT_FILE, "%s: page %llu: meta counts %llu pages, but the file has %llu bytes; it was "
-			       "cut short, restore it from a snapshot", db->path, (unsigned long long)(m->txid % 2),
-			       (unsigned long long)m->high_water, (unsigned long long)db->file_size);
+		return why_set(why, ERR_CORRUPT_FILE,
+			       "%s: page %llu: meta counts %llu pages, but the file has %llu bytes; it was "
+			       "cut short, restore it from a snapshot",
+			       db->path, (unsigned long long)(m->txid % 2), (unsigned long long)m->high_water,
+			       (unsigned long long)db->file_size);
 	return OK;
 }
 
@@ -220,7 +226,8 @@ static err_t freelist_check(struct bolt *db, const struct meta *m, const uint64_
 
 	if (m->freelist == FREELIST_NONE)
 		return OK;
-	if (m->freelist < 2 || m->freelist >= m->high_water || le16_get(at + 8) != PAGE_FREELIST || le64_get(at) != m->freelist)
+	if (m->freelist < 2 || m->freelist >= m->high_water || le16_get(at + 8) != PAGE_FREELIST ||
+	    le64_get(at) != m->freelist)
 		return bolt_damage(db, m->freelist, "no free list is where meta says");
 	pages = (uint64_t)le32_get(at + 12) + 1;
 	if (pages > m->high_water - m->freelist)
@@ -231,12 +238,14 @@ static err_t freelist_check(struct bolt *db, const struct meta *m, const uint64_
 		first = 1;
 	}
 	if (count > (pages * db->page_size - PAGE_HEADER_SIZE) / 8 - first)
-		return bolt_damage(db, m->freelist, "a free list of %llu pages does not fit", (unsigned long long)count);
+		return bolt_damage(db, m->freelist, "a free list of %llu pages does not fit",
+				   (unsigned long long)count);
 	for (uint64_t i = first; i < first + count; i++) {
 		uint64_t id = le64_get(at + PAGE_HEADER_SIZE + 8 * i);
 
 		if (id < 2 || id >= m->high_water || bit_get(reached, id))
-			return bolt_damage(db, m->freelist, "page %llu is called free, but it is in use or does not exist",
+			return bolt_damage(db, m->freelist,
+					   "page %llu is called free, but it is in use or does not exist",
 					   (unsigned long long)id);
 	}
 	for (uint64_t i = 0; i < pages; i++)
@@ -276,8 +285,9 @@ static err_t open_pages(struct bolt *db, const struct bolt_options *o, struct wh
 		return err;
 	db->page_size = m.page_size;
 	if (m.high_water * m.page_size > db->reserved)
-		return why_set(why, ERR_TOO_LARGE, "%s: %llu bytes, but only %llu bytes of address space were granted", db->path,
-			       (unsigned long long)(m.high_water * m.page_size), (unsigned long long)db->reserved);
+		return why_set(why, ERR_TOO_LARGE, "%s: %llu bytes, but only %llu bytes of address space were granted",
+			       db->path, (unsigned long long)(m.high_water * m.page_size),
+			       (unsigned long long)db->reserved);
 	reached = NEW_ARRAY(uint64_t, m.high_water / 64 + 1);
 	err = scan_run(db, &m, o->rows, false, reached, NULL);
 	if (!err)

@@ -20,7 +20,7 @@
 enum {
 	PAGE_HEADER_SIZE = 16,
 	PAGE_ELEMENT_SIZE = 16,
-	PAGE_COUNT_MAX = 0xfffe,        /* 0xffff has a meaning in free lists */
+	PAGE_COUNT_MAX = 0xfffe, /* 0xffff has a meaning in free lists */
 	PAGE_BRANCH = 1,
 	PAGE_LEAF = 2,
 	PAGE_META = 4,
@@ -53,9 +53,9 @@ struct page {
 
 struct element {
 	struct slice key;
-	struct slice value;     /* leaf */
-	uint32_t flags;         /* leaf */
-	uint64_t page;          /* branch */
+	struct slice value; /* leaf */
+	uint32_t flags;     /* leaf */
+	uint64_t page;      /* branch */
 };
 
 /* False: outside the page, or an impossible size. */

@@ -24,9 +24,9 @@ static struct free_run word_run(uint64_t w)
 static struct free_run join(struct free_run a, struct free_run b, uint32_t half)
 {
 	return (struct free_run){
-		.front = a.front == half ? half + b.front : a.front,
-		.back = b.back == half ? half + a.back : b.back,
-		.longest = MAX(MAX(a.longest, b.longest), a.back + b.front),
+	    .front = a.front == half ? half + b.front : a.front,
+	    .back = b.back == half ? half + a.back : b.back,
+	    .longest = MAX(MAX(a.longest, b.longest), a.back + b.front),
 	};
 }
 
@@ -143,6 +143,16 @@ bool free_map_has(const struct free_map *f, uint64_t page)
 	uint64_t w = page / WORD_BITS;
 
 	return w < f->word_count && (f->words[w] >> (page % WORD_BITS) & 1);
+}
+
+bool free_map_any(const struct free_map *f, uint64_t page, uint64_t count)
+{
+	uint64_t end = MIN(page + count, (uint64_t)f->word_count * WORD_BITS);
+
+	for (uint64_t w = page / WORD_BITS; page < end && w <= (end - 1) / WORD_BITS; w++)
+		if (f->words[w] & word_mask(page, end, w))
+			return true;
+	return false;
 }
 
 uint64_t free_map_count_below(const struct free_map *f, uint64_t end)

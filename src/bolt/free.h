@@ -14,9 +14,9 @@ struct free_run {
 };
 
 struct free_map {
-	uint64_t *words;        /* bit set: free */
-	struct free_run *tree;  /* [1, 2 x word_count): node i has children 2i and 2i + 1 */
-	uint32_t word_count;    /* power of two, or 0 */
+	uint64_t *words;       /* bit set: free */
+	struct free_run *tree; /* [1, 2 x word_count): node i has children 2i and 2i + 1 */
+	uint32_t word_count;   /* power of two, or 0 */
 	uint64_t count;
 };
 
@@ -28,6 +28,8 @@ void free_map_remove(struct free_map *f, uint64_t page, uint64_t count);
 /* The first page of the lowest run of count pages, which stays free; UINT64_MAX: there is none. */
 uint64_t free_map_find(const struct free_map *f, uint64_t count);
 bool free_map_has(const struct free_map *f, uint64_t page);
+/* Is any of [page, page + count) free? */
+bool free_map_any(const struct free_map *f, uint64_t page, uint64_t count);
 /* Free pages in [0, end). */
 uint64_t free_map_count_below(const struct free_map *f, uint64_t end);
 /* Length of the free run that ends before page end. */

@@ -34,10 +34,10 @@ struct pending {
 };
 
 struct bolt_pin {
-	struct list link;       /* in db->pins, by txid */
+	struct list link; /* in db->pins, by txid */
 	struct bolt *db;
 	struct meta meta;
-	atomic_uint refs;       /* one is the db's while it is the newest */
+	atomic_uint refs; /* one is the db's while it is the newest */
 };
 
 enum move_phase { MOVE_IDLE, MOVE_WALK, MOVE_SETTLE };
@@ -45,10 +45,10 @@ enum move_phase { MOVE_IDLE, MOVE_WALK, MOVE_SETTLE };
 /* Where a run of moving is (move.c). */
 struct move_state {
 	enum move_phase phase;
-	uint64_t cut;                   /* nodes at this page and above are to move */
+	uint64_t cut; /* nodes at this page and above are to move */
 	uint64_t start_high_water;
-	uint32_t depth;                 /* of path; 0: from the start */
-	struct buf path[BOLT_DEPTH_MAX];        /* names of the buckets entered, then the key to go on at */
+	uint32_t depth;                  /* of path; 0: from the start */
+	struct buf path[BOLT_DEPTH_MAX]; /* names of the buckets entered, then the key to go on at */
 };
 
 struct bolt {
@@ -56,28 +56,28 @@ struct bolt {
 	struct vfs_file *file;
 	char *path;
 	bool read_only;
-	bool broken;            /* a failed commit left the file in doubt */
-	bool has_subbuckets;    /* below the top level: or perhaps */
+	bool broken;         /* a failed commit left the file in doubt */
+	bool has_subbuckets; /* below the top level: or perhaps */
 	uint32_t page_size;
 	const uint8_t *map;
 	uint64_t reserved;
 	uint64_t grow_bytes;
-	uint64_t file_size;     /* writer */
-	uint64_t cut_txid;      /* the file may be cut once the oldest pin is >= this; 0: nothing to cut */
+	uint64_t file_size; /* writer */
+	uint64_t cut_txid;  /* the file may be cut once the oldest pin is >= this; 0: nothing to cut */
 
 	struct bolt_tx *tx;
 	struct free_map free;
 	VEC(struct pending) pending;
-	struct buf staging;     /* pages on their way to the file */
+	struct buf staging; /* pages on their way to the file */
 	struct move_state move;
 
-	pthread_mutex_t lock;   /* the three below */
+	pthread_mutex_t lock; /* the three below */
 	struct list pins;
 	struct bolt_pin *newest;
 	struct why damage;
 	atomic_bool damaged;
 
-	atomic_uint_fast64_t size;      /* of the newest commit */
+	atomic_uint_fast64_t size; /* of the newest commit */
 	atomic_uint_fast64_t size_in_use;
 	atomic_uint_fast64_t txid;
 };
@@ -85,15 +85,15 @@ struct bolt {
 struct item {
 	const uint8_t *key;
 	union {
-		const uint8_t *value;           /* leaf */
-		struct bolt_node *child;        /* branch; NULL: not loaded */
+		const uint8_t *value;    /* leaf */
+		struct bolt_node *child; /* branch; NULL: not loaded */
 	};
 	union {
 		struct {
 			uint32_t vsize;
 			uint32_t flags;
 		};
-		uint64_t page;                  /* branch */
+		uint64_t page; /* branch */
 	};
 	uint32_t ksize;
 };
@@ -102,23 +102,23 @@ struct bolt_node {
 	struct bolt_node *next; /* tx->nodes */
 	bool leaf;
 	bool dirty;
-	uint64_t page;          /* where it is in the file; 0: nowhere yet */
+	uint64_t page; /* where it is in the file; 0: nowhere yet */
 	uint32_t page_count;
-	uint64_t size;          /* bytes of its image, header included */
+	uint64_t size; /* bytes of its image, header included */
 	VEC(struct item) items;
 };
 
 struct bolt_bucket {
 	struct bolt_tx *tx;
-	struct bolt_bucket *parent;     /* NULL: the top */
+	struct bolt_bucket *parent; /* NULL: the top */
 	struct slice name;
-	uint64_t page;                  /* root; 0: inline */
+	uint64_t page; /* root; 0: inline */
 	uint64_t sequence;
 	struct slice inline_page;
-	struct bolt_node *root;         /* NULL: not loaded */
-	struct bolt_node *tail;         /* the last leaf, loaded and dirty; NULL: not known */
-	bool dirty;                     /* its header in the parent has to be written */
-	VEC(struct bolt_bucket *) children;     /* opened ones, by name */
+	struct bolt_node *root;             /* NULL: not loaded */
+	struct bolt_node *tail;             /* the last leaf, loaded and dirty; NULL: not known */
+	bool dirty;                         /* its header in the parent has to be written */
+	VEC(struct bolt_bucket *) children; /* opened ones, by name */
 };
 
 struct written {
@@ -128,16 +128,16 @@ struct written {
 
 struct bolt_tx {
 	struct bolt *db;
-	struct meta meta;               /* as it will be */
+	struct meta meta; /* as it will be */
 	uint64_t high_water_before;
 	struct arena arena;
 	struct bolt_bucket top;
 	struct bolt_node *nodes;
-	run_vec freed;                  /* reached by the commit before */
-	run_vec taken;                  /* from the free map */
+	run_vec freed; /* reached by the commit before */
+	run_vec taken; /* from the free map */
 	VEC(struct written) written;
-	bool trim;                      /* give up free pages at the end */
-	VEC(struct bolt_bucket *) buckets;      /* all handles */
+	bool trim;                         /* give up free pages at the end */
+	VEC(struct bolt_bucket *) buckets; /* all handles */
 };
 
 /* page.c */

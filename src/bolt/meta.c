@@ -15,12 +15,12 @@ bool meta_parse(const uint8_t *at, struct meta *out)
 	    !page_size_valid(le32_get(m + 8)))
 		return false;
 	*out = (struct meta){
-		.page_size = le32_get(m + 8),
-		.root = le64_get(m + 16),
-		.sequence = le64_get(m + 24),
-		.freelist = le64_get(m + 32),
-		.high_water = le64_get(m + 40),
-		.txid = le64_get(m + 48),
+	    .page_size = le32_get(m + 8),
+	    .root = le64_get(m + 16),
+	    .sequence = le64_get(m + 24),
+	    .freelist = le64_get(m + 32),
+	    .high_water = le64_get(m + 40),
+	    .txid = le64_get(m + 48),
 	};
 	return true;
 }

@@ -2,22 +2,22 @@
  *
  * A run has passes; a pass has a cut line: as many pages as are in use. Step by step it walks all trees in key order as
  * the last commit has them, and marks nodes above the line (with those on the way to them) as changed; committing then
- * gives them the lowest places that fit. Leaves below the line are not even read. What a step gave up is free in the next
- * one, and free pages at the end are given back: the high water mark falls, and the file is cut (commit.c).
+ * gives them the lowest places that fit. Leaves below the line are not even read. What a step gave up is free in the
+ * next one, and free pages at the end are given back: the high water mark falls, and the file is cut (commit.c).
  *
  *   idle -> walk (steps; position: bucket names and the key to go on at) -> settle -> idle, or the next pass
  *
  * A pass that does not lower the high water mark ends the run, so it ends. Between steps others may commit what they
- * like: a position is only a key. Each step is a transaction like any other; at a crash nothing is lost but the position.
- * Pins of others keep what was given up from being free; then a run ends early, and a later one goes on. */
+ * like: a position is only a key. Each step is a transaction like any other; at a crash nothing is lost but the
+ * position. Pins of others keep what was given up from being free; then a run ends early, and a later one goes on. */
 #include "bolt/impl.h"
 
 struct mover {
 	struct bolt *db;
 	struct bolt_tx *tx;
 	struct move_state *state;
-	uint64_t pages_left;    /* of this step */
-	uint64_t room;          /* free pages below the cut that nobody was promised */
+	uint64_t pages_left; /* of this step */
+	uint64_t room;       /* free pages below the cut that nobody was promised */
 	bool touched;
 	bool stopped;
 };
@@ -63,7 +63,8 @@ struct from {
 static err_t walk_bucket(struct mover *mv, struct bolt_bucket *b, uint32_t level, struct from from);
 
 /* Marks page id if there is a better place for it and the step has room for it. */
-static err_t touch(struct mover *mv, struct bolt_bucket *b, uint32_t level, struct slice key, uint64_t id, uint64_t pages)
+static err_t touch(struct mover *mv, struct bolt_bucket *b, uint32_t level, struct slice key, uint64_t id,
+		   uint64_t pages)
 {
 	uint64_t place = free_map_find(&mv->db->free, pages), cost = 0;
 	err_t err;
@@ -110,7 +111,8 @@ static err_t walk_leaf(struct mover *mv, struct bolt_bucket *b, uint32_t level, 
 	return err;
 }
 
-/* key leads to page id. leaf_depth: where leaves are; those below the cut are passed over unless buckets may be in them. */
+/* key leads to page id. leaf_depth: where leaves are; those below the cut are passed over unless buckets may be in
+ * them. */
 static err_t walk_page(struct mover *mv, struct bolt_bucket *b, uint32_t level, struct slice key, uint64_t id,
 		       uint32_t depth, uint32_t leaf_depth, struct from from)
 {

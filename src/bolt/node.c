@@ -174,8 +174,9 @@ void node_split_child(struct bolt_tx *tx, struct bolt_node *parent, uint32_t ind
 		}
 		right = divide(tx, n, appended);
 		appended = false;
-		node_insert(parent, index + 1,
-			    (struct item){.key = right->items.at[0].key, .ksize = right->items.at[0].ksize, .child = right});
+		node_insert(
+		    parent, index + 1,
+		    (struct item){.key = right->items.at[0].key, .ksize = right->items.at[0].ksize, .child = right});
 		end++;
 	}
 }

@@ -11,7 +11,8 @@ err_t bolt_damage(struct bolt *db, uint64_t page, const char *fmt, ...)
 	va_end(args);
 	pthread_mutex_lock(&db->lock);
 	if (!atomic_load(&db->damaged)) {
-		(void)why_set(&db->damage, ERR_CORRUPT_FILE, "%s: page %llu: %s", db->path, (unsigned long long)page, reason);
+		(void)why_set(&db->damage, ERR_CORRUPT_FILE, "%s: page %llu: %s", db->path, (unsigned long long)page,
+			      reason);
 		atomic_store(&db->damaged, true);
 	}
 	pthread_mutex_unlock(&db->lock);
@@ -46,7 +47,8 @@ err_t page_load_at(struct bolt *db, uint64_t high_water, uint64_t id, const uint
 	if (UNLIKELY(le64_get(at) != id))
 		return bolt_damage(db, id, "it says that it is page %llu", (unsigned long long)le64_get(at));
 	if (UNLIKELY(overflow >= high_water - id))
-		return bolt_damage(db, id, "%u overflow pages, but pages end at %llu", overflow, (unsigned long long)high_water);
+		return bolt_damage(db, id, "%u overflow pages, but pages end at %llu", overflow,
+				   (unsigned long long)high_water);
 	if (UNLIKELY(PAGE_HEADER_SIZE + (uint64_t)p.count * PAGE_ELEMENT_SIZE > p.extent))
 		return bolt_damage(db, id, "%u elements do not fit", p.count);
 	if (UNLIKELY(!p.leaf && p.count == 0))
@@ -70,7 +72,8 @@ err_t page_load_inline(struct bolt *db, struct slice image, struct page *out)
 	if (UNLIKELY(le16_get(image.data + 8) != PAGE_LEAF))
 		return bolt_damage(db, 0, "an inline bucket of kind 0x%x is no leaf", le16_get(image.data + 8));
 	if (UNLIKELY(PAGE_HEADER_SIZE + (uint64_t)p.count * PAGE_ELEMENT_SIZE > p.extent))
-		return bolt_damage(db, 0, "%u elements do not fit in an inline bucket of %zu bytes", p.count, image.size);
+		return bolt_damage(db, 0, "%u elements do not fit in an inline bucket of %zu bytes", p.count,
+				   image.size);
 	*out = p;
 	return OK;
 }
@@ -80,8 +83,8 @@ err_t bucket_value_parse(struct bolt *db, struct slice value, struct bolt_root *
 	if (UNLIKELY(value.size < BUCKET_HEADER_SIZE))
 		return bolt_damage(db, 0, "a bucket header of %zu bytes", value.size);
 	*out = (struct bolt_root){
-		.page = le64_get(value.data),
-		.sequence = le64_get(value.data + 8),
+	    .page = le64_get(value.data),
+	    .sequence = le64_get(value.data + 8),
 	};
 	if (out->page == 0)
 		out->inline_page = slice_of(value.data + BUCKET_HEADER_SIZE, value.size - BUCKET_HEADER_SIZE);

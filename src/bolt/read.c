@@ -125,7 +125,8 @@ static err_t push_root(struct bolt_cursor *c)
 	}
 	err = root_load(c->db, c->high_water, &c->root, &p);
 	if (!err)
-		c->at[0] = (struct bolt_cursor_level){.page = p.at, .extent = p.extent, .count = p.count, .leaf = p.leaf};
+		c->at[0] =
+		    (struct bolt_cursor_level){.page = p.at, .extent = p.extent, .count = p.count, .leaf = p.leaf};
 	return err;
 }
 
@@ -137,7 +138,8 @@ static err_t push_child(struct bolt_cursor *c)
 
 	ASSERT(!l->leaf && l->index < l->count);
 	if (c->depth == BOLT_DEPTH_MAX)
-		return bolt_damage(c->db, l->page ? le64_get(l->page) : l->node->page, "more than %d levels of pages", BOLT_DEPTH_MAX);
+		return bolt_damage(c->db, l->page ? le64_get(l->page) : l->node->page, "more than %d levels of pages",
+				   BOLT_DEPTH_MAX);
 	if (l->node) {
 		const struct item *it = &l->node->items.at[l->index];
 

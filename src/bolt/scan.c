@@ -1,9 +1,9 @@
 /* Reads every page that a meta reaches, once, and checks it.
  *
  * A tree's branch pages (about one in a hundred) come first, through the mapping, and leave a list of leaves with the
- * keys that bound each. The leaves are then read in the order of the file, in steps of 1 MiB, whatever bucket they belong
- * to; buckets found in them make the next round. How deep a tree is its first path says; a page that turns out to be
- * of another kind than that is taken as it is.
+ * keys that bound each. The leaves are then read in the order of the file, in steps of 1 MiB, whatever bucket they
+ * belong to; buckets found in them make the next round. How deep a tree is its first path says; a page that turns out
+ * to be of another kind than that is taken as it is.
  *
  * Checked: kinds, bounds and order within pages (page_check), keys of a page between the branch keys that lead to it,
  * every page reached once. So there are no cycles, and later readers need not look for them. */
@@ -14,9 +14,9 @@ enum { NO_ROWS = UINT32_MAX };
 /* One bucket with pages of its own, or the top. */
 struct tree {
 	uint64_t page;
-	uint32_t rows;          /* index of rows->names, or NO_ROWS */
-	uint32_t level;         /* 0: the top */
-	uint32_t height;        /* levels of its first path */
+	uint32_t rows;   /* index of rows->names, or NO_ROWS */
+	uint32_t level;  /* 0: the top */
+	uint32_t height; /* levels of its first path */
 };
 
 /* A page to visit; keys in it are >= low and < high. No high: high.data is NULL. */
@@ -36,9 +36,9 @@ struct scan {
 	uint64_t *reached;
 	struct bolt_stats *stats;
 	VEC(struct tree) trees;
-	VEC(struct visit) leaves;       /* of this round */
-	uint32_t *leaf_of;              /* page -> index in leaves + 1 */
-	uint8_t *step;                  /* bytes [step_start, step_end) of the file */
+	VEC(struct visit) leaves; /* of this round */
+	uint32_t *leaf_of;        /* page -> index in leaves + 1 */
+	uint8_t *step;            /* bytes [step_start, step_end) of the file */
 	uint64_t step_start, step_end;
 };
 
@@ -252,7 +252,7 @@ static err_t leaves_scan(struct scan *s)
 		if (err)
 			break;
 		if (!p.leaf)
-			err = page_visit(s, &v, 0);     /* deeper here than on the first path; through the mapping */
+			err = page_visit(s, &v, 0); /* deeper here than on the first path; through the mapping */
 		else
 			err = leaf_scan(s, &v, &p);
 	}
@@ -264,8 +264,8 @@ err_t scan_run(struct bolt *db, const struct meta *m, const struct bolt_rows *ro
 	       struct bolt_stats *stats)
 {
 	struct bolt_stats unused = {0};
-	struct scan s = {.db = db, .meta = m, .rows = rows, .strict = strict, .reached = reached,
-			 .stats = stats ? stats : &unused};
+	struct scan s = {
+	    .db = db, .meta = m, .rows = rows, .strict = strict, .reached = reached, .stats = stats ? stats : &unused};
 	uint32_t next = 0;
 	err_t err = OK;
 

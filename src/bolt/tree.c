@@ -6,7 +6,7 @@ struct way {
 	struct bolt_node *at[BOLT_DEPTH_MAX];
 	uint32_t index[BOLT_DEPTH_MAX];
 	uint32_t depth;
-	bool exact;             /* in the leaf */
+	bool exact; /* in the leaf */
 };
 
 struct slice tx_copy(struct bolt_tx *tx, struct slice s)
@@ -87,7 +87,8 @@ void tree_grow_root(struct bolt_bucket *b, bool appended)
 	while (node_too_big(b->tx, b->root)) {
 		struct bolt_node *old = b->root, *n = node_new(b->tx, false);
 
-		node_insert(n, 0, (struct item){.key = old->items.at[0].key, .ksize = old->items.at[0].ksize, .child = old});
+		node_insert(n, 0,
+			    (struct item){.key = old->items.at[0].key, .ksize = old->items.at[0].ksize, .child = old});
 		b->root = n;
 		node_split_child(b->tx, n, 0, appended);
 	}
@@ -133,8 +134,11 @@ static bool append(struct bolt_bucket *b, struct slice key, struct slice value, 
 		return false;
 	copy = tx_copy(b->tx, key);
 	node_insert(n, (uint32_t)n->items.count,
-		    (struct item){.key = copy.data, .ksize = (uint32_t)copy.size, .value = value.data,
-				  .vsize = (uint32_t)value.size, .flags = flags});
+		    (struct item){.key = copy.data,
+				  .ksize = (uint32_t)copy.size,
+				  .value = value.data,
+				  .vsize = (uint32_t)value.size,
+				  .flags = flags});
 	return true;
 }
 
@@ -165,8 +169,12 @@ err_t tree_put(struct bolt_bucket *b, struct slice key, struct slice value, uint
 		it->vsize = (uint32_t)value.size;
 	} else {
 		copy = tx_copy(b->tx, key);
-		node_insert(leaf, i, (struct item){.key = copy.data, .ksize = (uint32_t)copy.size, .value = value.data,
-						   .vsize = (uint32_t)value.size, .flags = flags});
+		node_insert(leaf, i,
+			    (struct item){.key = copy.data,
+					  .ksize = (uint32_t)copy.size,
+					  .value = value.data,
+					  .vsize = (uint32_t)value.size,
+					  .flags = flags});
 		way_lower_keys(&w, copy);
 	}
 	way_split(b, &w);

@@ -1,6 +1,6 @@
-/* Random transactions against a naive twin: a sorted array of rows for each bucket. Pins are held over later commits and
- * must go on showing what they saw; the file is closed and opened again now and then; pages move. Small pages make deep
- * trees; some keys and values are larger than a page.
+/* Random transactions against a naive twin: a sorted array of rows for each bucket. Pins are held over later commits
+ *and must go on showing what they saw; the file is closed and opened again now and then; pages move. Small pages make
+ *deep trees; some keys and values are larger than a page.
  *
  *	model_bolt [seed [rounds]] */
 #include "../unit/bolt/bolt_test.h"
@@ -306,8 +306,8 @@ static void step_append(struct model *m, struct bolt_tx *tx, struct twin *t)
 	for (uint64_t i = 0; i < n; i++) {
 		char text[32];
 		struct slice value = random_value(m, bytes);
-		struct slice key = slice_of(text, (size_t)snprintf(text, sizeof(text), "z%012llu",
-								   (unsigned long long)m->ops++));
+		struct slice key =
+		    slice_of(text, (size_t)snprintf(text, sizeof(text), "z%012llu", (unsigned long long)m->ops++));
 
 		assert_ok(bolt_put(bucket, key, value));
 		twin_put(t, 0, key, value);

@@ -114,7 +114,7 @@ static void check_after(struct vfs *fs, uint32_t commits)
 	pin = bolt_pin(db);
 	snprintf(name, sizeof(name), "b%u", commits);
 	if (bolt_pin_bucket(pin, slice_str(name), &root) == OK)
-		commits++;      /* the one under way is there, whole */
+		commits++; /* the one under way is there, whole */
 	bolt_pin_unref(pin);
 	check_content(db, commits);
 	assert_ok(write_commit(db, commits));
@@ -132,7 +132,7 @@ static void faults_of(enum vfs_fault fault)
 		uint64_t calls;
 
 		vfs_mem_fault(disk, n, fault);
-		(void)!run(fs, &commits);       /* a failed cut of the file is no error */
+		(void)!run(fs, &commits); /* a failed cut of the file is no error */
 		calls = vfs_mem_calls(disk);
 		vfs_mem_fault(disk, 0, VFS_FAULT_NONE);
 		vfs_mem_crash(disk);
@@ -160,7 +160,8 @@ static void test_power_loss(void **state)
 		for (uint64_t seed = 0; seed < 6; seed++) {
 			struct vfs_mem *disk = vfs_mem_new(seed * 1000 + n);
 			struct vfs *fs = vfs_mem_vfs(disk);
-			struct bolt_options o = {.page_size = 1024, .grow_bytes = 8192, .reserve_bytes = (uint64_t)1 << 30};
+			struct bolt_options o = {
+			    .page_size = 1024, .grow_bytes = 8192, .reserve_bytes = (uint64_t)1 << 30};
 			struct bolt *db;
 			uint32_t commits = 0;
 			bool done = false;

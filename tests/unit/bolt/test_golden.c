@@ -4,8 +4,9 @@
 #include "../../lib/golden.h"
 
 static const char *const names[] = {
-	"fresh", "plain", "compact-pending", "leases", "auth", "alarms", "bigvalue", "cluster3-1", "cluster3-2", "cluster3-3",
-	"restored", "restored-bumped", "downgrade36", "wal-segments", "wal-unclean", "snapdb-pending", "v36", "snapshot.db",
+    "fresh",       "plain",        "compact-pending", "leases",         "auth",     "alarms",
+    "bigvalue",    "cluster3-1",   "cluster3-2",      "cluster3-3",     "restored", "restored-bumped",
+    "downgrade36", "wal-segments", "wal-unclean",     "snapdb-pending", "v36",      "snapshot.db",
 };
 
 static bool is_file(const char *name)
@@ -16,7 +17,7 @@ static bool is_file(const char *name)
 struct seen {
 	uint32_t crc;
 	size_t rows;
-	size_t key_rows;        /* through the hook */
+	size_t key_rows; /* through the hook */
 };
 
 static err_t count_row(void *arg, size_t bucket, struct slice key, struct slice value)
