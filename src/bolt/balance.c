@@ -1,12 +1,12 @@
 /* Before commit: nodes that deletes have left small join a neighbour; empty ones go.
  *
  * bbolt needs every branch to have two children and every leaf but a root one key; beyond that merging is a matter of
- * space: a node under a quarter page joins a neighbour if both fit in one page. */
+ * space: a node under half a page joins a neighbour if both fit in one page. */
 #include "bolt/impl.h"
 
 static bool is_small(const struct bolt_tx *tx, const struct bolt_node *n)
 {
-	return n->items.count < (n->leaf ? 1 : 2) || n->size < tx->db->page_size / 4;
+	return n->items.count < (n->leaf ? 1 : 2) || n->size < tx->db->page_size / 2;
 }
 
 static bool must_join(const struct bolt_node *n)

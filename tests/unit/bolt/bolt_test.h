@@ -46,17 +46,25 @@ static inline void db_check(struct bolt *db, struct bolt_stats *stats)
 		fail_msg("bolt_check: %s", why.text);
 }
 
-/* Go's own check, if its tool was named. */
+/* Go's own check of a file, where there is one: CETCD_ORACLE names its folder. */
 static inline void oracle_check(const char *path)
 {
-	const char *tool = getenv("CETCD_BBOLT");
+	const char *dir = getenv("CETCD_ORACLE");
 	char command[1024];
 
-	if (!tool)
+	if (!dir)
 		return;
-	snprintf(command, sizeof(command), "%s check %s >/dev/null", tool, path);
+	snprintf(command, sizeof(command), "%s/bbolt check %s >/dev/null", dir, path);
 	if (system(command) != 0)
-		fail_msg("%s check refuses %s", tool, path);
+		fail_msg("%s refuses the file", command);
+}
+
+static inline char *temp_dir(void)
+{
+	char *dir = mem_printf("%s/bolt_XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+
+	assert_non_null(mkdtemp(dir));
+	return dir;
 }
 
 #endif

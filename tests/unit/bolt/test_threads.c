@@ -81,13 +81,12 @@ static void write_commit(struct bolt *db, uint32_t n)
 
 static void test_readers(void **state)
 {
-	char *dir = mem_printf("%s/bolt_XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+	char *dir = temp_dir();
 	struct shared s = {0};
 	pthread_t threads[READERS];
 	char *path;
 	bool done;
 
-	assert_non_null(mkdtemp(dir));
 	path = mem_printf("%s/db", dir);
 	s.db = db_open(vfs_posix(), path, 1024);
 	for (int i = 0; i < READERS; i++)
