@@ -20,11 +20,11 @@ struct backend {
 	struct backend_buffer *active;
 	struct backend_buffer *frozen;
 	struct bolt_pin *pin;
-	struct bolt_root key;           /* of pin */
+	struct bolt_root key; /* of pin */
 	uint64_t merged_count;
-	uint64_t frozen_count;          /* freezes so far */
+	uint64_t frozen_count; /* freezes so far */
 	uint64_t durable_index;
-	VEC(struct backend_buffer *) dropped_buffers;   /* K3 */
+	VEC(struct backend_buffer *) dropped_buffers; /* K3 */
 	VEC(struct bolt_pin *) dropped_pins;
 };
 
@@ -173,7 +173,7 @@ void backend_freeze(struct backend *be, uint64_t consistent_index, uint64_t term
 {
 	struct backend_buffer *b = be->active;
 
-	ASSERT(!be->frozen);                                    /* K2 */
+	ASSERT(!be->frozen); /* K2 */
 	ASSERT(!consistent_index || consistent_index >= be->durable_index);
 	b->consistent_index = consistent_index;
 	b->term = term;
@@ -212,8 +212,8 @@ static err_t merge_ops(struct bolt_bucket *const buckets[], const struct backend
 	for (size_t i = 0; i < b->ops.count && !err; i++) {
 		const struct buffer_op *o = &b->ops.at[i];
 
-		err = o->deleted ? bolt_delete(buckets[o->bucket], o->key) :
-				   bolt_put_borrowed(buckets[o->bucket], o->key, o->value);
+		err = o->deleted ? bolt_delete(buckets[o->bucket], o->key)
+				 : bolt_put_borrowed(buckets[o->bucket], o->key, o->value);
 	}
 	return err;
 }
@@ -320,8 +320,12 @@ uint64_t backend_durable_index(const struct backend *be)
 void backend_view_get(const struct backend *be, struct backend_view *out)
 {
 	*out = (struct backend_view){
-		.active = be->active, .active_count = be->active->count, .frozen = be->frozen,
-		.frozen_count = be->frozen ? be->frozen->count : 0, .pin = be->pin, .key = be->key,
+	    .active = be->active,
+	    .active_count = be->active->count,
+	    .frozen = be->frozen,
+	    .frozen_count = be->frozen ? be->frozen->count : 0,
+	    .pin = be->pin,
+	    .key = be->key,
 	};
 }
 
@@ -364,7 +368,7 @@ void backend_check(const struct backend *be)
 		ASSERT(!err);
 		if (!found)
 			break;
-		ASSERT(rev_cmp(last, row.rev) < 0);             /* K1 */
+		ASSERT(rev_cmp(last, row.rev) < 0); /* K1 */
 		last = row.rev;
 	}
 }

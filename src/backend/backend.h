@@ -36,8 +36,17 @@ struct epoch_domain;
 
 /* In the order of their names, which is the order of the whole-backend hash. */
 enum backend_bucket {
-	BUCKET_ALARM, BUCKET_AUTH, BUCKET_AUTH_ROLES, BUCKET_AUTH_USERS, BUCKET_CLUSTER, BUCKET_KEY, BUCKET_LEASE,
-	BUCKET_MEMBERS, BUCKET_MEMBERS_REMOVED, BUCKET_META, BACKEND_BUCKET_COUNT
+	BUCKET_ALARM,
+	BUCKET_AUTH,
+	BUCKET_AUTH_ROLES,
+	BUCKET_AUTH_USERS,
+	BUCKET_CLUSTER,
+	BUCKET_KEY,
+	BUCKET_LEASE,
+	BUCKET_MEMBERS,
+	BUCKET_MEMBERS_REMOVED,
+	BUCKET_META,
+	BACKEND_BUCKET_COUNT
 };
 
 struct slice backend_bucket_name(enum backend_bucket b);
@@ -71,9 +80,9 @@ static inline size_t rev_key_write(struct rev r, bool tombstone, uint8_t out[REV
 NODISCARD err_t rev_key_read(struct slice key, struct rev *out, bool *tombstone);
 
 struct backend_config {
-	struct bolt *db;                /* open for writing; must outlive the backend */
-	struct epoch_domain *epoch;     /* of the publications; buffers and pins are freed through it */
-	size_t buffer_bytes_max;        /* 0: BACKEND_BUFFER_BYTES_MAX */
+	struct bolt *db;            /* open for writing; must outlive the backend */
+	struct epoch_domain *epoch; /* of the publications; buffers and pins are freed through it */
+	size_t buffer_bytes_max;    /* 0: BACKEND_BUFFER_BYTES_MAX */
 };
 
 /* Blocking; before backend_new. Makes the buckets that are missing in one transaction, if any is. */
@@ -116,7 +125,8 @@ void backend_freeze(struct backend *be, uint64_t consistent_index, uint64_t term
 
 /* The backend actor's thread. Blocks: one transaction, all syncs done when it returns OK. */
 NODISCARD err_t backend_merge(struct backend *be);
-/* core, after backend_merge returned OK: takes the new pin; the frozen buffer goes when unpublished. ERR_CORRUPT_FILE. */
+/* core, after backend_merge returned OK: takes the new pin; the frozen buffer goes when unpublished. ERR_CORRUPT_FILE.
+ */
 NODISCARD err_t backend_merged(struct backend *be);
 /* core, after a commit of the file that was no merge (pages were moved): takes the new pin. */
 NODISCARD err_t backend_refreshed(struct backend *be);
@@ -134,10 +144,10 @@ struct bolt_pin *backend_pin(const struct backend *be);
 /* By value in the publication; borrows. */
 struct backend_view {
 	const struct backend_buffer *active;
-	const struct backend_buffer *frozen;    /* NULL: none */
+	const struct backend_buffer *frozen; /* NULL: none */
 	struct bolt_pin *pin;
-	struct bolt_root key;                   /* bucket key in it */
-	size_t active_count;                    /* rows of active that this view shows */
+	struct bolt_root key; /* bucket key in it */
+	size_t active_count;  /* rows of active that this view shows */
 	size_t frozen_count;
 };
 
@@ -154,14 +164,14 @@ NODISCARD err_t backend_view_row(const struct backend_view *v, struct rev rev, s
 struct backend_row {
 	struct rev rev;
 	bool tombstone;
-	struct slice value;             /* encoded KeyValue */
+	struct slice value; /* encoded KeyValue */
 };
 
 struct backend_cursor {
 	const struct backend_view *view;
 	struct rev from;
 	enum { CURSOR_START, CURSOR_FILE, CURSOR_BUFFERS } state;
-	const struct backend_buffer *buffer;    /* frozen, then active, then NULL */
+	const struct backend_buffer *buffer; /* frozen, then active, then NULL */
 	size_t at;
 	struct bolt_cursor file;
 };
@@ -180,12 +190,12 @@ typedef err_t backend_each_fn(void *arg, struct slice key, struct slice value);
 NODISCARD err_t backend_file_each(struct bolt_pin *pin, enum backend_bucket b, backend_each_fn *fn, void *arg);
 
 struct backend_meta {
-	uint64_t consistent_index;      /* 0: none */
-	uint64_t term;                  /* 0: none */
-	int64_t scheduled_compact_rev;  /* -1: none (0 is possible) */
-	int64_t finished_compact_rev;   /* -1: none */
-	struct slice conf_state_json;   /* empty: none; borrows the pin */
-	struct slice storage_version;   /* empty: none; borrows the pin */
+	uint64_t consistent_index;     /* 0: none */
+	uint64_t term;                 /* 0: none */
+	int64_t scheduled_compact_rev; /* -1: none (0 is possible) */
+	int64_t finished_compact_rev;  /* -1: none */
+	struct slice conf_state_json;  /* empty: none; borrows the pin */
+	struct slice storage_version;  /* empty: none; borrows the pin */
 };
 
 NODISCARD err_t backend_file_meta(struct bolt_pin *pin, struct backend_meta *out);
@@ -197,7 +207,7 @@ struct backend_hash {
 	uint32_t crc;
 	enum backend_bucket bucket;
 	uint8_t key[REV_KEY_SIZE_MAX];
-	size_t key_size;                /* of bucket key: where to go on */
+	size_t key_size; /* of bucket key: where to go on */
 };
 
 void backend_hash_init(struct backend_hash *h);

@@ -33,7 +33,8 @@ static uint8_t *chunk_alloc(struct backend_buffer *b, size_t size)
 	struct buffer_chunk *c = b->chunks;
 
 	if (!c || c->size - c->used < size) {
-		size_t next = c ? MIN(MAX(c->size, (size_t)CHUNK_SIZE_MIN) * 2, (size_t)CHUNK_SIZE_MAX) : CHUNK_SIZE_MIN;
+		size_t next =
+		    c ? MIN(MAX(c->size, (size_t)CHUNK_SIZE_MIN) * 2, (size_t)CHUNK_SIZE_MAX) : CHUNK_SIZE_MIN;
 		bool alone = size > next / 2;
 		struct buffer_chunk *n = mem_alloc(sizeof(*n) + (alone ? size : next));
 
@@ -73,20 +74,24 @@ uint8_t *buffer_add_row(struct backend_buffer *b, struct rev rev, bool tombstone
 	ASSERT(row_size <= UINT32_MAX);
 	ASSERT(page < BUFFER_PAGES_MAX);
 	if (b->count)
-		ASSERT(rev_cmp(buffer_row_rev(buffer_row(b, b->count - 1)), rev) < 0);          /* B1 */
+		ASSERT(rev_cmp(buffer_row_rev(buffer_row(b, b->count - 1)), rev) < 0); /* B1 */
 	if (!b->pages[page])
 		b->pages[page] = mem_alloc(sizeof(struct buffer_row) * ((size_t)BUFFER_PAGE_ROWS_MIN << page));
 	uint8_t *p = chunk_alloc(b, row_size + slack_size);
 
 	*buffer_row(b, b->count) = (struct buffer_row){
-		.main = rev.main, .data = p, .sub_tombstone = (uint32_t)rev.sub << 1 | tombstone, .size = (uint32_t)row_size,
+	    .main = rev.main,
+	    .data = p,
+	    .sub_tombstone = (uint32_t)rev.sub << 1 | tombstone,
+	    .size = (uint32_t)row_size,
 	};
 	b->count++;
 	b->bytes += sizeof(struct buffer_row);
 	return p;
 }
 
-void buffer_add_op(struct backend_buffer *b, enum backend_bucket bucket, bool deleted, struct slice key, struct slice value)
+void buffer_add_op(struct backend_buffer *b, enum backend_bucket bucket, bool deleted, struct slice key,
+		   struct slice value)
 {
 	struct buffer_op op = {bucket, deleted, buffer_keep(b, key), buffer_keep(b, value)};
 

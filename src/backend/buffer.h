@@ -20,7 +20,7 @@ enum { BUFFER_PAGES_MAX = 32, BUFFER_PAGE_ROWS_MIN = 256 };
 struct buffer_row {
 	int64_t main;
 	const uint8_t *data;
-	uint32_t sub_tombstone;         /* sub << 1 | tombstone */
+	uint32_t sub_tombstone; /* sub << 1 | tombstone */
 	uint32_t size;
 };
 
@@ -46,14 +46,14 @@ struct buffer_chunk {
 struct backend_buffer {
 	struct buffer_row *pages[BUFFER_PAGES_MAX];
 	size_t count;
-	size_t bytes;                   /* what counts against the maximum */
-	struct buffer_chunk *chunks;    /* newest first */
+	size_t bytes;                /* what counts against the maximum */
+	struct buffer_chunk *chunks; /* newest first */
 	VEC(struct buffer_op) ops;
 	VEC(struct buffer_delete) deletes;
 	/* set by the freeze */
 	uint64_t consistent_index;
 	uint64_t term;
-	struct slice conf_state_json;   /* in a chunk */
+	struct slice conf_state_json; /* in a chunk */
 };
 
 static inline struct buffer_row *buffer_row(const struct backend_buffer *b, size_t i)
@@ -79,10 +79,11 @@ static inline struct slice buffer_row_value(const struct buffer_row *r)
 }
 
 struct backend_buffer *buffer_new(void);
-void buffer_free(void *b);              /* an epoch_free_fn */
+void buffer_free(void *b); /* an epoch_free_fn */
 /* See backend_row. */
 uint8_t *buffer_add_row(struct backend_buffer *b, struct rev rev, bool tombstone, size_t row_size, size_t slack_size);
-void buffer_add_op(struct backend_buffer *b, enum backend_bucket bucket, bool deleted, struct slice key, struct slice value);
+void buffer_add_op(struct backend_buffer *b, enum backend_bucket bucket, bool deleted, struct slice key,
+		   struct slice value);
 void buffer_add_delete(struct backend_buffer *b, struct rev rev, bool tombstone);
 /* A copy that lives as long as the buffer. */
 struct slice buffer_keep(struct backend_buffer *b, struct slice s);

@@ -6,9 +6,16 @@
 struct slice backend_bucket_name(enum backend_bucket b)
 {
 	static const char *const names[] = {
-		[BUCKET_ALARM] = "alarm", [BUCKET_AUTH] = "auth", [BUCKET_AUTH_ROLES] = "authRoles", [BUCKET_AUTH_USERS] = "authUsers",
-		[BUCKET_CLUSTER] = "cluster", [BUCKET_KEY] = "key", [BUCKET_LEASE] = "lease", [BUCKET_MEMBERS] = "members",
-		[BUCKET_MEMBERS_REMOVED] = "members_removed", [BUCKET_META] = "meta",
+	    [BUCKET_ALARM] = "alarm",
+	    [BUCKET_AUTH] = "auth",
+	    [BUCKET_AUTH_ROLES] = "authRoles",
+	    [BUCKET_AUTH_USERS] = "authUsers",
+	    [BUCKET_CLUSTER] = "cluster",
+	    [BUCKET_KEY] = "key",
+	    [BUCKET_LEASE] = "lease",
+	    [BUCKET_MEMBERS] = "members",
+	    [BUCKET_MEMBERS_REMOVED] = "members_removed",
+	    [BUCKET_META] = "meta",
 	};
 
 	ASSERT(b < BACKEND_BUCKET_COUNT);

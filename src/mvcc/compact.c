@@ -72,7 +72,7 @@ void mvcc_compact_hashed(struct mvcc *m, uint32_t crc)
 	ASSERT(!new->count || new->at[new->count - 1].rev < h.rev);
 	new->at[new->count++] = h;
 	m->hashes = new;
-	tree_discard(&m->tree, old, sizeof(*old));
+	index_discard(&m->tree, old, sizeof(*old));
 }
 
 static int64_t reachable(const struct mvcc *m)
@@ -108,7 +108,7 @@ static void delete_rows(struct mvcc *m, const struct record *r, uint32_t count)
 	m->stats.compacted_rows += count;
 }
 
-static struct history *history_tail(struct tree *t, const struct record *r, uint32_t from)
+static struct history *history_tail(struct index *t, const struct record *r, uint32_t from)
 {
 	uint32_t room = r->history_count - from;
 	struct history *h;
@@ -125,7 +125,7 @@ static struct history *history_tail(struct tree *t, const struct record *r, uint
 /* The oldest count revisions of r go. */
 static void trim(struct mvcc *m, struct record *r, uint32_t count)
 {
-	struct tree *t = &m->tree;
+	struct index *t = &m->tree;
 	struct history *h = r->history;
 
 	delete_rows(m, r, count);
@@ -137,11 +137,11 @@ static void trim(struct mvcc *m, struct record *r, uint32_t count)
 		memcpy(n, r, record_size(r));
 		n->history = history_tail(t, r, count);
 		n->history_count -= count;
-		tree_replace(t, n);
+		index_replace(t, n);
 		t->revisions -= count;
 	}
-	tree_discard(t, h, h ? history_size(h) : 0);
-	tree_discard(t, r, record_size(r));
+	index_discard(t, h, h ? history_size(h) : 0);
+	index_discard(t, r, record_size(r));
 }
 
 static void pass_begin(struct mvcc *m)
@@ -177,7 +177,7 @@ enum mvcc_compact_state mvcc_compact_step(struct mvcc *m, size_t budget)
 	if (!c->in_pass)
 		pass_begin(m);
 	for (size_t used = 0; used < budget;) {
-		struct record *r = tree_seek_old(m->tree.root, buf_slice(&c->last), c->last.size > 0);
+		struct record *r = index_seek_old(m->tree.root, buf_slice(&c->last), c->last.size > 0);
 
 		if (!r) {
 			pass_end(m);

@@ -76,17 +76,17 @@ static err_t still_there(const struct mvcc_cursor *c, const struct mvcc_view *v)
 	return v->trim_rev > c->rev ? ERR_COMPACTED : OK;
 }
 
-static struct record *walk_begin(const struct mvcc_cursor *c, const struct mvcc_view *v, struct tree_iter *it)
+static struct record *walk_begin(const struct mvcc_cursor *c, const struct mvcc_view *v, struct index_iter *it)
 {
 	struct slice from = c->started ? buf_slice(&c->last) : c->range.key;
-	struct record *r = tree_seek(v->root, from, c->started, it);
+	struct record *r = index_seek(v->root, from, c->started, it);
 
 	return r && key_range_has(&c->range, record_key(r)) ? r : NULL;
 }
 
-static struct record *walk_next(const struct mvcc_cursor *c, struct tree_iter *it)
+static struct record *walk_next(const struct mvcc_cursor *c, struct index_iter *it)
 {
-	struct record *r = c->range.kind == RANGE_ONE ? NULL : tree_next(it);
+	struct record *r = c->range.kind == RANGE_ONE ? NULL : index_next(it);
 
 	return r && key_range_has(&c->range, record_key(r)) ? r : NULL;
 }
@@ -105,7 +105,8 @@ static void walk_pause(struct mvcc_cursor *c, struct slice at)
 static bool passes(const struct range_req *r, const struct past *p)
 {
 	return !((r->max_mod_rev && p->main > r->max_mod_rev) || (r->min_mod_rev && p->main < r->min_mod_rev) ||
-		 (r->max_create_rev && p->create > r->max_create_rev) || (r->min_create_rev && p->create < r->min_create_rev));
+		 (r->max_create_rev && p->create > r->max_create_rev) ||
+		 (r->min_create_rev && p->create < r->min_create_rev));
 }
 
 static int64_t order_of(const struct range_req *r, const struct past *p)
@@ -125,7 +126,10 @@ static int64_t order_of(const struct range_req *r, const struct past *p)
 static err_t pick(struct mvcc_cursor *c, const struct mvcc_view *v, const struct past *p, struct slice key)
 {
 	struct pick k = {
-		.order = order_of(&c->req, p), .main = p->main, .sub = p->sub_tombstone >> 1, .index = (uint32_t)c->picks.count,
+	    .order = order_of(&c->req, p),
+	    .main = p->main,
+	    .sub = p->sub_tombstone >> 1,
+	    .index = (uint32_t)c->picks.count,
 	};
 
 	if (!passes(&c->req, p) || (c->pick_limit && (int64_t)c->picks.count == c->pick_limit))
@@ -248,7 +252,7 @@ static err_t measure_end(struct mvcc_cursor *c, const struct mvcc_view *v)
 		c->more = !c->req.count_only && c->count > c->rows;
 	}
 	c->measured = true;
-	c->started = false;             /* the second pass starts over */
+	c->started = false; /* the second pass starts over */
 	return OK;
 }
 
@@ -264,7 +268,7 @@ static bool count_at_once(struct mvcc_cursor *c, const struct mvcc_view *v)
 
 err_t mvcc_cursor_measure(struct mvcc_cursor *c, const struct mvcc_view *v, size_t budget, bool *done)
 {
-	struct tree_iter it;
+	struct index_iter it;
 	err_t err = still_there(c, v);
 
 	*done = c->measured;
@@ -274,7 +278,7 @@ err_t mvcc_cursor_measure(struct mvcc_cursor *c, const struct mvcc_view *v, size
 		struct past p;
 
 		if (count_at_once(c, v)) {
-			c->count = (int64_t)tree_count(v->root, &c->range);
+			c->count = (int64_t)index_count(v->root, &c->range);
 			break;
 		}
 		if (record_read(v, r, c->rev, &p))
@@ -331,7 +335,7 @@ static err_t emit_picks(struct mvcc_cursor *c, struct emitter *e, size_t rows_ma
 
 static err_t emit_walk(struct mvcc_cursor *c, struct emitter *e, size_t rows_max, size_t end)
 {
-	struct tree_iter it;
+	struct index_iter it;
 
 	if (c->sent == c->rows)
 		return OK;
@@ -350,11 +354,11 @@ static err_t emit_walk(struct mvcc_cursor *c, struct emitter *e, size_t rows_max
 			return emit_flush(e);
 		}
 	}
-	return ERR_CORRUPT_FILE;        /* fewer than were measured */
+	return ERR_CORRUPT_FILE; /* fewer than were measured */
 }
 
-err_t mvcc_cursor_emit(struct mvcc_cursor *c, const struct mvcc_view *v, size_t rows_max, size_t bytes_max, struct buf *out,
-		       bool *done)
+err_t mvcc_cursor_emit(struct mvcc_cursor *c, const struct mvcc_view *v, size_t rows_max, size_t bytes_max,
+		       struct buf *out, bool *done)
 {
 	size_t end = bytes_max > SIZE_MAX - out->size ? SIZE_MAX : out->size + bytes_max;
 	struct emitter e = {.view = v, .req = &c->req, .out = out};

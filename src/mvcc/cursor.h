@@ -6,35 +6,36 @@
 
 /* A row of a sorted or filtered range. */
 struct pick {
-	int64_t order;                  /* what is sorted by, if it is a number */
+	int64_t order; /* what is sorted by, if it is a number */
 	int64_t main;
 	uint32_t sub;
-	uint32_t size;                  /* encoded KeyValue as it is sent */
-	uint32_t index;                 /* in key order: ties */
+	uint32_t size;  /* encoded KeyValue as it is sent */
+	uint32_t index; /* in key order: ties */
 };
 
 struct mvcc_cursor {
-	struct range_req req;           /* slices: borrowed, or into own */
-	struct buf own;                 /* key and range_end of a cursor that outlives its request */
+	struct range_req req; /* slices: borrowed, or into own */
+	struct buf own;       /* key and range_end of a cursor that outlives its request */
 	struct key_range range;
 	int64_t rev, header_rev;
 	bool bare;
-	bool picking;                   /* sorted or filtered: rows are picked first */
+	bool picking; /* sorted or filtered: rows are picked first */
 	bool measured, sorted;
-	struct buf last;                /* the key that the pass has reached */
+	struct buf last; /* the key that the pass has reached */
 	bool started;
-	int64_t pick_limit;             /* of rows to pick in key order, 0 none */
+	int64_t pick_limit; /* of rows to pick in key order, 0 none */
 	size_t picks_max;
 	VEC(struct pick) picks;
 	int64_t count;
-	int64_t rows;                   /* to be sent */
+	int64_t rows; /* to be sent */
 	int64_t sent;
-	uint64_t size;                  /* of the elements */
+	uint64_t size; /* of the elements */
 	bool more;
 };
 
 /* Borrows the request; cursor_fini frees. */
-NODISCARD err_t cursor_init(struct mvcc_cursor *c, const struct mvcc_view *v, const struct range_req *r, size_t bytes_max);
+NODISCARD err_t cursor_init(struct mvcc_cursor *c, const struct mvcc_view *v, const struct range_req *r,
+			    size_t bytes_max);
 void cursor_fini(struct mvcc_cursor *c);
 
 enum { EMIT_BATCH = 16 };
@@ -44,9 +45,9 @@ struct emitter {
 	const struct range_req *req;
 	struct buf *out;
 	size_t count;
-	size_t waiting_bytes;           /* of rows added and not yet in out */
+	size_t waiting_bytes; /* of rows added and not yet in out */
 	struct past past[EMIT_BATCH];
-	struct slice key[EMIT_BATCH];   /* borrowed till the flush */
+	struct slice key[EMIT_BATCH]; /* borrowed till the flush */
 };
 
 /* A row more. It, and all before, are in out after emit_flush. ERR_TOO_LARGE: out is full; ERR_CORRUPT_FILE. */

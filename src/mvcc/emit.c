@@ -33,7 +33,8 @@ static err_t keys_only_kv(const struct mvcc_view *v, const struct range_req *r, 
 	return OK;
 }
 
-err_t emit_size(const struct mvcc_view *v, const struct range_req *r, const struct past *p, struct slice key, uint32_t *out)
+err_t emit_size(const struct mvcc_view *v, const struct range_req *r, const struct past *p, struct slice key,
+		uint32_t *out)
 {
 	struct kv kv;
 

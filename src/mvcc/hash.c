@@ -56,13 +56,13 @@ size_t mvcc_hashes_kept(const struct mvcc_view *v, struct mvcc_hash_result out[1
 static bool find_kept(struct mvcc_hash *h, const struct mvcc_view *v, size_t budget)
 {
 	const struct record *r;
-	struct tree_iter it;
+	struct index_iter it;
 	struct rev kept;
 
 	if (h->keep_known)
 		return true;
-	r = tree_seek(v->root, buf_slice(&h->from), h->from.size > 0, &it);
-	for (; r && !record_keeps(r, h->result.rev, &kept); r = tree_next(&it)) {
+	r = index_seek(v->root, buf_slice(&h->from), h->from.size > 0, &it);
+	for (; r && !record_keeps(r, h->result.rev, &kept); r = index_next(&it)) {
 		if (budget-- > 1)
 			continue;
 		buf_clear(&h->from);
@@ -85,7 +85,7 @@ static err_t is_kept(const struct mvcc_hash *h, const struct mvcc_view *v, const
 
 	if (kv_decode(row->value, &kv) != OK)
 		return ERR_CORRUPT_FILE;
-	r = tree_find(v->root, kv.key);
+	r = index_find(v->root, kv.key);
 	*kept = r && record_keeps(r, at, &rev) && rev_cmp(rev, row->rev) == 0;
 	return OK;
 }

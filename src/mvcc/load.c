@@ -9,7 +9,7 @@
  * Sorting by key: 8 bytes of the key at a time, as integers, by radix, from where the keys of a run begin to differ;
  * runs that are equal so far go on with the next 8. Runs still equal after many rounds are compared key by key. */
 #include "mvcc/mvcc_int.h"
-#include "mvcc/tree_inl.h"
+#include "mvcc/index_inl.h"
 
 enum { SORT_ROUNDS_MAX = 64, SORT_SMALL = 24, AHEAD = 12 };
 
@@ -38,7 +38,7 @@ void mvcc_loader_free(struct mvcc_loader *l)
 {
 	if (!l)
 		return;
-	slab_free(l->slab);             /* NULL after the load */
+	slab_free(l->slab); /* NULL after the load */
 	VEC_FREE(&l->refs);
 	mem_free(l->scratch);
 	mem_free(l);
@@ -48,7 +48,8 @@ void mvcc_loader_free(struct mvcc_loader *l)
 
 static err_t bad_row(struct why *why, struct rev rev, const char *what)
 {
-	return why_set(why, ERR_CORRUPT_FILE, "row %lld/%lld of bucket key: %s", (long long)rev.main, (long long)rev.sub, what);
+	return why_set(why, ERR_CORRUPT_FILE, "row %lld/%lld of bucket key: %s", (long long)rev.main,
+		       (long long)rev.sub, what);
 }
 
 static err_t take_row(struct mvcc_loader *l, struct rev rev, bool tombstone, struct slice value, struct why *why)
@@ -192,7 +193,8 @@ static size_t shared_prefix(const struct ref *r, size_t n, size_t depth)
 	for (size_t i = 1; i < n && shared > depth; i++) {
 		struct slice b = record_key(r[i].record);
 
-		shared = depth + common_prefix(slice_of(a.data + depth, shared - depth), slice_of(b.data + depth, b.size - depth));
+		shared = depth + common_prefix(slice_of(a.data + depth, shared - depth),
+					       slice_of(b.data + depth, b.size - depth));
 	}
 	return shared;
 }
@@ -213,7 +215,7 @@ static void sort_run(struct mvcc_loader *l, struct ref *r, size_t n, size_t dept
 		equal &= s == size;
 	}
 	if (equal && size <= depth + 8)
-		return;                 /* one key */
+		return; /* one key */
 	if (longer)
 		sort_keys(l, r, n, depth + 8, round + 1);
 	else
@@ -276,10 +278,10 @@ static err_t join(struct mvcc_loader *l, size_t from, size_t to, struct why *why
 
 static err_t build(struct mvcc *m, struct mvcc_loader *l, struct why *why)
 {
-	struct tree_builder b;
+	struct index_builder b;
 	err_t err = OK;
 
-	tree_build_begin(&b, &m->tree);
+	index_build_begin(&b, &m->tree);
 	for (size_t i = 0, j; i < l->refs.count && !err; i = j) {
 		struct slice key = record_key(l->refs.at[i].record);
 
@@ -294,11 +296,11 @@ static err_t build(struct mvcc *m, struct mvcc_loader *l, struct why *why)
 		if (err)
 			break;
 		m->rev = MAX(m->rev, r->main);
-		tree_build_add(&b, r);
+		index_build_add(&b, r);
 		if (record_leased(r) && m->lease.attach)
 			m->lease.attach(m->lease_arg, lease, record_key(r));
 	}
-	tree_build_end(&b);
+	index_build_end(&b);
 	return err;
 }
 
@@ -311,7 +313,7 @@ static void restore_compaction(struct mvcc *m, int64_t scheduled, int64_t finish
 	m->rev = MAX(m->rev, MAX(finished, scheduled));
 	if (scheduled > m->compact_rev) {
 		m->compact_rev = c->goal = scheduled;
-		c->active = true;       /* interrupted: no hash is kept of it */
+		c->active = true; /* interrupted: no hash is kept of it */
 	}
 	m->trim_rev = m->compact_rev;
 }
@@ -322,8 +324,8 @@ static void adopt_slab(struct mvcc *m, struct slab *slab)
 	struct mvcc_hashes *hashes = slab_get(slab, sizeof(*hashes));
 
 	*hashes = *m->hashes;
-	tree_fini(&m->tree);
-	tree_init(&m->tree, slab);
+	index_fini(&m->tree);
+	index_init(&m->tree, slab);
 	m->hashes = hashes;
 }
 
@@ -338,7 +340,7 @@ err_t mvcc_load(struct mvcc *m, struct mvcc_loader *l, int64_t scheduled_compact
 	sort_keys(l, l->refs.at, l->refs.count, 0, 0);
 	err_t err = build(m, l, why);
 
-	l->slab = NULL;                 /* m's now, also what a failed load leaves */
+	l->slab = NULL; /* m's now, also what a failed load leaves */
 	mvcc_loader_free(l);
 	if (!err)
 		restore_compaction(m, scheduled_compact_rev, finished_compact_rev);

@@ -8,7 +8,7 @@ struct mvcc *mvcc_new(const struct mvcc_config *cfg)
 	struct mvcc *m = NEW(struct mvcc);
 
 	ASSERT(cfg->backend && cfg->epoch);
-	tree_init(&m->tree, slab_new());
+	index_init(&m->tree, slab_new());
 	m->backend = cfg->backend;
 	m->epoch = cfg->epoch;
 	m->lease = cfg->lease;
@@ -32,7 +32,7 @@ void mvcc_free(struct mvcc *m)
 		VEC_FREE(&m->unpublished->items);
 		mem_free(m->unpublished);
 	}
-	tree_fini(&m->tree);            /* the slab takes every piece with it */
+	index_fini(&m->tree); /* the slab takes every piece with it */
 	buf_fini(&m->compaction.last);
 	VEC_FREE(&m->holds);
 	mem_free(m);
@@ -51,12 +51,12 @@ int64_t mvcc_compact_revision(const struct mvcc *m)
 struct mvcc_view mvcc_view_now(const struct mvcc *m)
 {
 	struct mvcc_view v = {
-		.root = m->tree.root,
-		.rev = m->rev + (m->changes > 0),
-		.compact_rev = m->compact_rev,
-		.trim_rev = m->trim_rev,
-		.live_count = tree_live(m->tree.root),
-		.hashes = m->hashes,
+	    .root = m->tree.root,
+	    .rev = m->rev + (m->changes > 0),
+	    .compact_rev = m->compact_rev,
+	    .trim_rev = m->trim_rev,
+	    .live_count = index_live(m->tree.root),
+	    .hashes = m->hashes,
 	};
 
 	backend_view_get(m->backend, &v.rows);
@@ -71,7 +71,7 @@ err_t mvcc_row(const struct mvcc *m, struct rev rev, struct slice *out)
 	return backend_view_row(&rows, rev, out);
 }
 
-static struct garbage *garbage_new(struct tree *t)
+static struct garbage *garbage_new(struct index *t)
 {
 	struct garbage *g = NEW(struct garbage);
 
@@ -81,10 +81,10 @@ static struct garbage *garbage_new(struct tree *t)
 
 void mvcc_publish(struct mvcc *m, struct mvcc_view *out)
 {
-	ASSERT(m->changes == 0);                                /* M2 */
+	ASSERT(m->changes == 0); /* M2 */
 	*out = mvcc_view_now(m);
 	m->published_rev = m->rev;
-	m->tree.batch++;                                        /* T2, R4: what was made so far is frozen */
+	m->tree.batch++; /* T2, R4: what was made so far is frozen */
 	if (!m->unpublished) {
 		m->unpublished = m->tree.garbage;
 		m->tree.garbage = garbage_new(&m->tree);
@@ -103,12 +103,12 @@ void mvcc_published(struct mvcc *m)
 		return;
 	m->unpublished = NULL;
 	if (!g->items.count) {
-		garbage_free(g);
+		index_garbage_free(g);
 		return;
 	}
 	g->out = &m->garbage_out;
 	m->garbage_out++;
-	epoch_retire(m->epoch, g, garbage_free);
+	epoch_retire(m->epoch, g, index_garbage_free);
 }
 
 bool mvcc_hold(struct mvcc *m, int64_t rev)
@@ -147,7 +147,7 @@ void mvcc_stats(const struct mvcc *m, struct mvcc_stats *out)
 {
 	*out = m->stats;
 	out->keys = m->tree.count;
-	out->live_keys = tree_live(m->tree.root);
+	out->live_keys = index_live(m->tree.root);
 	out->revisions = m->tree.revisions;
 	out->index_bytes = slab_bytes(m->tree.slab);
 }
@@ -155,15 +155,15 @@ void mvcc_stats(const struct mvcc *m, struct mvcc_stats *out)
 static void check_rows(const struct mvcc *m)
 {
 	struct mvcc_view v = mvcc_view_now(m);
-	struct tree_iter it;
+	struct index_iter it;
 
-	for (const struct record *r = tree_seek(m->tree.root, SLICE_LIT(""), false, &it); r; r = tree_next(&it)) {
+	for (const struct record *r = index_seek(m->tree.root, SLICE_LIT(""), false, &it); r; r = index_next(&it)) {
 		for (uint32_t i = 0; i < record_revisions(r); i++) {
 			struct past p = record_at(r, i);
 			struct slice row;
 			struct kv kv;
 
-			ASSERT(backend_view_row(&v.rows, past_rev(&p), &row) == OK);    /* M3 */
+			ASSERT(backend_view_row(&v.rows, past_rev(&p), &row) == OK); /* M3 */
 			ASSERT(row.size == p.row_size);
 			ASSERT(kv_decode(row, &kv) == OK);
 			ASSERT(slice_eq(kv.key, record_key(r)));
@@ -178,15 +178,15 @@ static void check_rows(const struct mvcc *m)
 
 void mvcc_check(const struct mvcc *m, bool rows)
 {
-	ASSERT(m->compact_rev <= m->rev);                       /* M1 */
+	ASSERT(m->compact_rev <= m->rev); /* M1 */
 	ASSERT(m->trim_rev <= m->compact_rev);
 	ASSERT(m->changes == 0);
 	ASSERT(m->published_rev <= m->rev);
 	for (size_t i = 0; i < m->holds.count; i++) {
-		ASSERT(m->holds.at[i].rev >= m->trim_rev);      /* M4 */
+		ASSERT(m->holds.at[i].rev >= m->trim_rev); /* M4 */
 		ASSERT(m->holds.at[i].count > 0);
 	}
-	tree_check(&m->tree);
+	index_check(&m->tree);
 	if (rows)
 		check_rows(m);
 }

@@ -39,7 +39,7 @@ struct mvcc_lease_ops {
 
 struct mvcc_config {
 	struct backend *backend;
-	struct epoch_domain *epoch;     /* of the publications */
+	struct epoch_domain *epoch; /* of the publications */
 	struct mvcc_lease_ops lease;
 	void *lease_arg;
 };
@@ -77,8 +77,8 @@ NODISCARD err_t mvcc_load(struct mvcc *m, struct mvcc_loader *take_l, int64_t sc
 NODISCARD err_t mvcc_check_range(const struct range_req *r);
 /* Also for RangeStream: then ERR_STREAM_SORT, ERR_STREAM_FILTER. */
 NODISCARD err_t mvcc_check_range_stream(const struct range_req *r);
-NODISCARD err_t mvcc_check_put(const struct put_req *r);        /* ERR_EMPTY_KEY, ERR_VALUE_PROVIDED, ERR_LEASE_PROVIDED */
-NODISCARD err_t mvcc_check_delete(const struct delete_req *r);  /* ERR_EMPTY_KEY */
+NODISCARD err_t mvcc_check_put(const struct put_req *r); /* ERR_EMPTY_KEY, ERR_VALUE_PROVIDED, ERR_LEASE_PROVIDED */
+NODISCARD err_t mvcc_check_delete(const struct delete_req *r); /* ERR_EMPTY_KEY */
 /* ERR_TOO_MANY_OPS, those of the operations, ERR_KEY_NOT_FOUND (operation without member), ERR_DUPLICATE_KEY. */
 NODISCARD err_t mvcc_check_txn(const struct txn_req *t, size_t max_txn_ops);
 /* True iff every operation of both branches is a serializable range (no operations: true). */
@@ -93,19 +93,19 @@ uint64_t mvcc_txn_cost(const struct txn_req *t);
 struct mvcc_event {
 	enum event_type type;
 	struct rev rev;
-	int64_t create_rev;             /* of a put: == rev.main means the key is new */
+	int64_t create_rev; /* of a put: == rev.main means the key is new */
 	struct slice key;
-	struct slice kv;                /* encoded KeyValue: as stored; of a delete: key and mod_revision */
-	struct rev prev;                /* newest revision of the key below rev.main if it lived then, else main 0 */
+	struct slice kv; /* encoded KeyValue: as stored; of a delete: key and mod_revision */
+	struct rev prev; /* newest revision of the key below rev.main if it lived then, else main 0 */
 };
 
 struct mvcc_events {
-	VEC(struct mvcc_event) list;    /* the caller's: VEC_FREE(&e.list), count = 0 to use it again */
+	VEC(struct mvcc_event) list; /* the caller's: VEC_FREE(&e.list), count = 0 to use it again */
 };
 
 /* Requests passed the checks above. Errors leave everything untouched. resp and events may be NULL: not wanted
- * (no local waiter: the ranges of a txn are not even evaluated). A response above resp's maximum fails the buf, not the write.
- * put: ERR_LEASE_NOT_FOUND, ERR_KEY_NOT_FOUND. */
+ * (no local waiter: the ranges of a txn are not even evaluated). A response above resp's maximum fails the buf, not the
+ * write. put: ERR_LEASE_NOT_FOUND, ERR_KEY_NOT_FOUND. */
 NODISCARD err_t mvcc_put(struct mvcc *m, const struct put_req *r, struct buf *resp, struct mvcc_events *events);
 void mvcc_delete_range(struct mvcc *m, const struct delete_req *r, struct buf *resp, struct mvcc_events *events);
 /* ERR_FUTURE_REV, ERR_COMPACTED, ERR_LEASE_NOT_FOUND, ERR_KEY_NOT_FOUND: from the taken path, before any write. */
@@ -113,8 +113,8 @@ NODISCARD err_t mvcc_txn(struct mvcc *m, const struct txn_req *t, struct buf *re
 /* Lease revocation: keys sorted bytewise, each once; those that live are deleted in one revision. */
 void mvcc_delete_keys(struct mvcc *m, const struct slice *keys, size_t count, struct mvcc_events *events);
 
-int64_t mvcc_revision(const struct mvcc *m);            /* current; 1 in an empty store */
-int64_t mvcc_compact_revision(const struct mvcc *m);    /* -1 if never compacted */
+int64_t mvcc_revision(const struct mvcc *m);         /* current; 1 in an empty store */
+int64_t mvcc_compact_revision(const struct mvcc *m); /* -1 if never compacted */
 /* The row of an event's prev, or of any revision that is there; lives as long as an event. ERR_NOT_EXIST. */
 NODISCARD err_t mvcc_row(const struct mvcc *m, struct rev rev, struct slice *out);
 
@@ -123,10 +123,10 @@ NODISCARD err_t mvcc_row(const struct mvcc *m, struct rev rev, struct slice *out
 /* What readers see; by value in the publication. Made by mvcc_publish; fields are for reading. */
 struct mvcc_view {
 	const struct mvcc_node *root;
-	int64_t rev;                    /* current */
-	int64_t compact_rev;            /* -1 if never compacted */
-	int64_t trim_rev;               /* revisions below may have lost rows; <= compact_rev */
-	uint64_t live_count;            /* keys that exist at rev */
+	int64_t rev;         /* current */
+	int64_t compact_rev; /* -1 if never compacted */
+	int64_t trim_rev;    /* revisions below may have lost rows; <= compact_rev */
+	uint64_t live_count; /* keys that exist at rev */
 	const struct mvcc_hashes *hashes;
 	struct backend_view rows;
 };
@@ -149,7 +149,8 @@ NODISCARD err_t mvcc_txn_read(const struct mvcc_view *v, const struct txn_req *t
  *	err = mvcc_cursor_new(v, &req, MVCC_CURSOR_BYTES_MAX, &c);
  *	while (!err && !done) err = mvcc_cursor_measure(c, v, 10000, &done);      pass 1: count, more, size
  *	send(length: header + mvcc_cursor_size(c));
- *	while (!err && !done) err = mvcc_cursor_emit(c, v, 1000, 65536, out, &done);     pass 2: kvs, at last more and count
+ *	while (!err && !done) err = mvcc_cursor_emit(c, v, 1000, 65536, out, &done);     pass 2: kvs, at last more and
+ *count
  *
  * Between slices the caller leaves the epoch and enters it again with the then newest view. The caller sees to
  * it that core holds the revision (mvcc_hold); without a hold a step may give ERR_COMPACTED.
@@ -158,17 +159,18 @@ NODISCARD err_t mvcc_txn_read(const struct mvcc_view *v, const struct txn_req *t
 struct mvcc_cursor;
 #define MVCC_CURSOR_BYTES_MAX (64u << 20)
 
-NODISCARD err_t mvcc_cursor_new(const struct mvcc_view *v, const struct range_req *r, size_t bytes_max, struct mvcc_cursor **out);
+NODISCARD err_t mvcc_cursor_new(const struct mvcc_view *v, const struct range_req *r, size_t bytes_max,
+				struct mvcc_cursor **out);
 void mvcc_cursor_free(struct mvcc_cursor *c);
 NODISCARD err_t mvcc_cursor_measure(struct mvcc_cursor *c, const struct mvcc_view *v, size_t budget_keys, bool *done);
 /* Appends whole kvs elements until rows_max rows or bytes_max bytes are passed (at least one row); with the
  * last one more and count. The bytes of all slices are exactly mvcc_cursor_size. */
 NODISCARD err_t mvcc_cursor_emit(struct mvcc_cursor *c, const struct mvcc_view *v, size_t rows_max, size_t bytes_max,
 				 struct buf *out, bool *done);
-int64_t mvcc_cursor_rev(const struct mvcc_cursor *c);           /* what to hold; the pinned revision */
-int64_t mvcc_cursor_header_rev(const struct mvcc_cursor *c);    /* the store's revision when it began */
+int64_t mvcc_cursor_rev(const struct mvcc_cursor *c);        /* what to hold; the pinned revision */
+int64_t mvcc_cursor_header_rev(const struct mvcc_cursor *c); /* the store's revision when it began */
 /* After measuring. */
-uint64_t mvcc_cursor_size(const struct mvcc_cursor *c);         /* bytes of kvs, more and count */
+uint64_t mvcc_cursor_size(const struct mvcc_cursor *c); /* bytes of kvs, more and count */
 int64_t mvcc_cursor_count(const struct mvcc_cursor *c);
 bool mvcc_cursor_more(const struct mvcc_cursor *c);
 /* RangeStream: leave more and count out of the emitted bytes (and of the size); the caller writes them. */
@@ -188,8 +190,8 @@ void mvcc_release(struct mvcc *m, int64_t rev);
 
 /* ---- compaction: core ---- */
 
-/* Logical, at once: ERR_COMPACTED (rev <= compacted; -1 at first), ERR_FUTURE_REV. Writes scheduledCompactRev: the caller
- * makes the commit barrier. Then, in background slices:
+/* Logical, at once: ERR_COMPACTED (rev <= compacted; -1 at first), ERR_FUTURE_REV. Writes scheduledCompactRev: the
+ *caller makes the commit barrier. Then, in background slices:
  *
  *	if (mvcc_compact_wants_hash(m, &rev, &before))     hash of [.., rev] with compact revision `before`, on a worker
  *		mvcc_compact_hashed(m, crc) or _hash_failed(m);
@@ -199,25 +201,26 @@ void mvcc_release(struct mvcc *m, int64_t rev);
 NODISCARD err_t mvcc_compact(struct mvcc *m, int64_t rev);
 /* True while a hash is owed: deletion waits for it. */
 bool mvcc_compact_wants_hash(const struct mvcc *m, int64_t *rev, int64_t *compact_rev_before);
-void mvcc_compact_hashed(struct mvcc *m, uint32_t crc);         /* kept: 10 newest */
+void mvcc_compact_hashed(struct mvcc *m, uint32_t crc); /* kept: 10 newest */
 void mvcc_compact_hash_failed(struct mvcc *m);
 
 enum mvcc_compact_state {
-	MVCC_COMPACT_IDLE,              /* nothing to do; finishedCompactRev is written */
+	MVCC_COMPACT_IDLE, /* nothing to do; finishedCompactRev is written */
 	MVCC_COMPACT_MORE,
-	MVCC_COMPACT_HASHING,           /* waits for the hash */
-	MVCC_COMPACT_HELD,              /* waits for a release */
+	MVCC_COMPACT_HASHING, /* waits for the hash */
+	MVCC_COMPACT_HELD,    /* waits for a release */
 };
 
 enum mvcc_compact_state mvcc_compact_state(const struct mvcc *m);
 /* Visits at most budget keys that have something old. The step that ends the job writes finishedCompactRev into the
  * same buffer as its last deletes. Returns the state after it. */
 enum mvcc_compact_state mvcc_compact_step(struct mvcc *m, size_t budget);
-int64_t mvcc_compact_finished_rev(const struct mvcc *m);        /* -1: none */
+int64_t mvcc_compact_finished_rev(const struct mvcc *m); /* -1: none */
 
 /* ---- HashKV: any thread ---- */
 
-/* As Go: the stored hash of a compaction at rev, if kept, else computed. rev 0: current. ERR_COMPACTED, ERR_FUTURE_REV. */
+/* As Go: the stored hash of a compaction at rev, if kept, else computed. rev 0: current. ERR_COMPACTED, ERR_FUTURE_REV.
+ */
 struct mvcc_hash_result {
 	uint32_t crc;
 	int64_t rev;
@@ -229,7 +232,7 @@ struct mvcc_hash {
 	bool stored;                    /* no step needed */
 	bool keep_known, keep_empty;
 	struct rev next;
-	struct buf from;                /* keys seen while looking for a kept one */
+	struct buf from; /* keys seen while looking for a kept one */
 };
 
 NODISCARD err_t mvcc_hash_init(struct mvcc_hash *h, const struct mvcc_view *v, int64_t rev);
@@ -246,12 +249,12 @@ size_t mvcc_hashes_kept(const struct mvcc_view *v, struct mvcc_hash_result out[1
 /* ---- for metrics and tests: core ---- */
 
 struct mvcc_stats {
-	uint64_t keys;                  /* in the index, deleted ones included till compaction */
+	uint64_t keys; /* in the index, deleted ones included till compaction */
 	uint64_t live_keys;
-	uint64_t revisions;             /* rows that the index knows */
-	uint64_t index_bytes;           /* memory of the index */
-	uint64_t puts, deletes, txns;   /* operations applied since start (etcd_mvcc_*_total) */
-	uint64_t compacted_rows;        /* since start */
+	uint64_t revisions;           /* rows that the index knows */
+	uint64_t index_bytes;         /* memory of the index */
+	uint64_t puts, deletes, txns; /* operations applied since start (etcd_mvcc_*_total) */
+	uint64_t compacted_rows;      /* since start */
 };
 
 void mvcc_stats(const struct mvcc *m, struct mvcc_stats *out);

@@ -8,13 +8,13 @@
 #define MVCC_MVCC_INT_H
 
 #include "mvcc/mvcc.h"
-#include "mvcc/tree.h"
+#include "mvcc/index.h"
 
 enum { HASHES_MAX = 10 };
 
 struct mvcc_hashes {
 	size_t count;
-	struct mvcc_hash_result at[HASHES_MAX];         /* ascending rev */
+	struct mvcc_hash_result at[HASHES_MAX]; /* ascending rev */
 };
 
 struct hold {
@@ -23,19 +23,19 @@ struct hold {
 };
 
 struct compaction {
-	bool active;                    /* scheduled > finished */
+	bool active; /* scheduled > finished */
 	bool wants_hash;
 	bool in_pass;
 	int64_t hash_rev, hash_before;
 	int64_t goal;
-	int64_t pass_rev;               /* what the present pass removes up to; below goal while something is held */
-	int64_t done_rev;               /* last pass that ended, -1 none */
-	int64_t finished_rev;           /* as stored, -1 none */
-	struct buf last;                /* key the pass has reached */
+	int64_t pass_rev;     /* what the present pass removes up to; below goal while something is held */
+	int64_t done_rev;     /* last pass that ended, -1 none */
+	int64_t finished_rev; /* as stored, -1 none */
+	struct buf last;      /* key the pass has reached */
 };
 
 struct mvcc {
-	struct tree tree;
+	struct index tree;
 	struct backend *backend;
 	struct epoch_domain *epoch;
 	struct mvcc_lease_ops lease;
@@ -44,12 +44,12 @@ struct mvcc {
 	int64_t compact_rev;
 	int64_t trim_rev;
 	int64_t published_rev;
-	int64_t changes;                /* of the writing call under way */
-	struct garbage *unpublished;    /* hidden by the last mvcc_publish, not yet by the swap */
-	size_t garbage_out;             /* bags that the epoch domain holds */
+	int64_t changes;             /* of the writing call under way */
+	struct garbage *unpublished; /* hidden by the last mvcc_publish, not yet by the swap */
+	size_t garbage_out;          /* bags that the epoch domain holds */
 	struct mvcc_hashes *hashes;
 	struct compaction compaction;
-	VEC(struct hold) holds;         /* few; ascending rev */
+	VEC(struct hold) holds; /* few; ascending rev */
 	struct mvcc_stats stats;
 };
 
@@ -59,7 +59,7 @@ enum range_kind { RANGE_ONE, RANGE_OPEN, RANGE_TO };
 
 struct key_range {
 	struct slice key;
-	struct slice end;               /* RANGE_TO */
+	struct slice end; /* RANGE_TO */
 	enum range_kind kind;
 };
 
@@ -93,7 +93,7 @@ static inline bool key_range_has(const struct key_range *k, struct slice key)
 }
 
 /* Living keys of the newest state: O(log n). */
-uint64_t tree_count(const struct mvcc_node *root, const struct key_range *k);
+uint64_t index_count(const struct mvcc_node *root, const struct key_range *k);
 
 /* ---- reading: range.c ---- */
 

@@ -1,20 +1,20 @@
 /* Reading at a revision: single keys, counts, and ranges small enough for one slice. */
 #include "mvcc/cursor.h"
 
-uint64_t tree_count(const struct mvcc_node *root, const struct key_range *k)
+uint64_t index_count(const struct mvcc_node *root, const struct key_range *k)
 {
 	const struct record *r;
 	uint64_t from, to;
 
 	switch (k->kind) {
 	case RANGE_ONE:
-		r = tree_find(root, k->key);
+		r = index_find(root, k->key);
 		return r && !record_dead(r);
 	case RANGE_OPEN:
-		return tree_live(root) - tree_rank(root, k->key);
+		return index_live(root) - index_rank(root, k->key);
 	case RANGE_TO:
-		from = tree_rank(root, k->key);
-		to = tree_rank(root, k->end);
+		from = index_rank(root, k->key);
+		to = index_rank(root, k->end);
 		return to > from ? to - from : 0;
 	}
 	UNREACHABLE();
@@ -49,14 +49,15 @@ bool range_is_plain(const struct range_req *r)
 }
 
 /* In key order, no filter: rows as they come; the count is the tree's at the present, or by walking on. */
-static err_t range_plain(const struct mvcc_view *v, const struct range_req *r, int64_t rev, size_t rows_max, struct buf *out)
+static err_t range_plain(const struct mvcc_view *v, const struct range_req *r, int64_t rev, size_t rows_max,
+			 struct buf *out)
 {
 	struct key_range range = key_range_of(r->key, r->range_end);
 	bool now = rev == v->rev;
 	int64_t limit = r->limit > 0 ? r->limit : INT64_MAX, rows = 0;
-	int64_t count = now ? (int64_t)tree_count(v->root, &range) : 0;
+	int64_t count = now ? (int64_t)index_count(v->root, &range) : 0;
 	struct emitter e = {.view = v, .req = r, .out = out};
-	struct tree_iter it;
+	struct index_iter it;
 	err_t err = OK;
 
 	if (r->count_only && now) {
@@ -65,8 +66,8 @@ static err_t range_plain(const struct mvcc_view *v, const struct range_req *r, i
 	}
 	if (now && (uint64_t)MIN(count, limit) > rows_max)
 		return ERR_TOO_LARGE;
-	for (const struct record *k = tree_seek(v->root, r->key, false, &it); k && key_range_has(&range, record_key(k));
-	     k = range.kind == RANGE_ONE ? NULL : tree_next(&it)) {
+	for (const struct record *k = index_seek(v->root, r->key, false, &it);
+	     k && key_range_has(&range, record_key(k)); k = range.kind == RANGE_ONE ? NULL : index_next(&it)) {
 		struct past p;
 
 		if (now && rows == MIN(limit, count))
@@ -92,7 +93,8 @@ static err_t range_picked(const struct mvcc_view *v, const struct range_req *r, 
 {
 	struct mvcc_cursor c;
 	bool done = false;
-	err_t err = cursor_init(&c, v, r, rows_max > SIZE_MAX / sizeof(struct pick) ? SIZE_MAX : rows_max * sizeof(struct pick));
+	err_t err = cursor_init(&c, v, r,
+				rows_max > SIZE_MAX / sizeof(struct pick) ? SIZE_MAX : rows_max * sizeof(struct pick));
 
 	if (!err)
 		err = mvcc_cursor_measure(&c, v, SIZE_MAX, &done);
@@ -125,7 +127,7 @@ err_t mvcc_range(const struct mvcc_view *v, const struct range_req *r, size_t ro
 
 err_t mvcc_get(const struct mvcc_view *v, struct slice key, int64_t rev, struct slice *row)
 {
-	const struct record *r = tree_find(v->root, key);
+	const struct record *r = index_find(v->root, key);
 	struct past p;
 	err_t err = view_revision(v, rev, &rev);
 
@@ -140,5 +142,5 @@ uint64_t mvcc_count(const struct mvcc_view *v, struct slice key, struct slice ra
 {
 	struct key_range range = key_range_of(key, range_end);
 
-	return tree_count(v->root, &range);
+	return index_count(v->root, &range);
 }

@@ -22,8 +22,8 @@ struct past {
 	int64_t main;
 	int64_t create;
 	int64_t version;
-	uint32_t sub_tombstone;         /* sub << 1 | tombstone */
-	uint32_t row_size;              /* bytes of the encoded KeyValue */
+	uint32_t sub_tombstone; /* sub << 1 | tombstone */
+	uint32_t row_size;      /* bytes of the encoded KeyValue */
 };
 
 struct history {
@@ -37,13 +37,13 @@ struct record {
 	int64_t create;
 	int64_t version;
 	union {
-		struct history *history;        /* NULL: none */
-		int64_t loading_lease;          /* while the start collects rows: the lease the row names */
+		struct history *history; /* NULL: none */
+		int64_t loading_lease;   /* while the start collects rows: the lease the row names */
 	};
 	uint32_t history_count;
 	uint32_t sub_tombstone;
 	uint32_t row_size;
-	uint32_t key_size_leased;       /* key size << 1 | the row names a lease */
+	uint32_t key_size_leased; /* key size << 1 | the row names a lease */
 	uint8_t key[];
 };
 

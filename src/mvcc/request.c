@@ -81,7 +81,7 @@ static err_t check_ops(const struct txn_req *t, size_t allowance)
 struct interval {
 	struct slice begin;
 	struct slice end;
-	bool one;                       /* only begin */
+	bool one; /* only begin */
 };
 
 /* Of the operations of a branch and all that is nested in it. puts: sorted, each once. dels: disjoint, sorted. */
@@ -170,7 +170,9 @@ static void puts_merge(struct touched *t, const struct touched *more)
 
 	VEC_RESERVE(&sum.puts, t->puts.count + more->puts.count);
 	while (i < t->puts.count || j < more->puts.count) {
-		int c = i == t->puts.count ? 1 : j == more->puts.count ? -1 : slice_cmp(t->puts.at[i], more->puts.at[j]);
+		int c = i == t->puts.count      ? 1
+			: j == more->puts.count ? -1
+						: slice_cmp(t->puts.at[i], more->puts.at[j]);
 
 		sum.puts.at[sum.puts.count++] = c <= 0 ? t->puts.at[i] : more->puts.at[j];
 		i += c <= 0;

@@ -15,25 +15,31 @@
 #endif
 
 enum {
-	CHUNK_SIZE = 64 << 10, CHUNKS_PER_REGION = 16, REGION_SIZE = CHUNK_SIZE * CHUNKS_PER_REGION,
-	FINE_STEP = 8, FINE_MAX = 512, COARSE_STEP = 64, COARSE_MAX = 4096,
-	FINE_CLASSES = FINE_MAX / FINE_STEP, COARSE_CLASSES = (COARSE_MAX - FINE_MAX) / COARSE_STEP,
+	CHUNK_SIZE = 64 << 10,
+	CHUNKS_PER_REGION = 16,
+	REGION_SIZE = CHUNK_SIZE * CHUNKS_PER_REGION,
+	FINE_STEP = 8,
+	FINE_MAX = 512,
+	COARSE_STEP = 64,
+	COARSE_MAX = 4096,
+	FINE_CLASSES = FINE_MAX / FINE_STEP,
+	COARSE_CLASSES = (COARSE_MAX - FINE_MAX) / COARSE_STEP,
 	CLASS_COUNT = FINE_CLASSES + COARSE_CLASSES,
 };
 
 struct region {
-	struct list link;               /* slab.regions */
+	struct list link; /* slab.regions */
 	uint8_t *data;
 	unsigned used_chunks;
-	uint16_t free_mask;             /* bit i: chunk i is free */
+	uint16_t free_mask; /* bit i: chunk i is free */
 };
 
 struct chunk {
-	struct list link;               /* slab.partial[class] while it has room */
+	struct list link; /* slab.partial[class] while it has room */
 	struct region *region;
-	void *free;                     /* linked through their first word */
-	uint32_t fresh;                 /* offset of the first byte never handed out */
-	uint32_t size;                  /* of a piece */
+	void *free;     /* linked through their first word */
+	uint32_t fresh; /* offset of the first byte never handed out */
+	uint32_t size;  /* of a piece */
 	uint32_t live;
 	uint32_t unused[5];
 };
@@ -42,7 +48,7 @@ _Static_assert(sizeof(struct chunk) == 64, "pieces of whole cache lines stay ali
 
 struct slab {
 	struct list partial[CLASS_COUNT];
-	struct list regions;            /* those with a free chunk first */
+	struct list regions; /* those with a free chunk first */
 	size_t bytes;
 	struct list large;
 };
@@ -89,9 +95,9 @@ void slab_free(struct slab *s)
 {
 	if (!s)
 		return;
-	LIST_EACH_SAFE(it, &s->regions)
+	LIST_EACH_SAFE (it, &s->regions)
 		region_free(s, CONTAINER_OF(it, struct region, link));
-	LIST_EACH_SAFE(it, &s->large)
+	LIST_EACH_SAFE (it, &s->large)
 		mem_free(CONTAINER_OF(it, struct large, link));
 	mem_free(s);
 }
@@ -119,9 +125,9 @@ static struct chunk *chunk_new(struct slab *s, unsigned class)
 	struct chunk *c = (struct chunk *)(r->data + (size_t)i * CHUNK_SIZE);
 
 	ASAN_UNPOISON_MEMORY_REGION(c, sizeof(*c));
-	r->free_mask &= (uint16_t)~(1u << i);
+	r->free_mask &= (uint16_t) ~(1u << i);
 	r->used_chunks++;
-	if (!r->free_mask) {            /* full ones to the back */
+	if (!r->free_mask) { /* full ones to the back */
 		list_remove(&r->link);
 		list_push_back(&s->regions, &r->link);
 	}

@@ -12,8 +12,8 @@ struct slab;
 struct slab *slab_new(void);
 /* Frees everything, what is still in use included. */
 void slab_free(struct slab *s);
-void *slab_get(struct slab *s, size_t size);            /* uninitialised, 8-byte aligned */
-void slab_put(struct slab *s, void *p, size_t size);    /* the size it was asked with */
+void *slab_get(struct slab *s, size_t size);         /* uninitialised, 8-byte aligned */
+void slab_put(struct slab *s, void *p, size_t size); /* the size it was asked with */
 /* Bytes taken from the system. */
 size_t slab_bytes(const struct slab *s);
 

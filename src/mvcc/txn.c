@@ -8,9 +8,9 @@
 #include "mvcc/mvcc_int.h"
 
 struct txn_run {
-	struct mvcc *m;                 /* NULL: read-only, over view */
-	struct mvcc_view view;          /* the state before */
-	struct buf *resp;               /* NULL: nobody waits */
+	struct mvcc *m;        /* NULL: read-only, over view */
+	struct mvcc_view view; /* the state before */
+	struct buf *resp;      /* NULL: nobody waits */
 	struct mvcc_events *events;
 	VEC(bool) path;
 	size_t at;
@@ -35,7 +35,7 @@ static bool result_holds(int32_t result, int c)
 	case CMP_LESS:
 		return c < 0;
 	default:
-		return true;            /* as upstream, which knows no default */
+		return true; /* as upstream, which knows no default */
 	}
 }
 
@@ -55,7 +55,8 @@ static bool compare_kv(const struct compare *c, const struct kv *kv)
 	case CMP_MOD:
 		return result_holds(c->result, compare_number(kv->mod_rev, wanted_number(c, CMP_UNION_MOD)));
 	case CMP_VALUE:
-		return result_holds(c->result, slice_cmp(kv->value, c->which == CMP_UNION_VALUE ? c->value : (struct slice){0}));
+		return result_holds(c->result,
+				    slice_cmp(kv->value, c->which == CMP_UNION_VALUE ? c->value : (struct slice){0}));
 	case CMP_LEASE:
 		return result_holds(c->result, compare_number(kv->lease, wanted_number(c, CMP_UNION_LEASE)));
 	default:
@@ -81,11 +82,12 @@ static err_t compare_holds(const struct mvcc_view *v, const struct compare *c, b
 	struct key_range range = key_range_of(c->key, c->range_end);
 	bool with_row = c->target == CMP_VALUE || c->target == CMP_LEASE, any = false;
 	struct kv kv = {0};
-	struct tree_iter it;
+	struct index_iter it;
 
 	*holds = true;
-	for (const struct record *r = tree_seek(v->root, c->key, false, &it); r && *holds && key_range_has(&range, record_key(r));
-	     r = range.kind == RANGE_ONE ? NULL : tree_next(&it)) {
+	for (const struct record *r = index_seek(v->root, c->key, false, &it);
+	     r && *holds && key_range_has(&range, record_key(r));
+	     r = range.kind == RANGE_ONE ? NULL : index_next(&it)) {
 		if (record_dead(r))
 			continue;
 		err_t err = record_kv(v, r, with_row, &kv);
@@ -95,7 +97,7 @@ static err_t compare_holds(const struct mvcc_view *v, const struct compare *c, b
 		any = true;
 		*holds = compare_kv(c, &kv);
 	}
-	if (!any)                       /* no value equals, or differs from, a value that is not there */
+	if (!any) /* no value equals, or differs from, a value that is not there */
 		*holds = c->target != CMP_VALUE && compare_kv(c, &(struct kv){0});
 	return OK;
 }
@@ -205,7 +207,7 @@ static void run_put(struct txn_run *x, const struct put_req *r)
 static void run_delete(struct txn_run *x, const struct delete_req *r)
 {
 	struct key_range range = key_range_of(r->key, r->range_end);
-	bool changes = x->m->changes > 0 || tree_count(x->m->tree.root, &range) > 0;
+	bool changes = x->m->changes > 0 || index_count(x->m->tree.root, &range) > 0;
 
 	if (x->resp)
 		put_header(x->resp, x->m->rev + changes);
@@ -227,7 +229,7 @@ static err_t run_op(struct txn_run *x, const struct request_op *op)
 		return OK;
 	case OP_TXN:
 		if (x->resp)
-			put_header(x->resp, 0);         /* there, but empty */
+			put_header(x->resp, 0); /* there, but empty */
 		return run_txn(x, op->txn);
 	case OP_NONE:
 		return OK;
@@ -258,7 +260,7 @@ static err_t run_txn(struct txn_run *x, const struct txn_req *t)
 			pb_end(x->resp, outer);
 		}
 		if (err == ERR_TOO_LARGE && x->m)
-			err = OK;               /* the answer is lost, the write is not */
+			err = OK; /* the answer is lost, the write is not */
 	}
 	return err;
 }
@@ -282,7 +284,7 @@ err_t mvcc_txn(struct mvcc *m, const struct txn_req *t, struct buf *resp, struct
 
 	if (!err) {
 		err = run_txn(&x, t);
-		if (err)                /* all was checked: only a row can be missing */
+		if (err) /* all was checked: only a row can be missing */
 			fatal("the database lacks a row that the index names: restore this member");
 		write_end(m);
 		m->stats.txns++;

@@ -2,10 +2,10 @@
 #include "mvcc/mvcc_int.h"
 
 /* h with room for one more behind count entries; what it replaces is discarded. */
-static struct history *history_grow(struct tree *t, struct history *h, uint32_t count)
+static struct history *history_grow(struct index *t, struct history *h, uint32_t count)
 {
 	struct history *n;
-	uint32_t room = h ? h->room * 2 + 1 : 1;        /* 40, 104, 232, … bytes */
+	uint32_t room = h ? h->room * 2 + 1 : 1; /* 40, 104, 232, … bytes */
 
 	if (h && count < h->room)
 		return h;
@@ -14,7 +14,7 @@ static struct history *history_grow(struct tree *t, struct history *h, uint32_t 
 	n->unused = 0;
 	if (h) {
 		memcpy(n->at, h->at, count * sizeof(struct past));
-		tree_discard(t, h, history_size(h));
+		index_discard(t, h, history_size(h));
 	}
 	return n;
 }
@@ -29,7 +29,7 @@ static void record_set(struct record *r, const struct past *head, bool leased)
 	r->key_size_leased = (r->key_size_leased & ~1u) | leased;
 }
 
-static struct record *record_new(struct tree *t, struct slice key)
+static struct record *record_new(struct index *t, struct slice key)
 {
 	struct record *r = slab_get(t->slab, sizeof(*r) + key.size);
 
@@ -42,29 +42,29 @@ static struct record *record_new(struct tree *t, struct slice key)
 /* head becomes the newest revision of the key; r is its record, NULL if there is none. */
 static void record_advance(struct mvcc *m, struct record *r, struct slice key, const struct past *head, bool leased)
 {
-	struct tree *t = &m->tree;
+	struct index *t = &m->tree;
 
 	if (!r) {
 		r = record_new(t, key);
 		r->history = NULL;
 		r->history_count = 0;
 		record_set(r, head, leased);
-		tree_insert(t, r);
+		index_insert(t, r);
 		return;
 	}
 	struct history *h = history_grow(t, r->history, r->history_count);
 	uint32_t count = r->history_count + 1;
 	struct record *next = r;
 
-	h->at[r->history_count] = record_head(r);                       /* R3 */
-	if (r->main <= m->published_rev) {                              /* R4 */
+	h->at[r->history_count] = record_head(r); /* R3 */
+	if (r->main <= m->published_rev) {        /* R4 */
 		next = record_new(t, key);
-		tree_discard(t, r, record_size(r));
+		index_discard(t, r, record_size(r));
 	}
 	next->history = h;
 	next->history_count = count;
 	record_set(next, head, leased);
-	tree_replace(t, next);
+	index_replace(t, next);
 	t->revisions++;
 }
 
@@ -100,12 +100,16 @@ static void lease_moved(struct mvcc *m, bool was_leased, struct slice key, int64
 
 void write_put(struct mvcc *m, struct slice key, struct slice value, int64_t lease, struct mvcc_events *events)
 {
-	struct record *r = tree_find(m->tree.root, key);
+	struct record *r = index_find(m->tree.root, key);
 	bool live = r && !record_dead(r), was_leased = live && record_leased(r);
 	struct rev rev = next_rev(m);
 	struct kv kv = {
-		.key = key, .create_rev = live ? r->create : rev.main, .mod_rev = rev.main,
-		.version = live ? r->version + 1 : 1, .value = value, .lease = lease,
+	    .key = key,
+	    .create_rev = live ? r->create : rev.main,
+	    .mod_rev = rev.main,
+	    .version = live ? r->version + 1 : 1,
+	    .value = value,
+	    .lease = lease,
 	};
 	size_t size = kv_size(&kv);
 	uint8_t *row = backend_row(m->backend, rev, false, size, 0);
@@ -119,9 +123,12 @@ void write_put(struct mvcc *m, struct slice key, struct slice value, int64_t lea
 	m->stats.puts++;
 	if (events) {
 		struct mvcc_event e = {
-			.type = EVENT_PUT, .rev = rev, .create_rev = kv.create_rev,
-			.key = slice_of(row + 1 + pb_varint_size(key.size), key.size),
-			.kv = slice_of(row, size), .prev = kv.create_rev == rev.main ? (struct rev){0} : prev,
+		    .type = EVENT_PUT,
+		    .rev = rev,
+		    .create_rev = kv.create_rev,
+		    .key = slice_of(row + 1 + pb_varint_size(key.size), key.size),
+		    .kv = slice_of(row, size),
+		    .prev = kv.create_rev == rev.main ? (struct rev){0} : prev,
 		};
 
 		VEC_PUSH(&events->list, e);
@@ -152,8 +159,11 @@ static void write_delete(struct mvcc *m, struct record *r, struct mvcc_events *e
 	m->stats.deletes++;
 	if (events) {
 		struct mvcc_event e = {
-			.type = EVENT_DELETE, .rev = rev, .key = slice_of(row + row_size - key.size, key.size),
-			.kv = slice_of(row, size), .prev = prev,
+		    .type = EVENT_DELETE,
+		    .rev = rev,
+		    .key = slice_of(row + row_size - key.size, key.size),
+		    .kv = slice_of(row, size),
+		    .prev = prev,
 		};
 
 		VEC_PUSH(&events->list, e);
@@ -177,13 +187,13 @@ void write_delete_range(struct mvcc *m, const struct delete_req *q, struct buf *
 	bool after = false;
 
 	if (resp)
-		pb_put_uint(resp, 2, tree_count(m->tree.root, &range));
+		pb_put_uint(resp, 2, index_count(m->tree.root, &range));
 	for (;;) {
-		struct tree_iter it;
-		struct record *r = tree_seek(m->tree.root, at, after, &it);
+		struct index_iter it;
+		struct record *r = index_seek(m->tree.root, at, after, &it);
 
 		while (r && record_dead(r) && key_range_has(&range, record_key(r)))
-			r = tree_next(&it);
+			r = index_next(&it);
 		if (!r || !key_range_has(&range, record_key(r)))
 			return;
 		if (resp && q->prev_kv) {
@@ -191,7 +201,7 @@ void write_delete_range(struct mvcc *m, const struct delete_req *q, struct buf *
 
 			put_row(m, &p, 3, resp);
 		}
-		at = record_key(r);             /* of a record that is changed in place or waits as garbage */
+		at = record_key(r); /* of a record that is changed in place or waits as garbage */
 		after = true;
 		write_delete(m, r, events);
 	}
@@ -208,7 +218,7 @@ void mvcc_delete_keys(struct mvcc *m, const struct slice *keys, size_t count, st
 {
 	ASSERT(m->changes == 0);
 	for (size_t i = 0; i < count; i++) {
-		struct record *r = tree_find(m->tree.root, keys[i]);
+		struct record *r = index_find(m->tree.root, keys[i]);
 
 		ASSERT(!i || slice_cmp(keys[i - 1], keys[i]) < 0);
 		if (r && !record_dead(r))
@@ -222,7 +232,7 @@ err_t put_allowed(const struct mvcc *m, const struct put_req *q)
 	if (q->lease && (!m->lease.exists || !m->lease.exists(m->lease_arg, q->lease)))
 		return ERR_LEASE_NOT_FOUND;
 	if (q->ignore_value || q->ignore_lease) {
-		const struct record *r = tree_find(m->tree.root, q->key);
+		const struct record *r = index_find(m->tree.root, q->key);
 
 		if (!r || record_dead(r))
 			return ERR_KEY_NOT_FOUND;
@@ -233,7 +243,7 @@ err_t put_allowed(const struct mvcc *m, const struct put_req *q)
 void put_run(struct mvcc *m, const struct put_req *q, struct buf *resp, struct mvcc_events *events)
 {
 	bool wants_prev = q->ignore_value || q->ignore_lease || (q->prev_kv && resp);
-	const struct record *r = wants_prev ? tree_find(m->tree.root, q->key) : NULL;
+	const struct record *r = wants_prev ? index_find(m->tree.root, q->key) : NULL;
 	struct slice value = q->value;
 	int64_t lease = q->lease;
 
@@ -243,7 +253,8 @@ void put_run(struct mvcc *m, const struct put_req *q, struct buf *resp, struct m
 		struct kv old;
 
 		if (mvcc_row(m, past_rev(&p), &row) != OK || kv_decode(row, &old) != OK)
-			fatal("the database lacks the row of revision %lld/%lld that the index names: restore this member",
+			fatal("the database lacks the row of revision %lld/%lld that the index names: restore this "
+			      "member",
 			      (long long)p.main, (long long)(p.sub_tombstone >> 1));
 		if (q->ignore_value)
 			value = old.value;

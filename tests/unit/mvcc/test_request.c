@@ -15,19 +15,20 @@ static void test_range(void **unused)
 		int32_t order, target;
 		err_t want, want_stream;
 	} cases[] = {
-		{"", 0, 0, ERR_EMPTY_KEY, ERR_EMPTY_KEY},
-		{"", 9, 9, ERR_EMPTY_KEY, ERR_EMPTY_KEY},
-		{"k", 3, 0, ERR_INVALID_SORT_OPTION, ERR_INVALID_SORT_OPTION},
-		{"k", -1, 0, ERR_INVALID_SORT_OPTION, ERR_INVALID_SORT_OPTION},
-		{"k", 0, 5, ERR_INVALID_SORT_OPTION, ERR_INVALID_SORT_OPTION},
-		{"k", 2, 4, OK, ERR_STREAM_SORT},
-		{"k", 1, 1, OK, ERR_STREAM_SORT},
-		{"k", 1, 0, OK, OK},
-		{"k", 0, 3, OK, OK},
+	    {"", 0, 0, ERR_EMPTY_KEY, ERR_EMPTY_KEY},
+	    {"", 9, 9, ERR_EMPTY_KEY, ERR_EMPTY_KEY},
+	    {"k", 3, 0, ERR_INVALID_SORT_OPTION, ERR_INVALID_SORT_OPTION},
+	    {"k", -1, 0, ERR_INVALID_SORT_OPTION, ERR_INVALID_SORT_OPTION},
+	    {"k", 0, 5, ERR_INVALID_SORT_OPTION, ERR_INVALID_SORT_OPTION},
+	    {"k", 2, 4, OK, ERR_STREAM_SORT},
+	    {"k", 1, 1, OK, ERR_STREAM_SORT},
+	    {"k", 1, 0, OK, OK},
+	    {"k", 0, 3, OK, OK},
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
-		struct range_req r = {.key = str(cases[i].key), .sort_order = cases[i].order, .sort_target = cases[i].target};
+		struct range_req r = {
+		    .key = str(cases[i].key), .sort_order = cases[i].order, .sort_target = cases[i].target};
 
 		assert_int_equal(mvcc_check_range(&r), cases[i].want);
 		assert_int_equal(mvcc_check_range_stream(&r), cases[i].want_stream);
@@ -40,9 +41,11 @@ static void test_range(void **unused)
 static void test_put_and_delete(void **unused)
 {
 	assert_err(ERR_EMPTY_KEY, mvcc_check_put(&(struct put_req){.value = str("v"), .ignore_value = true}));
-	assert_err(ERR_VALUE_PROVIDED, mvcc_check_put(&(struct put_req){.key = str("k"), .value = str("v"), .lease = 1,
-								 .ignore_value = true, .ignore_lease = true}));
-	assert_err(ERR_LEASE_PROVIDED, mvcc_check_put(&(struct put_req){.key = str("k"), .lease = 1, .ignore_lease = true}));
+	assert_err(ERR_VALUE_PROVIDED,
+		   mvcc_check_put(&(struct put_req){
+		       .key = str("k"), .value = str("v"), .lease = 1, .ignore_value = true, .ignore_lease = true}));
+	assert_err(ERR_LEASE_PROVIDED,
+		   mvcc_check_put(&(struct put_req){.key = str("k"), .lease = 1, .ignore_lease = true}));
 	assert_ok(mvcc_check_put(&(struct put_req){.key = str("k"), .ignore_value = true, .ignore_lease = true}));
 	assert_err(ERR_EMPTY_KEY, mvcc_check_delete(&(struct delete_req){.range_end = str("x")}));
 	assert_ok(mvcc_check_delete(&(struct delete_req){.key = str("k")}));
@@ -50,7 +53,8 @@ static void test_put_and_delete(void **unused)
 
 /* Txns as text: branch of ops separated by spaces, then "|" and the failure branch.
  *	pX   put key X        dX   delete key X       dX-Y delete [X,Y)    dX-0 delete [X, "\0")
- *	r    range            n    op without member  (…|…) nested txn     cX at the front: compare on X; c alone: empty key */
+ *	r    range            n    op without member  (…|…) nested txn     cX at the front: compare on X; c alone: empty
+ *key */
 struct parser {
 	const char *at;
 	struct arena *arena;
@@ -123,51 +127,51 @@ static void test_txn_duplicates(void **unused)
 		const char *txn;
 		err_t want;
 	} cases[] = {
-		{"", OK},
-		{"pa pb|pa pb", OK},
-		{"pa pa", ERR_DUPLICATE_KEY},
-		{"|pa pa", ERR_DUPLICATE_KEY},
-		{"pa da", ERR_DUPLICATE_KEY},
-		{"da pa", ERR_DUPLICATE_KEY},
-		{"pa da-c", ERR_DUPLICATE_KEY},
-		{"pb da-c", ERR_DUPLICATE_KEY},
-		{"pc da-c", OK},
-		{"da da", OK},
-		{"da-c db-d", OK},
-		{"da-c db-d pc", ERR_DUPLICATE_KEY},
-		{"da-b dc pb", OK},
-		{"da-0 pb", OK},                        /* not seen as open-ended */
-		{"da-0 pa", OK},
-		{"dc-a pb", OK},                        /* empty interval */
-		/* nested: puts of all levels differ, but then and else of one txn */
-		{"pa (pa)", ERR_DUPLICATE_KEY},
-		{"pa (|pa)", ERR_DUPLICATE_KEY},
-		{"(pa|pa)", OK},
-		{"(pa|pa) pa", ERR_DUPLICATE_KEY},
-		{"(pa) (pa)", ERR_DUPLICATE_KEY},
-		{"(pa|pb) (|pb)", ERR_DUPLICATE_KEY},
-		{"((pa)|(pa))", OK},
-		{"((pa) (pa))", ERR_DUPLICATE_KEY},
-		/* deletes: against puts above and beside, in one order only */
-		{"da (pa)", ERR_DUPLICATE_KEY},
-		{"(pa) da", ERR_DUPLICATE_KEY},
-		{"pa (da)", ERR_DUPLICATE_KEY},
-		{"pa (|da)", ERR_DUPLICATE_KEY},
-		{"(pa) (da)", OK},
-		{"(da) (pa)", ERR_DUPLICATE_KEY},
-		{"(|da) (|pa)", ERR_DUPLICATE_KEY},
-		{"(pa|da)", OK},
-		{"(da-c|) (pb|)", ERR_DUPLICATE_KEY},
-		/* form first, in order */
-		{"n pa pa", ERR_KEY_NOT_FOUND},
-		{"pa pa|n", ERR_KEY_NOT_FOUND},
-		{"c pa pa", ERR_EMPTY_KEY},
-		{"p n", ERR_EMPTY_KEY},
-		{"n p", ERR_KEY_NOT_FOUND},
-		{"R", ERR_EMPTY_KEY},
-		{"d", ERR_EMPTY_KEY},
-		{"(p)", ERR_EMPTY_KEY},
-		{"(c)", ERR_EMPTY_KEY},
+	    {"", OK},
+	    {"pa pb|pa pb", OK},
+	    {"pa pa", ERR_DUPLICATE_KEY},
+	    {"|pa pa", ERR_DUPLICATE_KEY},
+	    {"pa da", ERR_DUPLICATE_KEY},
+	    {"da pa", ERR_DUPLICATE_KEY},
+	    {"pa da-c", ERR_DUPLICATE_KEY},
+	    {"pb da-c", ERR_DUPLICATE_KEY},
+	    {"pc da-c", OK},
+	    {"da da", OK},
+	    {"da-c db-d", OK},
+	    {"da-c db-d pc", ERR_DUPLICATE_KEY},
+	    {"da-b dc pb", OK},
+	    {"da-0 pb", OK}, /* not seen as open-ended */
+	    {"da-0 pa", OK},
+	    {"dc-a pb", OK}, /* empty interval */
+	    /* nested: puts of all levels differ, but then and else of one txn */
+	    {"pa (pa)", ERR_DUPLICATE_KEY},
+	    {"pa (|pa)", ERR_DUPLICATE_KEY},
+	    {"(pa|pa)", OK},
+	    {"(pa|pa) pa", ERR_DUPLICATE_KEY},
+	    {"(pa) (pa)", ERR_DUPLICATE_KEY},
+	    {"(pa|pb) (|pb)", ERR_DUPLICATE_KEY},
+	    {"((pa)|(pa))", OK},
+	    {"((pa) (pa))", ERR_DUPLICATE_KEY},
+	    /* deletes: against puts above and beside, in one order only */
+	    {"da (pa)", ERR_DUPLICATE_KEY},
+	    {"(pa) da", ERR_DUPLICATE_KEY},
+	    {"pa (da)", ERR_DUPLICATE_KEY},
+	    {"pa (|da)", ERR_DUPLICATE_KEY},
+	    {"(pa) (da)", OK},
+	    {"(da) (pa)", ERR_DUPLICATE_KEY},
+	    {"(|da) (|pa)", ERR_DUPLICATE_KEY},
+	    {"(pa|da)", OK},
+	    {"(da-c|) (pb|)", ERR_DUPLICATE_KEY},
+	    /* form first, in order */
+	    {"n pa pa", ERR_KEY_NOT_FOUND},
+	    {"pa pa|n", ERR_KEY_NOT_FOUND},
+	    {"c pa pa", ERR_EMPTY_KEY},
+	    {"p n", ERR_EMPTY_KEY},
+	    {"n p", ERR_KEY_NOT_FOUND},
+	    {"R", ERR_EMPTY_KEY},
+	    {"d", ERR_EMPTY_KEY},
+	    {"(p)", ERR_EMPTY_KEY},
+	    {"(c)", ERR_EMPTY_KEY},
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
@@ -202,7 +206,11 @@ static err_t check_counts(size_t compares, size_t n, size_t failures, bool neste
 	for (size_t i = 0; i < m; i++)
 		inner[i] = (struct request_op){.kind = OP_PUT, .put = {.key = slice_of(keys[200 + i], 2)}};
 	struct txn_req child = {.success = inner, .success_count = m};
-	struct txn_req t = {.compares = cmp, .compare_count = compares, .success = ops, .success_count = n, .failure = fails,
+	struct txn_req t = {.compares = cmp,
+			    .compare_count = compares,
+			    .success = ops,
+			    .success_count = n,
+			    .failure = fails,
 			    .failure_count = failures};
 
 	if (nested)
@@ -234,16 +242,19 @@ static void test_txn_op_counts(void **unused)
 static void test_classes_and_cost(void **unused)
 {
 	struct request_op reads[2] = {
-		{.kind = OP_RANGE, .range = {.key = str("a"), .serializable = true}}, {.kind = OP_RANGE, .range = {.key = str("b")}},
+	    {.kind = OP_RANGE, .range = {.key = str("a"), .serializable = true}},
+	    {.kind = OP_RANGE, .range = {.key = str("b")}},
 	};
-	struct txn_req empty = {0}, one = {.success = reads, .success_count = 1}, both = {.success = reads, .success_count = 2};
+	struct txn_req empty = {0}, one = {.success = reads, .success_count = 1},
+		       both = {.success = reads, .success_count = 2};
 
 	assert_true(mvcc_txn_is_serializable(&empty));
 	assert_true(mvcc_txn_is_serializable(&one));
 	assert_false(mvcc_txn_is_serializable(&both));
 	assert_int_equal(mvcc_put_cost(&(struct put_req){.key = str("abc"), .value = str("12345")}), 264);
 	struct request_op puts[2] = {
-		{.kind = OP_PUT, .put = {.key = str("abc"), .value = str("12345")}}, {.kind = OP_TXN, .txn = &empty},
+	    {.kind = OP_PUT, .put = {.key = str("abc"), .value = str("12345")}},
+	    {.kind = OP_TXN, .txn = &empty},
 	};
 	struct request_op cheap = {.kind = OP_PUT, .put = {.key = str("a")}};
 	struct txn_req inner = {.success = &cheap, .success_count = 1, .failure = puts, .failure_count = 1};
@@ -259,11 +270,11 @@ static void test_classes_and_cost(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_range),
-		cmocka_unit_test(test_put_and_delete),
-		cmocka_unit_test(test_txn_duplicates),
-		cmocka_unit_test(test_txn_op_counts),
-		cmocka_unit_test(test_classes_and_cost),
+	    cmocka_unit_test(test_range),
+	    cmocka_unit_test(test_put_and_delete),
+	    cmocka_unit_test(test_txn_duplicates),
+	    cmocka_unit_test(test_txn_op_counts),
+	    cmocka_unit_test(test_classes_and_cost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,9 +1,9 @@
 /* Searching and walking the index: any thread inside the epoch of the root. */
-#include "mvcc/tree_inl.h"
+#include "mvcc/index_inl.h"
 
-enum { AHEAD = 6 };     /* records fetched early by a walk */
+enum { AHEAD = 6 }; /* records fetched early by a walk */
 
-struct record *tree_find(const struct mvcc_node *n, struct slice key)
+struct record *index_find(const struct mvcc_node *n, struct slice key)
 {
 	while (!n->is_leaf)
 		n = node_fetch(n->inner.child[node_child(n, key)]);
@@ -12,12 +12,12 @@ struct record *tree_find(const struct mvcc_node *n, struct slice key)
 	return i < n->count && slice_eq(record_key(n->leaf.record[i]), key) ? n->leaf.record[i] : NULL;
 }
 
-uint64_t tree_live(const struct mvcc_node *root)
+uint64_t index_live(const struct mvcc_node *root)
 {
 	return node_live(root);
 }
 
-uint64_t tree_rank(const struct mvcc_node *n, struct slice key)
+uint64_t index_rank(const struct mvcc_node *n, struct slice key)
 {
 	uint64_t rank = 0;
 
@@ -34,7 +34,7 @@ uint64_t tree_rank(const struct mvcc_node *n, struct slice key)
 }
 
 /* Down the left edge below the last path entry. */
-static struct record *descend(struct tree_iter *it)
+static struct record *descend(struct index_iter *it)
 {
 	const struct mvcc_node *n = it->path[it->depth - 1].node;
 
@@ -48,7 +48,7 @@ static struct record *descend(struct tree_iter *it)
 }
 
 /* The leaf of the path is at its end: up to the first node with a further child, and down again. */
-static struct record *next_leaf(struct tree_iter *it)
+static struct record *next_leaf(struct index_iter *it)
 {
 	while (--it->depth) {
 		unsigned at = ++it->path[it->depth - 1].at;
@@ -59,7 +59,7 @@ static struct record *next_leaf(struct tree_iter *it)
 	return NULL;
 }
 
-struct record *tree_seek(const struct mvcc_node *n, struct slice key, bool after, struct tree_iter *it)
+struct record *index_seek(const struct mvcc_node *n, struct slice key, bool after, struct index_iter *it)
 {
 	it->depth = 0;
 	for (;;) {
@@ -74,7 +74,7 @@ struct record *tree_seek(const struct mvcc_node *n, struct slice key, bool after
 	}
 }
 
-struct record *tree_next(struct tree_iter *it)
+struct record *index_next(struct index_iter *it)
 {
 	if (!it->depth)
 		return NULL;
@@ -99,7 +99,7 @@ static struct record *first_old(const struct mvcc_node *n)
 }
 
 /* Deep as the tree. */
-struct record *tree_seek_old(const struct mvcc_node *n, struct slice key, bool after)
+struct record *index_seek_old(const struct mvcc_node *n, struct slice key, bool after)
 {
 	if (n->is_leaf) {
 		uint64_t rest = n->old & ~bits_below(node_bound(n, key, after));
@@ -107,7 +107,7 @@ struct record *tree_seek_old(const struct mvcc_node *n, struct slice key, bool a
 		return rest ? n->leaf.record[__builtin_ctzll(rest)] : NULL;
 	}
 	unsigned at = node_child(n, key);
-	struct record *r = n->inner.old[at] ? tree_seek_old(n->inner.child[at], key, after) : NULL;
+	struct record *r = n->inner.old[at] ? index_seek_old(n->inner.child[at], key, after) : NULL;
 
 	while (!r && ++at < n->count)
 		if (n->inner.old[at])

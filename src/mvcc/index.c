@@ -4,9 +4,9 @@
  * insert never comes back up. A leaf that gets a key behind its last one is split near its end: ascending keys
  * then leave full leaves behind. Removal merges a node that is a quarter full with a neighbour if both together
  * are at most three quarters of one. */
-#include "mvcc/tree_inl.h"
+#include "mvcc/index_inl.h"
 
-struct mvcc_node *index_node_new(struct tree *t, bool is_leaf)
+struct mvcc_node *index_node_new(struct index *t, bool is_leaf)
 {
 	struct mvcc_node *n = slab_get(t->slab, node_size(is_leaf));
 
@@ -18,22 +18,22 @@ struct mvcc_node *index_node_new(struct tree *t, bool is_leaf)
 	return n;
 }
 
-void tree_init(struct tree *t, struct slab *slab)
+void index_init(struct index *t, struct slab *slab)
 {
-	*t = (struct tree){.slab = slab, .batch = 1};
+	*t = (struct index){.slab = slab, .batch = 1};
 	t->garbage = NEW(struct garbage);
 	t->garbage->slab = t->slab;
 	t->root = index_node_new(t, true);
 }
 
-void tree_fini(struct tree *t)
+void index_fini(struct index *t)
 {
 	slab_free(t->slab);
 	VEC_FREE(&t->garbage->items);
 	mem_free(t->garbage);
 }
 
-void tree_discard(struct tree *t, void *p, size_t size)
+void index_discard(struct index *t, void *p, size_t size)
 {
 	struct garbage_item item = {p, size};
 
@@ -41,7 +41,7 @@ void tree_discard(struct tree *t, void *p, size_t size)
 		VEC_PUSH(&t->garbage->items, item);
 }
 
-void garbage_free(void *arg)
+void index_garbage_free(void *arg)
 {
 	struct garbage *g = arg;
 
@@ -53,20 +53,20 @@ void garbage_free(void *arg)
 	mem_free(g);
 }
 
-static void node_discard(struct tree *t, struct mvcc_node *n)
+static void node_discard(struct index *t, struct mvcc_node *n)
 {
 	if (n->batch == t->batch)
 		slab_put(t->slab, n, node_size(n->is_leaf));
 	else
-		tree_discard(t, n, node_size(n->is_leaf));
+		index_discard(t, n, node_size(n->is_leaf));
 }
 
-static void separator_discard(struct tree *t, struct separator *s)
+static void separator_discard(struct index *t, struct separator *s)
 {
-	tree_discard(t, s, s ? sizeof(*s) + s->size : 0);
+	index_discard(t, s, s ? sizeof(*s) + s->size : 0);
 }
 
-struct separator *separator_new(struct tree *t, struct slice left_last, struct slice right_first)
+struct separator *index_separator_new(struct index *t, struct slice left_last, struct slice right_first)
 {
 	size_t size = common_prefix(left_last, right_first) + 1;
 
@@ -90,7 +90,7 @@ static void fill_heads(struct mvcc_node *n)
 			n->inner.head[i] = head_of(sep_slice(n->inner.sep[i]), n->prefix_size);
 }
 
-void node_set_prefix(struct mvcc_node *n)
+void index_node_set_prefix(struct mvcc_node *n)
 {
 	unsigned first = node_first_key(n);
 
@@ -106,7 +106,7 @@ static void node_added(struct mvcc_node *n, unsigned at, struct slice key)
 	unsigned first = node_first_key(n), other = at == first ? first + 1 : first;
 
 	if (n->count <= first + 1u) {
-		node_set_prefix(n);
+		index_node_set_prefix(n);
 		return;
 	}
 	size_t p = common_prefix(key, node_key(n, other));
@@ -124,7 +124,7 @@ static void node_added(struct mvcc_node *n, unsigned at, struct slice key)
 	}
 }
 
-static struct mvcc_node *fresh(struct tree *t, struct mvcc_node *n)
+static struct mvcc_node *fresh(struct index *t, struct mvcc_node *n)
 {
 	if (n->batch == t->batch)
 		return n;
@@ -132,12 +132,12 @@ static struct mvcc_node *fresh(struct tree *t, struct mvcc_node *n)
 
 	memcpy(c, n, node_size(n->is_leaf));
 	c->batch = t->batch;
-	tree_discard(t, n, node_size(n->is_leaf));
+	index_discard(t, n, node_size(n->is_leaf));
 	return c;
 }
 
 #define SHIFT_IN(array, at, count) memmove(&(array)[(at) + 1], &(array)[at], ((count) - (at)) * sizeof((array)[0]))
-#define SHIFT_OUT(array, at, count) memmove(&(array)[at], &(array)[(at) + 1], ((count) - (at) - 1) * sizeof((array)[0]))
+#define SHIFT_OUT(array, at, count) memmove(&(array)[at], &(array)[(at) + 1], ((count) - (at)-1) * sizeof((array)[0]))
 
 static uint64_t bit_insert(uint64_t bits, unsigned at, bool bit)
 {
@@ -197,14 +197,14 @@ static struct separator *inner_remove(struct mvcc_node *n, unsigned at)
 }
 
 /* The entries of n from at on move to a new right neighbour. *sep is the border between them. */
-static struct mvcc_node *node_split(struct tree *t, struct mvcc_node *n, unsigned at, struct separator **sep)
+static struct mvcc_node *node_split(struct index *t, struct mvcc_node *n, unsigned at, struct separator **sep)
 {
 	struct mvcc_node *r = index_node_new(t, n->is_leaf);
 	unsigned moved = n->count - at;
 
 	ASSERT(at > 0 && moved > 0);
 	if (n->is_leaf) {
-		*sep = separator_new(t, node_key(n, at - 1), node_key(n, at));
+		*sep = index_separator_new(t, node_key(n, at - 1), node_key(n, at));
 		memcpy(r->leaf.record, &n->leaf.record[at], moved * sizeof(r->leaf.record[0]));
 		r->dead = n->dead >> at;
 		r->old = n->old >> at;
@@ -220,8 +220,8 @@ static struct mvcc_node *node_split(struct tree *t, struct mvcc_node *n, unsigne
 	}
 	r->count = (uint16_t)moved;
 	n->count = (uint16_t)at;
-	node_set_prefix(n);
-	node_set_prefix(r);
+	index_node_set_prefix(n);
+	index_node_set_prefix(r);
 	return r;
 }
 
@@ -238,7 +238,7 @@ static unsigned split_point(const struct mvcc_node *n, struct slice key)
 }
 
 /* parent and its child i are fresh, the child full. */
-static void split_child(struct tree *t, struct mvcc_node *parent, unsigned i, struct slice key)
+static void split_child(struct index *t, struct mvcc_node *parent, unsigned i, struct slice key)
 {
 	struct separator *sep;
 	struct mvcc_node *child = parent->inner.child[i];
@@ -248,7 +248,7 @@ static void split_child(struct tree *t, struct mvcc_node *parent, unsigned i, st
 	inner_insert(parent, i + 1, right, sep);
 }
 
-static void grow_root(struct tree *t)
+static void grow_root(struct index *t)
 {
 	struct mvcc_node *root = index_node_new(t, false);
 
@@ -273,7 +273,7 @@ static void leaf_insert(struct mvcc_node *n, struct record *r)
 	node_added(n, at, record_key(r));
 }
 
-void tree_insert(struct tree *t, struct record *r)
+void index_insert(struct index *t, struct record *r)
 {
 	struct slice key = record_key(r);
 
@@ -304,11 +304,11 @@ void tree_insert(struct tree *t, struct record *r)
 struct path {
 	struct mvcc_node *node[TREE_DEPTH_MAX];
 	unsigned at[TREE_DEPTH_MAX];
-	unsigned depth;                 /* inner nodes; the leaf is at node[depth] */
+	unsigned depth; /* inner nodes; the leaf is at node[depth] */
 };
 
 /* Down to the leaf entry of a key that is there, all fresh. */
-static void path_to(struct tree *t, struct slice key, struct path *p)
+static void path_to(struct index *t, struct slice key, struct path *p)
 {
 	struct mvcc_node *n = t->root = fresh(t, t->root);
 
@@ -336,7 +336,7 @@ static void path_count(struct path *p, int live, int old)
 	}
 }
 
-void tree_replace(struct tree *t, struct record *r)
+void index_replace(struct index *t, struct record *r)
 {
 	struct path p;
 
@@ -375,11 +375,11 @@ static void node_append(struct mvcc_node *l, const struct mvcc_node *r, struct s
 		l->inner.sep[l->count] = border;
 	}
 	l->count += r->count;
-	node_set_prefix(l);
+	index_node_set_prefix(l);
 }
 
 /* Child i of parent has become small: drop it when empty, or join it with a neighbour if that leaves room. */
-static void shrink_child(struct tree *t, struct mvcc_node *parent, unsigned i)
+static void shrink_child(struct index *t, struct mvcc_node *parent, unsigned i)
 {
 	struct mvcc_node *child = parent->inner.child[i];
 	unsigned max = child->is_leaf ? LEAF_MAX : INNER_MAX;
@@ -406,7 +406,7 @@ static void shrink_child(struct tree *t, struct mvcc_node *parent, unsigned i)
 	inner_recount(parent, left);
 }
 
-static void shrink_root(struct tree *t)
+static void shrink_root(struct index *t)
 {
 	while (!t->root->is_leaf && t->root->count == 1) {
 		struct mvcc_node *root = t->root;
@@ -420,7 +420,7 @@ static void shrink_root(struct tree *t)
 	}
 }
 
-void index_remove(struct tree *t, struct slice key)
+void index_remove(struct index *t, struct slice key)
 {
 	struct path p;
 

@@ -1,22 +1,22 @@
 /* The tree made at once from sorted records, and its deep check. */
-#include "mvcc/tree_inl.h"
+#include "mvcc/index_inl.h"
 
 /* Not quite full: the first puts after the start would split every node they meet. */
 enum { BUILD_LEAF = LEAF_MAX * 7 / 8, BUILD_INNER = INNER_MAX * 7 / 8 };
 
-void tree_build_begin(struct tree_builder *b, struct tree *t)
+void index_build_begin(struct index_builder *b, struct index *t)
 {
 	ASSERT(t->count == 0);
-	*b = (struct tree_builder){.tree = t};
+	*b = (struct index_builder){.tree = t};
 }
 
-void tree_build_add(struct tree_builder *b, struct record *r)
+void index_build_add(struct index_builder *b, struct record *r)
 {
 	struct mvcc_node *n = b->nodes.count ? b->nodes.at[b->nodes.count - 1] : NULL;
 
 	if (!n || n->count == BUILD_LEAF) {
 		if (n)
-			node_set_prefix(n);
+			index_node_set_prefix(n);
 		n = index_node_new(b->tree, true);
 		VEC_PUSH(&b->nodes, n);
 	}
@@ -35,7 +35,7 @@ static struct slice edge_key(const struct mvcc_node *n, bool last)
 	return record_key(n->leaf.record[last ? n->count - 1 : 0]);
 }
 
-static struct mvcc_node *inner_over(struct tree *t, struct mvcc_node **children, size_t count)
+static struct mvcc_node *inner_over(struct index *t, struct mvcc_node **children, size_t count)
 {
 	struct mvcc_node *n = index_node_new(t, false);
 
@@ -43,24 +43,26 @@ static struct mvcc_node *inner_over(struct tree *t, struct mvcc_node **children,
 		n->inner.child[i] = children[i];
 		n->inner.live[i] = node_live(children[i]);
 		n->inner.old[i] = node_old(children[i]);
-		n->inner.sep[i] = i ? separator_new(t, edge_key(children[i - 1], true), edge_key(children[i], false)) : NULL;
+		n->inner.sep[i] =
+		    i ? index_separator_new(t, edge_key(children[i - 1], true), edge_key(children[i], false)) : NULL;
 	}
 	n->count = (uint16_t)count;
-	node_set_prefix(n);
+	index_node_set_prefix(n);
 	return n;
 }
 
-void tree_build_end(struct tree_builder *b)
+void index_build_end(struct index_builder *b)
 {
 	size_t count = b->nodes.count;
 
 	if (count) {
-		node_set_prefix(b->nodes.at[count - 1]);
+		index_node_set_prefix(b->nodes.at[count - 1]);
 		while (count > 1) {
 			size_t above = 0;
 
 			for (size_t i = 0; i < count; i += BUILD_INNER)
-				b->nodes.at[above++] = inner_over(b->tree, &b->nodes.at[i], MIN(count - i, (size_t)BUILD_INNER));
+				b->nodes.at[above++] =
+				    inner_over(b->tree, &b->nodes.at[i], MIN(count - i, (size_t)BUILD_INNER));
 			count = above;
 		}
 		slab_put(b->tree->slab, b->tree->root, node_size(b->tree->root->is_leaf));
@@ -70,7 +72,7 @@ void tree_build_end(struct tree_builder *b)
 }
 
 struct check {
-	struct slice last;              /* key before */
+	struct slice last; /* key before */
 	bool any;
 	uint64_t count;
 	uint64_t revisions;
@@ -83,7 +85,7 @@ static void check_record(const struct record *r)
 	for (uint32_t i = 0; i + 1 < record_revisions(r); i++) {
 		struct past a = record_at(r, i), b = record_at(r, i + 1);
 
-		ASSERT(rev_cmp(past_rev(&a), past_rev(&b)) < 0);                        /* R1 */
+		ASSERT(rev_cmp(past_rev(&a), past_rev(&b)) < 0); /* R1 */
 		ASSERT(!past_dead(&a) || !past_dead(&b));
 		ASSERT(past_dead(&a) || past_dead(&b) || (a.create == b.create && a.version + 1 == b.version));
 	}
@@ -107,18 +109,18 @@ static void check_leaf(const struct mvcc_node *n, struct check *c)
 	ASSERT(!(n->old & ~bits_below(n->count)));
 }
 
-static void check_node(const struct tree *t, const struct mvcc_node *n, unsigned depth, struct check *c)
+static void check_node(const struct index *t, const struct mvcc_node *n, unsigned depth, struct check *c)
 {
 	unsigned first = node_first_key(n);
 
 	ASSERT(n->batch <= t->batch);
-	ASSERT(n->count > 0 || (n == t->root && n->is_leaf));                           /* T1 */
+	ASSERT(n->count > 0 || (n == t->root && n->is_leaf)); /* T1 */
 	for (unsigned i = first; i < n->count; i++) {
-		ASSERT(node_heads(n)[i] == head_of(node_key(n, i), n->prefix_size));    /* T3 */
+		ASSERT(node_heads(n)[i] == head_of(node_key(n, i), n->prefix_size)); /* T3 */
 		ASSERT(common_prefix(node_key(n, i), node_key(n, first)) >= n->prefix_size);
 	}
 	if (n->is_leaf) {
-		ASSERT(!c->leaf_depth || c->leaf_depth == depth);                       /* T1 */
+		ASSERT(!c->leaf_depth || c->leaf_depth == depth); /* T1 */
 		c->leaf_depth = depth;
 		check_leaf(n, c);
 		return;
@@ -127,12 +129,12 @@ static void check_node(const struct tree *t, const struct mvcc_node *n, unsigned
 		ASSERT(!i || !c->any || slice_cmp(c->last, sep_slice(n->inner.sep[i])) < 0);
 		check_node(t, n->inner.child[i], depth + 1, c);
 		ASSERT(!i || slice_cmp(sep_slice(n->inner.sep[i]), edge_key(n->inner.child[i], false)) <= 0);
-		ASSERT(n->inner.live[i] == node_live(n->inner.child[i]));               /* T4 */
+		ASSERT(n->inner.live[i] == node_live(n->inner.child[i])); /* T4 */
 		ASSERT(n->inner.old[i] == node_old(n->inner.child[i]));
 	}
 }
 
-void tree_check(const struct tree *t)
+void index_check(const struct index *t)
 {
 	struct check c = {0};
 

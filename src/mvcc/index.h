@@ -12,8 +12,8 @@
  *       a tombstone: a count of keys costs O(log n), compaction visits only what has something to remove
  *
  * Threads: writing is core's; a root that was published may be read by anyone inside its epoch. */
-#ifndef MVCC_TREE_H
-#define MVCC_TREE_H
+#ifndef MVCC_INDEX_H
+#define MVCC_INDEX_H
 
 #include "mvcc/record.h"
 #include "mvcc/slab.h"
@@ -31,9 +31,9 @@ struct mvcc_node {
 	uint32_t prefix_size;
 	uint16_t count;
 	uint16_t is_leaf;
-	uint64_t dead;                  /* leaf: bit i: record i is a tombstone */
-	uint64_t old;                   /* leaf: bit i: record_old(record i) */
-	uint8_t prefix[PREFIX_INLINE];  /* its first bytes: no look at a key to see that the prefix fits */
+	uint64_t dead;                 /* leaf: bit i: record i is a tombstone */
+	uint64_t old;                  /* leaf: bit i: record_old(record i) */
+	uint8_t prefix[PREFIX_INLINE]; /* its first bytes: no look at a key to see that the prefix fits */
 	union {
 		struct {
 			uint64_t head[LEAF_MAX];
@@ -54,50 +54,52 @@ _Static_assert(offsetof(struct mvcc_node, leaf) == 64, "the header is a cache li
 /* A leaf is allocated without the rest of the union. */
 static inline size_t node_size(bool is_leaf)
 {
-	return offsetof(struct mvcc_node, leaf) + (is_leaf ? sizeof(((struct mvcc_node *)0)->leaf) : sizeof(((struct mvcc_node *)0)->inner));
+	return offsetof(struct mvcc_node, leaf) +
+	       (is_leaf ? sizeof(((struct mvcc_node *)0)->leaf) : sizeof(((struct mvcc_node *)0)->inner));
 }
 
 /* What a publication no longer shows. */
 struct garbage {
 	struct slab *slab;
-	size_t *out;                    /* counted down when freed; NULL: nowhere */
+	size_t *out; /* counted down when freed; NULL: nowhere */
 	VEC(struct garbage_item {
 		void *p;
 		size_t size;
-	}) items;
+	})
+	items;
 };
 
-struct tree {
+struct index {
 	struct mvcc_node *root;
 	struct slab *slab;
 	uint64_t batch;
 	struct garbage *garbage;
-	uint64_t count;                 /* records */
-	uint64_t revisions;             /* of all records */
+	uint64_t count;     /* records */
+	uint64_t revisions; /* of all records */
 };
 
-void tree_init(struct tree *t, struct slab *take_slab);
-void tree_fini(struct tree *t);         /* garbage must be gone */
+void index_init(struct index *t, struct slab *take_slab);
+void index_fini(struct index *t); /* garbage must be gone */
 
 /* Pieces of the tree: garbage when readers may know them, freed at once when fresh. */
-void tree_discard(struct tree *t, void *p, size_t size);
+void index_discard(struct index *t, void *p, size_t size);
 /* An epoch_free_fn. */
-void garbage_free(void *garbage);
+void index_garbage_free(void *garbage);
 
 /* NULL: none. */
-struct record *tree_find(const struct mvcc_node *root, struct slice key);
-uint64_t tree_live(const struct mvcc_node *root);
+struct record *index_find(const struct mvcc_node *root, struct slice key);
+uint64_t index_live(const struct mvcc_node *root);
 /* Living keys < key. */
-uint64_t tree_rank(const struct mvcc_node *root, struct slice key);
+uint64_t index_rank(const struct mvcc_node *root, struct slice key);
 
 /* A new key, not in the tree. */
-void tree_insert(struct tree *t, struct record *take_r);
+void index_insert(struct index *t, struct record *take_r);
 /* The same key, another record (or the same one, changed in place); before it is freed by the caller. */
-void tree_replace(struct tree *t, struct record *take_r);
-void index_remove(struct tree *t, struct slice key);
+void index_replace(struct index *t, struct record *take_r);
+void index_remove(struct index *t, struct slice key);
 
 /* Walking: stays valid as long as the root. */
-struct tree_iter {
+struct index_iter {
 	struct {
 		const struct mvcc_node *node;
 		unsigned at;
@@ -106,21 +108,21 @@ struct tree_iter {
 };
 
 /* First record >= key, or > key with after. NULL: none. */
-struct record *tree_seek(const struct mvcc_node *root, struct slice key, bool after, struct tree_iter *it);
-struct record *tree_next(struct tree_iter *it);
+struct record *index_seek(const struct mvcc_node *root, struct slice key, bool after, struct index_iter *it);
+struct record *index_next(struct index_iter *it);
 /* First record >= key (> with after) that is old. NULL: none. */
-struct record *tree_seek_old(const struct mvcc_node *root, struct slice key, bool after);
+struct record *index_seek_old(const struct mvcc_node *root, struct slice key, bool after);
 
-/* At start: ascending keys, into an empty tree. tree_build_end makes the inner nodes. */
-struct tree_builder {
-	struct tree *tree;
+/* At start: ascending keys, into an empty tree. index_build_end makes the inner nodes. */
+struct index_builder {
+	struct index *tree;
 	VEC(struct mvcc_node *) nodes;
 };
 
-void tree_build_begin(struct tree_builder *b, struct tree *t);
-void tree_build_add(struct tree_builder *b, struct record *take_r);
-void tree_build_end(struct tree_builder *b);
+void index_build_begin(struct index_builder *b, struct index *t);
+void index_build_add(struct index_builder *b, struct record *take_r);
+void index_build_end(struct index_builder *b);
 
-void tree_check(const struct tree *t);
+void index_check(const struct index *t);
 
 #endif

@@ -1,9 +1,9 @@
-/* What searching and changing the tree share. Private to mvcc/tree*.c. */
-#ifndef MVCC_TREE_INL_H
-#define MVCC_TREE_INL_H
+/* What searching and changing the tree share. Private to mvcc/index*.c. */
+#ifndef MVCC_INDEX_INL_H
+#define MVCC_INDEX_INL_H
 
 #include "base/endian.h"
-#include "mvcc/tree.h"
+#include "mvcc/index.h"
 
 static inline struct slice sep_slice(const struct separator *s)
 {
@@ -147,9 +147,9 @@ static inline uint32_t node_old(const struct mvcc_node *n)
 	return sum;
 }
 
-struct mvcc_node *index_node_new(struct tree *t, bool is_leaf);
+struct mvcc_node *index_node_new(struct index *t, bool is_leaf);
 /* Finds the longest common prefix and fills the heads anew. */
-void node_set_prefix(struct mvcc_node *n);
-struct separator *separator_new(struct tree *t, struct slice left_last, struct slice right_first);
+void index_node_set_prefix(struct mvcc_node *n);
+struct separator *index_separator_new(struct index *t, struct slice left_last, struct slice right_first);
 
 #endif
