@@ -1,0 +1,148 @@
+#include "mvcc_fixture.h"
+
+#include "env/vfs_mem.h"
+
+static bool lease_exists(void *arg, int64_t lease)
+{
+	struct fixture *f = arg;
+
+	for (int i = 0; i < FIXTURE_LEASES; i++)
+		if (lease && f->leases[i] == lease)
+			return true;
+	return false;
+}
+
+static void detach(void *arg, struct slice key)
+{
+	struct fixture *f = arg;
+
+	for (size_t i = 0; i < f->attached.count; i++)
+		if (slice_eq(blob_slice(f->attached.at[i].key), key)) {
+			blob_unref(f->attached.at[i].key);
+			f->attached.at[i] = f->attached.at[--f->attached.count];
+			return;
+		}
+}
+
+static void attach(void *arg, int64_t lease, struct slice key)
+{
+	struct fixture *f = arg;
+	struct fixture_attachment a = {blob_copy(key), lease};
+
+	detach(f, key);
+	VEC_PUSH(&f->attached, a);
+}
+
+int64_t fixture_lease_of(const struct fixture *f, struct slice key)
+{
+	for (size_t i = 0; i < f->attached.count; i++)
+		if (slice_eq(blob_slice(f->attached.at[i].key), key))
+			return f->attached.at[i].lease;
+	return 0;
+}
+
+static void start(struct fixture *f)
+{
+	struct backend_config bc = {.db = f->db, .buffer_bytes_max = f->buffer_bytes_max};
+	struct mvcc_config mc = {.lease = {lease_exists, attach, detach}, .lease_arg = f};
+	struct backend_meta meta;
+	struct backend_view rows;
+	struct why why;
+
+	ASSERT(backend_make_buckets(f->db) == OK);
+	bc.epoch = mc.epoch = f->epoch = epoch_domain_new();
+	ASSERT(backend_new(&bc, &f->backend) == OK);
+	mc.backend = f->backend;
+	f->mvcc = mvcc_new(&mc);
+	ASSERT(backend_file_meta(backend_pin(f->backend), &meta) == OK);
+	f->index = meta.consistent_index;
+	backend_view_get(f->backend, &rows);
+	struct mvcc_loader *l = mvcc_loader_new();
+
+	ASSERT(mvcc_loader_view(l, &rows, &why) == OK);
+	ASSERT(mvcc_load(f->mvcc, l, meta.scheduled_compact_rev, meta.finished_compact_rev, &why) == OK);
+	fixture_publish(f);
+}
+
+static void stop(struct fixture *f)
+{
+	while (f->attached.count)
+		detach(f, blob_slice(f->attached.at[0].key));
+	VEC_FREE(&f->attached);
+	ASSERT(epoch_reclaim(f->epoch) == 0);
+	mvcc_free(f->mvcc);
+	backend_free(f->backend);
+	epoch_domain_free(f->epoch);
+}
+
+static void open_db(struct fixture *f)
+{
+	struct bolt_options options = {.page_size = f->page_size};
+	struct why why = {{0}};
+	err_t err = bolt_open(f->fs, f->path, &options, &why, &f->db);
+
+	if (err)
+		fatal("%s: %s", f->path, why.text);
+}
+
+void fixture_open(struct fixture *f)
+{
+	f->disk = vfs_mem_new(1);
+	f->fs = vfs_mem_vfs(f->disk);
+	f->path = "/db";
+	open_db(f);
+	start(f);
+}
+
+void fixture_open_file(struct fixture *f, const char *path)
+{
+	f->fs = vfs_posix();
+	f->path = path;
+	open_db(f);
+	start(f);
+}
+
+void fixture_close(struct fixture *f)
+{
+	stop(f);
+	bolt_close(f->db);
+	if (f->disk)
+		vfs_mem_free(f->disk);
+}
+
+void fixture_reopen(struct fixture *f)
+{
+	stop(f);
+	bolt_close(f->db);
+	open_db(f);
+	start(f);
+}
+
+void fixture_publish(struct fixture *f)
+{
+	mvcc_publish(f->mvcc, &f->view);
+	mvcc_published(f->mvcc);
+	backend_published(f->backend);
+	epoch_reclaim(f->epoch);
+}
+
+void fixture_freeze(struct fixture *f)
+{
+	backend_freeze(f->backend, ++f->index, 1, (struct slice){0});
+	fixture_publish(f);
+}
+
+void fixture_merge(struct fixture *f)
+{
+	ASSERT(backend_merge(f->backend) == OK);
+	ASSERT(backend_merged(f->backend) == OK);
+	fixture_publish(f);
+}
+
+void fixture_commit(struct fixture *f)
+{
+	if (backend_has_frozen(f->backend))
+		fixture_merge(f);
+	fixture_freeze(f);
+	fixture_merge(f);
+}
