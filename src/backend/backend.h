@@ -153,7 +153,8 @@ struct backend_view {
 
 /* core: cheap, no allocation. */
 void backend_view_get(const struct backend *be, struct backend_view *out);
-/* core, after the publication that showed what is no longer current was swapped out: hands it to the epoch. */
+/* core, after the publication that showed what is no longer current was swapped out: hands it to the epoch.
+ * mvcc_published does it where there is an mvcc. */
 void backend_published(struct backend *be);
 
 /* The row of a revision: active, frozen, file. The bytes live as long as the view. ERR_NOT_EXIST: never was,

@@ -99,6 +99,7 @@ void mvcc_published(struct mvcc *m)
 {
 	struct garbage *g = m->unpublished;
 
+	backend_published(m->backend);
 	if (!g)
 		return;
 	m->unpublished = NULL;

@@ -133,7 +133,8 @@ struct mvcc_view {
 
 /* Freezes the present state into *out, the backend's view included. O(changed nodes). */
 void mvcc_publish(struct mvcc *m, struct mvcc_view *out);
-/* After the swap: what the publications before showed and this one does not goes to the epoch. */
+/* After the swap: what the publications before showed and this one does not goes to the epoch, the backend's
+ * buffers and pins included. */
 void mvcc_published(struct mvcc *m);
 
 /* ---- read side: any thread ---- */

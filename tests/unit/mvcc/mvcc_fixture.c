@@ -122,7 +122,6 @@ void fixture_publish(struct fixture *f)
 {
 	mvcc_publish(f->mvcc, &f->view);
 	mvcc_published(f->mvcc);
-	backend_published(f->backend);
 	epoch_reclaim(f->epoch);
 }
 

@@ -725,6 +725,22 @@ static void test_bare_cursor(void **unused)
 	store_free(s);
 }
 
+/* ---- publication ---- */
+
+/* A pin that stays keeps every page that was freed since: the file would only grow. */
+static void test_publications_release_pins_and_buffers(void **unused)
+{
+	struct store *s = store_new();
+
+	for (int i = 0; i < 5; i++) {
+		set(s, "a", "1");
+		fixture_commit(&s->f);
+		assert_int_equal(bolt_oldest_pin(s->f.db), bolt_txid(s->f.db));
+		assert_int_equal(epoch_reclaim(s->f.epoch), 0);
+	}
+	store_free(s);
+}
+
 /* ---- events ---- */
 
 static void test_prev_of_events(void **unused)
@@ -766,6 +782,7 @@ int main(void)
 	    cmocka_unit_test(test_read_only_txn_on_a_view),
 	    cmocka_unit_test(test_cursor_and_compaction),
 	    cmocka_unit_test(test_bare_cursor),
+	    cmocka_unit_test(test_publications_release_pins_and_buffers),
 	    cmocka_unit_test(test_prev_of_events),
 	};
 

@@ -35,7 +35,6 @@ static void publish(struct shared *s)
 	mvcc_publish(s->f.mvcc, v);
 	old = atomic_exchange(&s->published, v);
 	mvcc_published(s->f.mvcc);
-	backend_published(s->f.backend);
 	if (old)
 		epoch_retire(s->f.epoch, old, free_view);
 	epoch_reclaim(s->f.epoch);
