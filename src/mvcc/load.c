@@ -1,8 +1,9 @@
 /* The start: rows become an index in key order.
  *
- *	1. a record for each row, as if it were its key's only one, where it will stay: in the slab
+ *	1. a record for each row, as if it were its key's only one, one behind the other in chunks
  *	2. references to them sorted by key, those of one key by revision
- *	3. each run of one key: the last record gets the others as its history; the tree is built from full leaves
+ *	3. each run of one key: a copy of its last record, with the others as its history, goes to the slab, so that
+ *	   records lie in the order of their keys; the tree is built from full leaves; the chunks are freed
  *
  * Rows that do not come in the order of their revisions are brought into it first; all sorting is stable.
  *
@@ -11,15 +12,22 @@
 #include "mvcc/mvcc_int.h"
 #include "mvcc/index_inl.h"
 
-enum { SORT_ROUNDS_MAX = 64, SORT_SMALL = 24, AHEAD = 12 };
+enum { SORT_ROUNDS_MAX = 64, SORT_SMALL = 24, AHEAD = 12, CHUNK_BYTES = 1 << 20 };
 
 struct ref {
 	uint64_t head;
 	struct record *record;
 };
 
+struct load_chunk {
+	struct load_chunk *next;
+	size_t left;
+	uint8_t *at;
+	_Alignas(8) uint8_t data[];
+};
+
 struct mvcc_loader {
-	struct slab *slab;
+	struct load_chunk *chunks;
 	VEC(struct ref) refs;
 	struct ref *scratch;
 	bool unordered;
@@ -28,20 +36,41 @@ struct mvcc_loader {
 
 struct mvcc_loader *mvcc_loader_new(void)
 {
-	struct mvcc_loader *l = NEW(struct mvcc_loader);
-
-	l->slab = slab_new();
-	return l;
+	return NEW(struct mvcc_loader);
 }
 
 void mvcc_loader_free(struct mvcc_loader *l)
 {
 	if (!l)
 		return;
-	slab_free(l->slab); /* NULL after the load */
+	while (l->chunks) {
+		struct load_chunk *c = l->chunks;
+
+		l->chunks = c->next;
+		mem_free(c);
+	}
 	VEC_FREE(&l->refs);
 	mem_free(l->scratch);
 	mem_free(l);
+}
+
+static struct record *load_record(struct mvcc_loader *l, size_t key_size)
+{
+	size_t size = (sizeof(struct record) + key_size + 7) & ~(size_t)7;
+	struct load_chunk *c = l->chunks;
+
+	if (!c || c->left < size) {
+		size_t room = MAX(size, CHUNK_BYTES - sizeof(*c));
+
+		c = mem_alloc(sizeof(*c) + room);
+		*c = (struct load_chunk){.next = l->chunks, .left = room, .at = c->data};
+		l->chunks = c;
+	}
+	struct record *r = (struct record *)c->at;
+
+	c->at += size;
+	c->left -= size;
+	return r;
 }
 
 /* ---- 1. rows ---- */
@@ -62,7 +91,7 @@ static err_t take_row(struct mvcc_loader *l, struct rev rev, bool tombstone, str
 		return bad_row(why, rev, "impossible revision");
 	if (value.size > UINT32_MAX || kv.key.size > UINT32_MAX >> 1)
 		return bad_row(why, rev, "too large");
-	struct ref ref = {0, slab_get(l->slab, sizeof(struct record) + kv.key.size)};
+	struct ref ref = {0, load_record(l, kv.key.size)};
 	struct record *r = ref.record;
 
 	r->main = rev.main;
@@ -251,28 +280,32 @@ static void sort_keys(struct mvcc_loader *l, struct ref *r, size_t n, size_t dep
 
 /* ---- 3. records ---- */
 
-/* refs [from, to) are one key: the last record takes the others in. */
-static err_t join(struct mvcc_loader *l, size_t from, size_t to, struct why *why)
+/* refs [from, to) are one key: a copy of the last record takes the others in. */
+static err_t join(struct mvcc_loader *l, struct slab *slab, size_t from, size_t to, struct record **out,
+		  struct why *why)
 {
-	struct record *head = l->refs.at[to - 1].record;
+	const struct record *head = l->refs.at[to - 1].record;
 	uint32_t count = (uint32_t)(to - from - 1);
 	struct history *h = NULL;
+	struct record *r;
 
 	if (count) {
-		h = slab_get(l->slab, sizeof(*h) + count * sizeof(struct past));
+		h = slab_get(slab, sizeof(*h) + count * sizeof(struct past));
 		h->room = count;
 		h->unused = 0;
 	}
 	for (uint32_t i = 0; i < count; i++) {
-		struct record *r = l->refs.at[from + i].record;
+		const struct record *p = l->refs.at[from + i].record;
 
-		if (rev_cmp(record_rev(r), record_rev(l->refs.at[from + i + 1].record)) >= 0)
-			return bad_row(why, record_rev(r), "there twice");
-		h->at[i] = record_head(r);
-		slab_put(l->slab, r, record_size(r));
+		if (rev_cmp(record_rev(p), record_rev(l->refs.at[from + i + 1].record)) >= 0)
+			return bad_row(why, record_rev(p), "there twice");
+		h->at[i] = record_head(p);
 	}
-	head->history = h;
-	head->history_count = count;
+	r = slab_get(slab, record_size(head));
+	memcpy(r, head, record_size(head));
+	r->history = h;
+	r->history_count = count;
+	*out = r;
 	return OK;
 }
 
@@ -282,23 +315,21 @@ static err_t build(struct mvcc *m, struct mvcc_loader *l, struct why *why)
 	err_t err = OK;
 
 	index_build_begin(&b, &m->tree);
-	for (size_t i = 0, j; i < l->refs.count && !err; i = j) {
+	for (size_t i = 0, j; i < l->refs.count; i = j) {
 		struct slice key = record_key(l->refs.at[i].record);
+		struct record *r = NULL;
 
 		for (j = i + 1; j < l->refs.count && slice_eq(key, record_key(l->refs.at[j].record)); j++)
 			;
 		if (j + AHEAD < l->refs.count)
 			__builtin_prefetch(l->refs.at[j + AHEAD].record);
-		struct record *r = l->refs.at[j - 1].record;
-		int64_t lease = r->loading_lease;
-
-		err = join(l, i, j, why);
+		err = join(l, m->tree.slab, i, j, &r, why);
 		if (err)
 			break;
 		m->rev = MAX(m->rev, r->main);
 		index_build_add(&b, r);
 		if (record_leased(r) && m->lease.attach)
-			m->lease.attach(m->lease_arg, lease, record_key(r));
+			m->lease.attach(m->lease_arg, l->refs.at[j - 1].record->loading_lease, record_key(r));
 	}
 	index_build_end(&b);
 	return err;
@@ -318,29 +349,16 @@ static void restore_compaction(struct mvcc *m, int64_t scheduled, int64_t finish
 	m->trim_rev = m->compact_rev;
 }
 
-/* The tree and what m has allocated so far move to the slab that the rows are in. */
-static void adopt_slab(struct mvcc *m, struct slab *slab)
-{
-	struct mvcc_hashes *hashes = slab_get(slab, sizeof(*hashes));
-
-	*hashes = *m->hashes;
-	index_fini(&m->tree);
-	index_init(&m->tree, slab);
-	m->hashes = hashes;
-}
-
 err_t mvcc_load(struct mvcc *m, struct mvcc_loader *l, int64_t scheduled_compact_rev, int64_t finished_compact_rev,
 		struct why *why)
 {
 	ASSERT(m->tree.count == 0 && m->published_rev == 0 && m->rev == 1);
-	adopt_slab(m, l->slab);
 	l->scratch = mem_alloc(l->refs.count * sizeof(struct ref) + 1);
 	if (l->unordered)
 		sort_revisions(l);
 	sort_keys(l, l->refs.at, l->refs.count, 0, 0);
 	err_t err = build(m, l, why);
 
-	l->slab = NULL; /* m's now, also what a failed load leaves */
 	mvcc_loader_free(l);
 	if (!err)
 		restore_compaction(m, scheduled_compact_rev, finished_compact_rev);

@@ -1,5 +1,6 @@
 #include "mvcc_fixture.h"
 
+#include "env/env.h"
 #include "env/vfs_mem.h"
 
 static bool lease_exists(void *arg, int64_t lease)
@@ -46,7 +47,6 @@ static void start(struct fixture *f)
 	struct backend_config bc = {.db = f->db, .buffer_bytes_max = f->buffer_bytes_max};
 	struct mvcc_config mc = {.lease = {lease_exists, attach, detach}, .lease_arg = f};
 	struct backend_meta meta;
-	struct backend_view rows;
 	struct why why;
 
 	ASSERT(backend_make_buckets(f->db) == OK);
@@ -56,11 +56,10 @@ static void start(struct fixture *f)
 	f->mvcc = mvcc_new(&mc);
 	ASSERT(backend_file_meta(backend_pin(f->backend), &meta) == OK);
 	f->index = meta.consistent_index;
-	backend_view_get(f->backend, &rows);
-	struct mvcc_loader *l = mvcc_loader_new();
+	uint64_t begin = env_mono_ns();
 
-	ASSERT(mvcc_loader_view(l, &rows, &why) == OK);
-	ASSERT(mvcc_load(f->mvcc, l, meta.scheduled_compact_rev, meta.finished_compact_rev, &why) == OK);
+	ASSERT(mvcc_load(f->mvcc, f->loader, meta.scheduled_compact_rev, meta.finished_compact_rev, &why) == OK);
+	f->load_ns = env_mono_ns() - begin;
 	fixture_publish(f);
 }
 
@@ -75,14 +74,25 @@ static void stop(struct fixture *f)
 	epoch_domain_free(f->epoch);
 }
 
+static err_t key_row(void *arg, size_t bucket, struct slice key, struct slice value)
+{
+	return mvcc_loader_row(((struct fixture *)arg)->loader, key, value, NULL);
+}
+
 static void open_db(struct fixture *f)
 {
-	struct bolt_options options = {.page_size = f->page_size};
+	const struct slice name = SLICE_LIT("key");
+	struct bolt_rows rows = {&name, 1, key_row, f};
+	struct bolt_options options = {.page_size = f->page_size, .rows = &rows};
 	struct why why = {{0}};
+	uint64_t begin = env_mono_ns();
+
+	f->loader = mvcc_loader_new();
 	err_t err = bolt_open(f->fs, f->path, &options, &why, &f->db);
 
 	if (err)
 		fatal("%s: %s", f->path, why.text);
+	f->open_ns = env_mono_ns() - begin;
 }
 
 void fixture_open(struct fixture *f)

@@ -27,6 +27,8 @@ struct fixture {
 	VEC(struct fixture_attachment) attached;
 	uint64_t index; /* raft index of the last entry */
 	size_t buffer_bytes_max;
+	struct mvcc_loader *loader;
+	uint64_t open_ns, load_ns; /* of the last start */
 };
 
 void fixture_open(struct fixture *f);                        /* a new store in memory */
