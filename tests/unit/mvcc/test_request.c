@@ -139,6 +139,8 @@ static void test_txn_duplicates(void **unused)
 	    {"da da", OK},
 	    {"da-c db-d", OK},
 	    {"da-c db-d pc", ERR_DUPLICATE_KEY},
+	    {"da-d db-c pc", ERR_DUPLICATE_KEY},
+	    {"da da-0 pa", ERR_DUPLICATE_KEY},
 	    {"da-b dc pb", OK},
 	    {"da-0 pb", OK}, /* not seen as open-ended */
 	    {"da-0 pa", OK},
