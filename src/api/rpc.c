@@ -168,7 +168,8 @@ void api_fail_text(struct api_rpc *r, err_t err, const char *text)
 
 void api_fail(struct api_rpc *r, err_t err)
 {
-	api_fail_text(r, err, NULL);
+	/* grpc-go's words for what its decoder refuses. */
+	api_fail_text(r, err, err == ERR_MALFORMED ? "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data" : NULL);
 }
 
 void api_done(struct api_rpc *r)

@@ -141,6 +141,20 @@ static err_t allocate(struct bolt_tx *tx, uint64_t count, uint64_t *out)
 	return OK;
 }
 
+/* A lower branch key than the child's first one can be read, but bbolt, when it writes the child, looks for it in the parent
+ * by its first key, does not find it and adds a second element: the keys have to be equal (node.read, node.spill of v1.5.0). */
+static void first_key(struct bolt_node *n, struct item *it)
+{
+	const struct item *first;
+
+	if (!it->child->items.count)
+		return;
+	first = &it->child->items.at[0];
+	n->size = n->size - it->ksize + first->ksize;
+	it->key = first->key;
+	it->ksize = first->ksize;
+}
+
 static err_t place(struct bolt_tx *tx, struct bolt_node *n)
 {
 	uint64_t count, page;
@@ -155,6 +169,7 @@ static err_t place(struct bolt_tx *tx, struct bolt_node *n)
 			continue;
 		err = place(tx, it->child);
 		it->page = it->child->page;
+		first_key(n, it);
 	}
 	if (err)
 		return err;

@@ -177,6 +177,16 @@ static int by_number(const void *a, const void *b)
 	return (x->index > y->index) - (x->index < y->index);
 }
 
+/* Downwards, rows that compare equal stay in key order, as upstream's sort of short results leaves them. */
+static int by_number_down(const void *a, const void *b)
+{
+	const struct pick *x = a, *y = b;
+
+	if (x->order != y->order)
+		return x->order > y->order ? -1 : 1;
+	return (x->index > y->index) - (x->index < y->index);
+}
+
 struct valued {
 	const uint8_t *data;
 	size_t size;
@@ -187,6 +197,14 @@ static int by_value(const void *a, const void *b)
 {
 	const struct valued *x = a, *y = b;
 	int c = slice_cmp(slice_of(x->data, x->size), slice_of(y->data, y->size));
+
+	return c ? c : (x->pick.index > y->pick.index) - (x->pick.index < y->pick.index);
+}
+
+static int by_value_down(const void *a, const void *b)
+{
+	const struct valued *x = a, *y = b;
+	int c = slice_cmp(slice_of(y->data, y->size), slice_of(x->data, x->size));
 
 	return c ? c : (x->pick.index > y->pick.index) - (x->pick.index < y->pick.index);
 }
@@ -208,7 +226,7 @@ static err_t sort_by_value(struct mvcc_cursor *c, const struct mvcc_view *v)
 			all[i] = (struct valued){kv.value.data, kv.value.size, *k};
 	}
 	if (!err) {
-		qsort(all, c->picks.count, sizeof(*all), by_value);
+		qsort(all, c->picks.count, sizeof(*all), c->req.sort_order == SORT_DESCEND ? by_value_down : by_value);
 		for (size_t i = 0; i < c->picks.count; i++)
 			c->picks.at[i] = all[i].pick;
 	}
@@ -218,22 +236,19 @@ static err_t sort_by_value(struct mvcc_cursor *c, const struct mvcc_view *v)
 
 static err_t sort_picks(struct mvcc_cursor *c, const struct mvcc_view *v)
 {
-	if (c->req.sort_target == TARGET_VALUE) {
-		err_t err = sort_by_value(c, v);
+	bool down = c->req.sort_order == SORT_DESCEND;
 
-		if (err)
-			return err;
-	} else if (c->req.sort_target != TARGET_KEY && c->picks.count) {
-		qsort(c->picks.at, c->picks.count, sizeof(c->picks.at[0]), by_number);
-	}
-	if (c->req.sort_order == SORT_DESCEND) {
+	if (c->req.sort_target == TARGET_VALUE)
+		return sort_by_value(c, v);
+	if (c->req.sort_target != TARGET_KEY && c->picks.count)
+		qsort(c->picks.at, c->picks.count, sizeof(c->picks.at[0]), down ? by_number_down : by_number);
+	else if (down)
 		for (size_t i = 0, j = c->picks.count; i + 1 < j; i++) {
 			struct pick t = c->picks.at[i];
 
 			c->picks.at[i] = c->picks.at[--j];
 			c->picks.at[j] = t;
 		}
-	}
 	return OK;
 }
 

@@ -33,6 +33,7 @@ err_t mvcc_hash_init(struct mvcc_hash *h, const struct mvcc_view *v, int64_t rev
 void mvcc_hash_init_compaction(struct mvcc_hash *h, int64_t rev, int64_t compact_rev_before)
 {
 	start(h, rev, compact_rev_before);
+	h->compaction = true;
 }
 
 int64_t mvcc_hash_hold_rev(const struct mvcc_hash *h)
@@ -49,6 +50,27 @@ size_t mvcc_hashes_kept(const struct mvcc_view *v, struct mvcc_hash_result out[1
 {
 	memcpy(out, v->hashes->at, v->hashes->count * sizeof(out[0]));
 	return v->hashes->count;
+}
+
+/* What a compaction keeps has the tombstones of its own revision in it, which the set of a plain HashKV has not
+ * (upstream: index Compact against Keep); it decides whether that set is empty. */
+static err_t find_own_tombstone(struct mvcc_hash *h, const struct mvcc_view *v)
+{
+	struct backend_cursor c;
+	struct backend_row row;
+	bool found = true;
+	err_t err = OK;
+
+	if (!h->compaction || h->keep_known)
+		return OK;
+	backend_cursor_init(&c, &v->rows, (struct rev){h->result.rev, 0});
+	while (!err && found && !h->keep_known) {
+		err = backend_cursor_next(&c, &row, &found);
+		if (err || !found || row.rev.main != h->result.rev)
+			break;
+		h->keep_known = row.tombstone;
+	}
+	return err;
 }
 
 /* Is there a key at all of which a compaction at rev would keep a living revision? With none, upstream hashes
@@ -122,6 +144,9 @@ err_t mvcc_hash_step(struct mvcc_hash *h, const struct mvcc_view *v, size_t budg
 	ASSERT(v->rev >= h->result.rev);
 	if (v->trim_rev > mvcc_hash_hold_rev(h))
 		return ERR_COMPACTED;
+	err = find_own_tombstone(h, v);
+	if (err)
+		return err;
 	if (!find_kept(h, v, budget))
 		return OK;
 	backend_cursor_init(&c, &v->rows, h->next);

@@ -231,6 +231,7 @@ struct mvcc_hash_result {
 struct mvcc_hash {
 	struct mvcc_hash_result result; /* when done */
 	bool stored;                    /* no step needed */
+	bool compaction;                /* for the hash that a compaction keeps */
 	bool keep_known, keep_empty;
 	struct rev next;
 	struct buf from; /* keys seen while looking for a kept one */

@@ -613,6 +613,7 @@ static void node_assemble(struct boot *b)
 {
 	struct node *n = b->n;
 	struct request_ids ids;
+	struct slice revision;
 
 	request_ids_init(&ids, n->member_id, n->cfg.hooks.wall_ns(n->cfg.hooks.arg) / 1000000);
 	n->id_prefix = ids.prefix;
@@ -641,6 +642,9 @@ static void node_assemble(struct boot *b)
 	n->wal_dir = b->wal_dir;
 	b->snap_dir = b->wal_dir = NULL;
 	b->wal = NULL;
+	/* A fresh store's first auth revision, as upstream writes it when its auth store is made. */
+	if (backend_file_get(b->pin, BUCKET_AUTH, SLICE_LIT("authRevision"), &revision) == ERR_NOT_EXIST)
+		backend_put(n->backend, BUCKET_AUTH, SLICE_LIT("authRevision"), slice_of("\0\0\0\0\0\0\0\1", 8));
 	boot_hub(n);
 	core_members_changed(n);
 	core_alarms_changed(n);

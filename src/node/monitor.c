@@ -119,6 +119,7 @@ static void storage_version(struct node *n)
 void core_version_changed(struct node *n)
 {
 	storage_version(n);
+	core_metrics(n);
 	n->changed = true;
 }
 

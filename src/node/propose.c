@@ -249,7 +249,7 @@ static void expire_list(struct node *n, struct list *l, uint64_t now_ns, err_t e
 	while (!list_empty(l)) {
 		struct call *c = CONTAINER_OF(l->next, struct call, link);
 
-		if (now_ns - c->started_ns < n->time_limit_ns)
+		if (now_ns < c->started_ns + n->time_limit_ns)
 			break;
 		list_remove(&c->link);
 		core_answer(n, c, err);
@@ -261,11 +261,11 @@ void core_expire(struct node *n, uint64_t now_ns)
 	struct call *c;
 	size_t kept = 0;
 
-	while ((c = waiters_oldest(&n->waiting)) && now_ns - c->started_ns >= n->time_limit_ns)
+	while ((c = waiters_oldest(&n->waiting)) && now_ns >= c->started_ns + n->time_limit_ns)
 		core_answer(n, waiters_take(&n->waiting, c->id), ERR_TIMEOUT);
 	for (size_t i = 0; i < n->proposals.count; i++) {
 		c = n->proposals.at[i];
-		if (now_ns - c->started_ns >= n->time_limit_ns)
+		if (now_ns >= c->started_ns + n->time_limit_ns)
 			core_answer(n, c, ERR_CONTEXT_DEADLINE);        /* still blocked: upstream's context ends */
 		else
 			n->proposals.at[kept++] = c;

@@ -146,6 +146,7 @@ static void test_defragment_ends(void **state)
 	value[sizeof(value) - 1] = 0;
 	for (int i = 0; i < 2000; i++)
 		assert_ok(put(d, "one key", value, 0));
+	driver_run(d, 1000000000);              /* into the file */
 	buf_init(&b, 100);
 	pb_put_uint(&b, 1, 2000);
 	pb_put_uint(&b, 2, 1);                  /* physical */
