@@ -97,21 +97,18 @@ static int order(const struct range_req *r, const struct found *a, const struct 
 	}
 }
 
+/* An insertion sort, stable in both directions, as Go's sort is for short slices. */
 static void sort_found(const struct range_req *r, struct found *f, size_t n)
 {
 	for (size_t i = 1; i < n; i++)
-		for (size_t j = i; j && order(r, &f[j], &f[j - 1]) < 0; j--) {
+		for (size_t j = i; j; j--) {
+			int c = order(r, &f[j], &f[j - 1]);
 			struct found x = f[j];
 
+			if (r->sort_order == 2 ? c <= 0 : c >= 0)
+				break;
 			f[j] = f[j - 1];
 			f[j - 1] = x;
-		}
-	if (r->sort_order == 2)
-		for (size_t i = 0; i < n / 2; i++) {
-			struct found x = f[i];
-
-			f[i] = f[n - 1 - i];
-			f[n - 1 - i] = x;
 		}
 }
 

@@ -52,7 +52,7 @@ static err_t put(struct driver *d, const char *key, const char *value, int64_t l
 	struct buf b;
 	err_t err;
 
-	buf_init(&b, 1000);
+	buf_init(&b, 1 << 20);
 	pb_put_bytes(&b, 1, slice_str(key));
 	pb_put_bytes(&b, 2, slice_str(value));
 	pb_put_uint(&b, 3, (uint64_t)lease);
