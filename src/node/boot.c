@@ -527,8 +527,11 @@ static err_t boot_fresh(struct boot *b, struct why *why)
 	struct wal_options o = wal_options(b->n);
 	struct wal_metadata md;
 	struct node *n = b->n;
-	err_t err = boot_new_identity(b, why);
+	err_t err;
 
+	if (n->cfg.join_existing)
+		return why_set(why, ERR_UNSUPPORTED, "joining an existing cluster is not served by this version yet");
+	err = boot_new_identity(b, why);
 	if (err)
 		return err;
 	md = (struct wal_metadata){n->member_id, n->cluster_id};

@@ -67,6 +67,7 @@ struct node_config {
 	bool initial_election_tick_advance;
 	bool pre_vote;
 	bool strict_reconfig_check;
+	bool join_existing;                     /* --initial-cluster-state existing; without effect once there is data */
 	bool no_fsync;                          /* --unsafe-no-fsync */
 };
 

@@ -270,6 +270,7 @@ static struct node_config node_options(struct server *s)
 		.initial_election_tick_advance = c->initial_election_tick_advance,
 		.pre_vote = c->pre_vote,
 		.strict_reconfig_check = c->strict_reconfig_check,
+		.join_existing = strcmp(c->initial_cluster_state, "existing") == 0,
 		.no_fsync = c->unsafe_no_fsync,
 	};
 }
