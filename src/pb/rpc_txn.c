@@ -48,11 +48,19 @@ static err_t compare_parse(struct slice s, struct compare *out)
 	return r.failed ? ERR_MALFORMED : OK;
 }
 
-/* The two occurrences of one txn behind each other: parsing that is merging them. */
+/* The two occurrences of one txn behind each other: parsing that is merging them. The first has to end with a whole field,
+ * or its last one would reach into the second. */
 static err_t join(struct arena *a, struct slice *first, struct slice second)
 {
-	uint8_t *both = arena_alloc(a, first->size + second.size);
+	struct pb_reader r = pb_reader_of(*first);
+	struct pb_field f;
+	uint8_t *both;
 
+	while (field_read(&r, &f))
+		;
+	if (r.failed)
+		return ERR_MALFORMED;
+	both = arena_alloc(a, first->size + second.size);
 	if (!both)
 		return ERR_TOO_LARGE;
 	if (first->size)

@@ -103,6 +103,18 @@ static void test_txn(void **state)
 	arena_fini(&a);
 }
 
+/* A txn that occurs twice is merged, but its first part may not end within a field that the second would complete. */
+static void test_txn_cut_between_parts(void **state)
+{
+	static const uint8_t bytes[] = {0x12, 8, 0x22, 2, 0x0a, 2, 0x22, 2, 0x08, 0};
+	struct txn_req t;
+	struct arena a;
+
+	arena_init(&a, 1 << 20);
+	assert_int_equal(txn_req_parse(&a, slice_of(bytes, sizeof(bytes)), &t), ERR_MALFORMED);
+	arena_fini(&a);
+}
+
 static void test_op_oneof(void **state)
 {
 	struct arena a;
@@ -265,7 +277,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_range), cmocka_unit_test(test_put_delete), cmocka_unit_test(test_small_requests),
-		cmocka_unit_test(test_watch), cmocka_unit_test(test_txn), cmocka_unit_test(test_op_oneof),
+		cmocka_unit_test(test_watch), cmocka_unit_test(test_txn), cmocka_unit_test(test_op_oneof), cmocka_unit_test(test_txn_cut_between_parts),
 		cmocka_unit_test(test_txn_malformed), cmocka_unit_test(test_txn_depth),
 		cmocka_unit_test(test_txn_arena_is_the_bound), cmocka_unit_test(test_internal),
 		cmocka_unit_test(test_internal_rules), cmocka_unit_test(test_response_header),
