@@ -35,6 +35,7 @@ struct api_rpc {
 	struct arena arena;
 	struct call call;
 	bool call_out;                  /* core has it */
+	enum call_kind call_kind;
 	bool more_out;                  /* the message to ourselves is under way */
 	bool job_out;
 	bool held;                      /* by something else that will come back (watch.c) */

@@ -9,7 +9,8 @@
 #include "api/web_impl.h"
 #include "pb/json.h"
 
-enum { GATEWAY_BODY_MAX = 2097152 * 2, GATEWAY_JSON_MAX = 0x7fffffff };
+/* JSON of a message of the greatest size: base64 and escapes make it longer. */
+enum { GATEWAY_JSON_FACTOR = 2, GATEWAY_JSON_MAX = 0x7fffffff };
 
 struct gateway_req {
 	struct web_req *web;            /* listener, io, http */
@@ -30,12 +31,18 @@ bool gateway_takes(struct slice path)
 	return slice_has_prefix(path, SLICE_LIT("/v3/")) || slice_has_prefix(path, SLICE_LIT("/v3beta/"));
 }
 
+/* As on the gRPC side. */
+static size_t message_bytes_max(const struct web_req *w)
+{
+	return (size_t)w->io->api->opts.request_bytes_max + 512 * 1024;
+}
+
 struct gateway_req *gateway_new(struct web_req *take_w)
 {
 	struct gateway_req *g = NEW(struct gateway_req);
 
 	g->web = take_w;
-	buf_init(&g->in, GATEWAY_BODY_MAX);
+	buf_init(&g->in, GATEWAY_JSON_FACTOR * message_bytes_max(take_w));
 	buf_init(&g->message, GATEWAY_JSON_MAX);
 	json_scan_init(&g->scan);
 	return g;
@@ -85,8 +92,9 @@ static void error_reply(struct gateway_req *g, unsigned status, unsigned code, s
 static void head_send(struct gateway_req *g, const char *length)
 {
 	struct http_header h[8];
-	size_t n = web_cors(g->web, h);
+	size_t n = g->web->cors_count;
 
+	memcpy(h, g->web->cors, n * sizeof(h[0]));
 	h[n++] = HTTP_HEADER("content-type", "application/json");
 	h[n++] = HTTP_HEADER("grpc-metadata-content-type", "application/grpc");
 	if (length)
@@ -194,14 +202,14 @@ static void message_in(struct gateway_req *g, struct slice json)
 	struct buf encoded;
 	err_t err;
 
-	buf_init(&encoded, GATEWAY_BODY_MAX);
+	buf_init(&encoded, GATEWAY_JSON_FACTOR * message_bytes_max(g->web));
 	err = json_parse(g->method->request, json, &why, &encoded);
 	if (err || buf_failed(&encoded)) {
 		error_reply(g, 400, GRPC_INVALID_ARGUMENT, slice_str(why.text));
-	} else if (encoded.size > 2097152) {
+	} else if (encoded.size > message_bytes_max(g->web)) {
 		char text[96];
 
-		snprintf(text, sizeof(text), "grpc: received message larger than max (%zu vs. 2097152)", encoded.size);
+		snprintf(text, sizeof(text), "grpc: received message larger than max (%zu vs. %zu)", encoded.size, message_bytes_max(g->web));
 		error_reply(g, 429, GRPC_RESOURCE_EXHAUSTED, slice_str(text));
 	} else {
 		if (!g->rpc)
@@ -216,6 +224,10 @@ static void on_request(struct http_req *r)
 {
 	struct gateway_req *g = r->user;
 
+	if (!web_front(g->web)) {
+		g->ended = true;
+		return;
+	}
 	g->method = rpc_method_find_gateway(g->web->path);
 	if (!g->method)
 		error_reply(g, 404, GRPC_NOT_FOUND, SLICE_LIT("Not Found"));

@@ -10,11 +10,10 @@ struct large {
 	struct mvcc_cursor *cursor;
 	struct buf out;
 	int64_t held_rev;
+	bool held;
 	bool sending;
-	bool stream;                    /* RangeStream: chunks are messages of their own */
-	int64_t stream_chunk;
+	bool wrapped;                   /* RangeStream: the RangeResponse is a field of the message */
 	uint8_t header[64];
-	size_t header_size;
 };
 
 static void large_drop(struct api_rpc *r)
@@ -25,7 +24,7 @@ static void large_drop(struct api_rpc *r)
 		return;
 	mvcc_cursor_free(l->cursor);
 	buf_fini(&l->out);
-	if (l->held_rev)
+	if (l->held)
 		node_release(r->io->node, l->held_rev);
 	mem_free(l);
 	r->state = NULL;
@@ -70,6 +69,8 @@ static void large_measure(struct api_rpc *r)
 	const struct publication *p = node_view(n);
 	struct response_header h;
 	struct buf over = {.data = l->header, .room = sizeof(l->header), .size_max = sizeof(l->header)};
+	uint8_t wrap[16], *end = wrap;
+	uint64_t size;
 	bool done = false;
 	err_t err = mvcc_cursor_measure(l->cursor, &p->mvcc, API_SLICE_ROWS * 10, &done);
 
@@ -85,16 +86,22 @@ static void large_measure(struct api_rpc *r)
 	}
 	h.revision = mvcc_cursor_header_rev(l->cursor);
 	response_header_encode(&h, 1, &over);
-	if (over.size + mvcc_cursor_size(l->cursor) > API_RESP_MAX) {
+	size = over.size + mvcc_cursor_size(l->cursor);
+	if (l->wrapped) {
+		*end++ = 1 << 3 | PB_BYTES;             /* RangeStreamResponse.range_response */
+		end = pb_varint_write(end, size);
+		size += (size_t)(end - wrap);
+	}
+	if (size > API_RESP_MAX) {
 		char text[128];
 
-		snprintf(text, sizeof(text), "grpc: trying to send message larger than max (%llu vs. %u)",
-			 (unsigned long long)(over.size + mvcc_cursor_size(l->cursor)), API_RESP_MAX);
+		snprintf(text, sizeof(text), "grpc: trying to send message larger than max (%llu vs. %u)", (unsigned long long)size, API_RESP_MAX);
 		api_fail_text(r, ERR_TOO_LARGE, text);
 		return;
 	}
 	l->sending = true;
-	r->ops->send_begin(r->sink, over.size + mvcc_cursor_size(l->cursor));
+	r->ops->send_begin(r->sink, size);
+	r->ops->send_part(r->sink, slice_of(wrap, (size_t)(end - wrap)));
 	r->ops->send_part(r->sink, buf_slice(&over));
 	large_emit(r);
 }
@@ -104,23 +111,25 @@ static void large_held(struct api_rpc *r)
 	struct large *l = r->state;
 
 	if (r->call.err) {
-		l->held_rev = 0;
 		api_fail(r, r->call.err);
 		return;
 	}
+	l->held = true;
+	l->held_rev = r->call.revision;
 	large_measure(r);
 }
 
-static err_t large_start(struct api_rpc *r, const struct publication *p)
+static err_t large_start(struct api_rpc *r, const struct publication *p, bool wrapped)
 {
 	struct large *l = NEW(struct large);
 	err_t err;
 
 	buf_init(&l->out, API_RESP_MAX);
+	l->wrapped = wrapped;
 	r->state = l;
 	err = mvcc_cursor_new(&p->mvcc, &r->range, MVCC_CURSOR_BYTES_MAX, &l->cursor);
 	if (!err)
-		l->held_rev = mvcc_cursor_rev(l->cursor);
+		r->call.revision = mvcc_cursor_rev(l->cursor);
 	return err;
 }
 
@@ -141,14 +150,13 @@ static void range_serve(struct api_rpc *r)
 	err = mvcc_range(&p->mvcc, &r->range, API_ROWS_INLINE, &r->call.resp);
 	if (err == ERR_TOO_LARGE) {
 		large = true;
-		err = large_start(r, p);
+		err = large_start(r, p, false);
 	}
 	parts[0] = api_header(r, p, header);
 	node_leave(n);
 	if (err) {
 		api_fail(r, err);
 	} else if (large) {
-		r->call.revision = ((struct large *)r->state)->held_rev;
 		api_call(r, CALL_HOLD, large_held);
 	} else {
 		parts[1] = buf_slice(&r->call.resp);
@@ -187,7 +195,8 @@ const struct api_row kv_range_row = {.name = "Range", .message = range_message, 
 /* ---- RangeStream: chunks of one pinned revision, ten keys first, then by size ---- */
 
 struct chunks {
-	int64_t rev;                    /* pinned and held */
+	int64_t rev;                    /* pinned */
+	bool held;
 	int64_t header_rev;
 	int64_t limit_left;             /* -1: no limit */
 	int64_t chunk;
@@ -204,7 +213,7 @@ static void chunks_drop(struct api_rpc *r)
 
 	if (!c)
 		return;
-	if (c->rev)
+	if (c->held)
 		node_release(r->io->node, c->rev);
 	mem_free(c->key);
 	mem_free(c);
@@ -280,8 +289,6 @@ static void chunk_next(struct api_rpc *r)
 	if (c->limit_left >= 0)
 		limit = MIN(limit, c->limit_left);
 	q.limit = limit;
-	if (r->range.limit < 0)
-		q.limit = 0;                            /* one single chunk with everything */
 	buf_clear(&r->call.resp);
 	p = node_view(n);
 	err = mvcc_range(&p->mvcc, &q, SIZE_MAX, &r->call.resp);
@@ -330,10 +337,10 @@ static void chunks_held(struct api_rpc *r)
 	struct chunks *c = r->state;
 
 	if (r->call.err) {
-		c->rev = 0;
 		api_fail(r, r->call.err);
 		return;
 	}
+	c->held = true;
 	chunk_next(r);
 }
 
@@ -359,8 +366,6 @@ static void chunks_start(struct api_rpc *r)
 		c->first = true;
 		r->call.revision = c->rev;
 		node_leave(n);
-		if (err)
-			c->rev = 0;
 		r->state = c;
 	}
 	if (err)
@@ -369,9 +374,29 @@ static void chunks_start(struct api_rpc *r)
 		api_call(r, CALL_HOLD, chunks_held);
 }
 
+/* limit < 0: one single message with everything, however much it is. */
+static void stream_whole(struct api_rpc *r)
+{
+	struct node *n = r->io->node;
+	const struct publication *p;
+	err_t err = r->call.err;
+
+	if (!err) {
+		p = node_view(n);
+		err = large_start(r, p, true);
+		node_leave(n);
+	}
+	if (err) {
+		api_fail(r, err);
+		return;
+	}
+	api_call(r, CALL_HOLD, large_held);
+}
+
 static void range_stream_message(struct api_rpc *r, struct blob *take_body)
 {
 	err_t err = range_req_parse(blob_slice(take_body), &r->range);
+	api_step *start;
 
 	r->body = take_body;
 	if (!err)
@@ -381,19 +406,30 @@ static void range_stream_message(struct api_rpc *r, struct blob *take_body)
 		return;
 	}
 	r->call.err = OK;
+	start = r->range.limit < 0 ? stream_whole : chunks_start;
 	if (r->range.serializable)
-		chunks_start(r);
+		start(r);
 	else
-		api_linearizable(r, chunks_start);
+		api_linearizable(r, start);
 }
 
-static void chunks_writable(struct api_rpc *r)
+static void stream_writable(struct api_rpc *r)
 {
-	if (r->state && !r->more_out && !r->call_out)
+	if (r->range.limit < 0)
+		range_writable(r);
+	else if (r->state && !r->more_out && !r->call_out)
 		chunk_next(r);
 }
 
-const struct api_row kv_range_stream_row = {.name = "RangeStream", .message = range_stream_message, .writable = chunks_writable, .drop = chunks_drop};
+static void stream_drop(struct api_rpc *r)
+{
+	if (r->range.limit < 0)
+		large_drop(r);
+	else
+		chunks_drop(r);
+}
+
+const struct api_row kv_range_stream_row = {.name = "RangeStream", .message = range_stream_message, .writable = stream_writable, .drop = stream_drop};
 
 /* ---- writes ---- */
 

@@ -195,7 +195,8 @@ const struct api_row hash_row = {.name = "Hash", .message = hash_message, .drop 
 
 struct kv_hashing {
 	struct mvcc_hash hash;
-	int64_t held_rev;               /* 0: none */
+	int64_t held_rev;
+	bool held;                      /* 0 can be held too */
 	err_t err;
 };
 
@@ -205,7 +206,7 @@ static void hash_kv_drop(struct api_rpc *r)
 
 	if (!h)
 		return;
-	if (h->held_rev)
+	if (h->held)
 		node_release(r->io->node, h->held_rev);
 	mvcc_hash_fini(&h->hash);
 	mem_free(h);
@@ -250,10 +251,11 @@ static void hash_kv_held(struct api_rpc *r)
 	struct kv_hashing *h = r->state;
 
 	if (r->call.err) {
-		h->held_rev = 0;
 		api_fail(r, r->call.err);
 		return;
 	}
+	h->held = true;
+	h->held_rev = r->call.revision;
 	api_job(r, hash_kv_run, hash_kv_hashed);
 }
 
@@ -284,8 +286,7 @@ static void hash_kv_message(struct api_rpc *r, struct blob *take_body)
 	} else if (h->hash.stored) {
 		hash_kv_hashed(r);
 	} else {
-		h->held_rev = mvcc_hash_hold_rev(&h->hash);
-		r->call.revision = h->held_rev;
+		r->call.revision = mvcc_hash_hold_rev(&h->hash);
 		api_call(r, CALL_HOLD, hash_kv_held);
 	}
 }

@@ -192,6 +192,7 @@ void api_call(struct api_rpc *r, enum call_kind kind, api_step *next)
 {
 	ASSERT(!r->call_out);
 	r->call_out = true;
+	r->call_kind = kind;
 	r->next = next;
 	call_post(r->io->node, &r->call, kind);
 }
@@ -291,10 +292,13 @@ struct slice api_header(struct api_rpc *r, const struct publication *p, uint8_t 
 static void call_came_back(struct api_rpc *r)
 {
 	r->call_out = false;
-	if (r->sink)
+	if (r->sink) {
 		r->next(r);
-	else
-		api_settle(r);
+		return;
+	}
+	if (r->call_kind == CALL_HOLD && !r->call.err)
+		node_release(r->io->node, r->call.revision);    /* nobody is there to use it */
+	api_settle(r);
 }
 
 void api_receive(struct api_io *io, struct msg *m)

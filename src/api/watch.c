@@ -4,10 +4,12 @@
 struct watching {
 	struct watch_link link;
 	struct api_rpc *rpc;
-	bool open;                      /* core knows the stream */
 	bool closing;
 	struct list items;              /* struct queued: what the sink had no room for */
-	bool blocked;
+	bool blocked;                   /* then requests are not read either: each may bring an answer */
+	struct list touched;            /* in the batch being written; drained is told once for all its items */
+	size_t drained_items;
+	uint64_t drained_bytes;
 };
 
 struct queued {
@@ -32,18 +34,28 @@ static void queue_clear(struct watching *w)
 	}
 }
 
-static void drained(struct watching *w, size_t items, uint64_t bytes)
+static void tell_drained(struct watching *w)
 {
 	struct watch_progress_note *d;
 
-	if (w->closing || !items)
+	if (!w->closing && w->drained_items) {
+		d = NEW(struct watch_progress_note);
+		d->msg.kind = WATCH_CALL_DRAINED;
+		d->link = &w->link;
+		d->items = w->drained_items;
+		d->bytes = w->drained_bytes;
+		watch_link_post(w->rpc->io->node, &d->msg);
+	}
+	w->drained_items = 0;
+	w->drained_bytes = 0;
+}
+
+static void set_blocked(struct watching *w, bool blocked)
+{
+	if (blocked == w->blocked)
 		return;
-	d = NEW(struct watch_progress_note);
-	d->msg.kind = WATCH_CALL_DRAINED;
-	d->link = &w->link;
-	d->items = items;
-	d->bytes = bytes;
-	watch_link_post(w->rpc->io->node, &d->msg);
+	w->blocked = blocked;
+	w->rpc->ops->read_pause(w->rpc->sink, blocked);
 }
 
 static struct watching *watching_open(struct api_rpc *r)
@@ -52,11 +64,11 @@ static struct watching *watching_open(struct api_rpc *r)
 
 	w->rpc = r;
 	list_init(&w->items);
+	list_init(&w->touched);
 	w->link.reply = r->io->actor;
 	w->link.reply_kind = API_MSG_WATCH_CLOSED;
 	w->link.port = r->io->port;
 	w->link.arg = w;
-	w->open = true;
 	r->state = w;
 	r->held = true;
 	watch_link_open(r->io->node, &w->link);
@@ -137,7 +149,7 @@ static bool item_send(struct watching *w, const struct watch_batch *b, const str
 	return room;
 }
 
-static void batch_item(const struct watch_batch *b, const struct watch_item *it)
+static void batch_item(struct list *touched, const struct watch_batch *b, const struct watch_item *it)
 {
 	struct watching *w = it->stream_arg;
 
@@ -147,16 +159,27 @@ static void batch_item(const struct watch_batch *b, const struct watch_item *it)
 		item_queue(w, b, it);
 		return;
 	}
-	w->blocked = !item_send(w, b, it);
-	drained(w, 1, it->size_bytes);
+	set_blocked(w, !item_send(w, b, it));
+	w->drained_items++;
+	w->drained_bytes += it->size_bytes;
+	if (list_empty(&w->touched))
+		list_push_back(touched, &w->touched);
 }
 
 void watch_batch_received(struct api_io *io, struct msg *m)
 {
 	struct batch_msg *bm = CONTAINER_OF(m, struct batch_msg, msg);
+	struct list touched;
 
+	list_init(&touched);
 	for (size_t i = 0; i < bm->batch->items.count; i++)
-		batch_item(bm->batch, &bm->batch->items.at[i]);
+		batch_item(&touched, bm->batch, &bm->batch->items.at[i]);
+	while (!list_empty(&touched)) {
+		struct watching *w = CONTAINER_OF(touched.next, struct watching, touched);
+
+		list_remove(&w->touched);
+		tell_drained(w);
+	}
 	watch_batch_free(bm->batch);
 	mem_free(bm);
 }
@@ -173,24 +196,23 @@ void api_watch_output(struct api_io *io, struct watch_batch *take_b)
 static void watch_writable(struct api_rpc *r)
 {
 	struct watching *w = r->state;
-	size_t items = 0;
-	uint64_t bytes = 0;
+	bool room = true;
 
-	if (!w)
+	if (!w || w->closing)
 		return;
-	w->blocked = false;
-	while (!w->blocked && !list_empty(&w->items)) {
+	while (room && !list_empty(&w->items)) {
 		struct queued *q = CONTAINER_OF(w->items.next, struct queued, link);
 		struct slice msg = blob_slice(q->message);
 
-		w->blocked = !api_send(r, &msg, 1);
-		items++;
-		bytes += q->item_bytes;
+		room = api_send(r, &msg, 1);
+		w->drained_items++;
+		w->drained_bytes += q->item_bytes;
 		list_remove(&q->link);
 		blob_unref(q->message);
 		mem_free(q);
 	}
-	drained(w, items, bytes);
+	set_blocked(w, !room);
+	tell_drained(w);
 }
 
 /* A client's half close changes nothing: events go on. */

@@ -5,8 +5,9 @@
 
 #include "obs/log.h"
 #include "obs/metric.h"
+#include "pb/json.h"
 
-enum { BODY_MAX = 64 * 1024, METRICS_MAX = 16 << 20 };
+enum { METRICS_MAX = 16 << 20 };
 
 /* ---- answers ---- */
 
@@ -15,41 +16,34 @@ static struct http_header header(const char *name, const char *value)
 	return (struct http_header){slice_str(name), slice_str(value), false};
 }
 
-static bool origin_allowed(struct web_req *w, struct slice *origin)
+bool web_front(struct web_req *w)
 {
-	const struct web_listener *l = w->listener;
+	struct slice host = http_host_name(w->http->authority);
+	char *text;
 
-	for (size_t i = 0; i < l->cors_count; i++)
-		if (strcmp(l->cors[i], "*") == 0) {
-			*origin = SLICE_LIT("*");
-			return true;
-		}
-	if (!http_header_get(w->http, SLICE_LIT("origin"), origin))
+	if (w->listener->kind != WEB_CLIENT)
+		return true;
+	switch (http_front_check(&w->listener->front, w->http, w->cors, &w->cors_count)) {
+	case HTTP_FRONT_PASSED:
+		return true;
+	case HTTP_FRONT_ANSWERED:
 		return false;
-	for (size_t i = 0; i < l->cors_count; i++)
-		if (slice_eq(slice_str(l->cors[i]), *origin))
-			return true;
-	return false;
-}
-
-size_t web_cors(struct web_req *w, struct http_header out[3])
-{
-	struct slice origin;
-
-	if (w->listener->kind != WEB_CLIENT || !origin_allowed(w, &origin))
-		return 0;
-	out[0] = HTTP_HEADER("access-control-allow-methods", "POST, GET, OPTIONS, PUT, DELETE");
-	out[1] = (struct http_header){SLICE_LIT("access-control-allow-origin"), origin, false};
-	out[2] = HTTP_HEADER("access-control-allow-headers", "accept, content-type, authorization");
-	return 3;
+	case HTTP_FRONT_HOST_REFUSED:
+		text = mem_printf("%.*s", SLICE_ARG(host));
+		LOG_WARN("rejecting HTTP request to prevent DNS rebinding attacks", LOG_STR("host", text));
+		mem_free(text);
+		return false;
+	}
+	UNREACHABLE();
 }
 
 static void reply(struct web_req *w, unsigned status, const char *type, const char *allow, struct slice body, bool nosniff)
 {
 	struct http_header h[8];
-	size_t n = web_cors(w, h);
+	size_t n = w->cors_count;
 	char length[24];
 
+	memcpy(h, w->cors, n * sizeof(h[0]));
 	snprintf(length, sizeof(length), "%zu", body.size);
 	if (type)
 		h[n++] = header("content-type", type);
@@ -197,59 +191,43 @@ static void page_metrics(struct web_req *w)
 	buf_fini(&b);
 }
 
+/* The arguments of this process, as JSON strings. */
+static void cmdline(struct buf *out)
+{
+	struct buf args;
+	size_t at = 0;
+
+	buf_init(&args, 256 * 1024);
+	if (!vfs_read_file(vfs_posix(), "/proc/self/cmdline", &args))
+		while (at < args.size) {
+			struct slice arg = slice_of(args.data + at, strnlen((char *)args.data + at, args.size - at));
+
+			if (at)
+				buf_put_byte(out, ',');
+			if (slice_is_utf8(arg))
+				json_emit_string(arg, out);
+			else
+				buf_printf(out, "\"\"");
+			at += arg.size + 1;
+		}
+	buf_fini(&args);
+}
+
 static void page_vars(struct web_req *w)
 {
 	struct rlimit r = {0};
 	struct buf b;
 
 	getrlimit(RLIMIT_NOFILE, &r);
-	buf_init(&b, 4096);
-	buf_printf(&b, "{\n\"cmdline\": [\"etcd\"],\n\"file_descriptor_limit\": %llu\n}\n", (unsigned long long)r.rlim_cur);
+	buf_init(&b, 1 << 20);
+	buf_printf(&b, "{\n\"cmdline\": [");
+	cmdline(&b);
+	buf_printf(&b, "],\n\"file_descriptor_limit\": %llu\n}\n", (unsigned long long)r.rlim_cur);
 	web_reply(w, 200, "application/json; charset=utf-8", buf_slice(&b), false);
 	buf_fini(&b);
 }
 
-/* ---- who gets in, and where to ---- */
-
-static void host_refused(struct web_req *w, struct slice host)
-{
-	struct buf b;
-	char *text = mem_printf("%.*s", SLICE_ARG(host));
-
-	LOG_WARN("rejecting HTTP request to prevent DNS rebinding attacks", LOG_STR("host", text));
-	buf_init(&b, 8192);
-	buf_printf(&b,
-		   "\netcd received your request, but the Host header was unrecognized.\n\n"
-		   "To fix this, choose one of the following options:\n- Enable TLS, then any HTTPS request will be allowed.\n"
-		   "- Add the hostname you want to use to the whitelist in settings.\n  - e.g. etcd --host-whitelist \"%s\"\n\n"
-		   "This requirement has been added to help prevent \"DNS Rebinding\" attacks (CVE-2018-5702).\n",
-		   text);
-	mem_free(text);
-	web_reply(w, 421, "text/plain; charset=utf-8", buf_slice(&b), true);
-	buf_fini(&b);
-}
-
-static bool host_allowed(struct web_req *w, struct slice *host)
-{
-	const struct web_listener *l = w->listener;
-	const uint8_t *colon;
-
-	*host = w->http->authority;
-	if (l->kind != WEB_CLIENT || l->host_whitelist_count == 0)
-		return true;
-	if (host->size && host->data[0] == '[') {
-		const uint8_t *close = memchr(host->data, ']', host->size);
-
-		if (close)
-			*host = slice_of(host->data + 1, (size_t)(close - host->data - 1));
-	} else if (host->size && (colon = memchr(host->data, ':', host->size))) {
-		host->size = (size_t)(colon - host->data);
-	}
-	for (size_t i = 0; i < l->host_whitelist_count; i++)
-		if (strcmp(l->cfg_host_whitelist[i], "*") == 0 || slice_eq(slice_str(l->cfg_host_whitelist[i]), *host))
-			return true;
-	return false;
-}
+/* ---- where to ---- */
 
 static bool sub_path(struct web_req *w, const char *base, struct slice *sub)
 {
@@ -270,16 +248,10 @@ static bool sub_path(struct web_req *w, const char *base, struct slice *sub)
 static void serve(struct web_req *w)
 {
 	enum web_kind kind = w->listener->kind;
-	struct slice sub, host;
+	struct slice sub;
 	bool probes = kind == WEB_CLIENT || kind == WEB_METRICS;
 
-	if (!host_allowed(w, &host)) {
-		host_refused(w, host);
-		return;
-	}
-	if (kind == WEB_CLIENT && slice_eq(w->http->method, SLICE_LIT("OPTIONS")))
-		web_reply(w, 200, NULL, (struct slice){0}, false);
-	else if (kind != WEB_METRICS && slice_eq(w->path, SLICE_LIT("/version")))
+	if (kind != WEB_METRICS && slice_eq(w->path, SLICE_LIT("/version")))
 		page_version(w);
 	else if (probes && slice_eq(w->path, SLICE_LIT("/metrics")))
 		page_metrics(w);
@@ -301,7 +273,8 @@ static void on_request(struct http_req *r)
 {
 	struct web_req *w = r->user;
 
-	serve(w);
+	if (web_front(w))
+		serve(w);
 }
 
 static void on_body(struct http_req *r, struct slice data)
@@ -329,7 +302,6 @@ const struct http_handler *web_route(const struct web_listener *l, struct api_io
 {
 	struct web_req *w;
 	const uint8_t *q = r->path.size ? memchr(r->path.data, '?', r->path.size) : NULL;
-	struct slice host;
 
 	w = NEW(struct web_req);
 	w->listener = l;
@@ -338,8 +310,7 @@ const struct http_handler *web_route(const struct web_listener *l, struct api_io
 	w->path = slice_of(r->path.data, q ? (size_t)(q - r->path.data) : r->path.size);
 	w->query = q ? slice_of(q + 1, (size_t)(r->path.data + r->path.size - q - 1)) : (struct slice){0};
 	w->is_get = slice_eq(r->method, SLICE_LIT("GET"));
-	if (l->kind == WEB_CLIENT && l->gateway && gateway_takes(w->path) && !slice_eq(r->method, SLICE_LIT("OPTIONS")) &&
-	    host_allowed(w, &host)) {
+	if (l->kind == WEB_CLIENT && l->gateway && gateway_takes(w->path)) {
 		r->user = gateway_new(w);
 		return gateway_handler();
 	}

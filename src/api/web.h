@@ -14,10 +14,7 @@ enum web_kind { WEB_CLIENT, WEB_METRICS, WEB_PEER };
 struct web_listener {
 	enum web_kind kind;
 	bool gateway;
-	const char *const *cfg_host_whitelist;  /* none, or one "*": any host */
-	size_t host_whitelist_count;
-	const char *const *cors;
-	size_t cors_count;
+	struct http_front front;        /* host whitelist and CORS of client listeners; empty elsewhere */
 };
 
 /* For http_service.route: any request that is not gRPC. Never NULL. */

@@ -11,8 +11,8 @@ struct web_req {
 	struct http_req *http;          /* NULL: gone */
 	struct slice path, query;       /* of http->path */
 	bool is_get;
-	struct buf body;
-	void (*ended)(struct web_req *w);       /* the body is complete */
+	struct http_header cors[HTTP_FRONT_HEADERS];    /* for whatever is answered; of the listener's front check */
+	size_t cors_count;
 	struct api_rpc *probe;          /* a read under way (health) */
 	void (*probed)(struct web_req *w, err_t err);
 	void *state;                    /* of a health question */
@@ -27,8 +27,8 @@ void web_probe(struct web_req *w, bool serializable, void (*probed)(struct web_r
 /* Every value of a query parameter in turn; false at the end. */
 bool web_query_next(struct web_req *w, const char *name, size_t *at, struct slice *value);
 bool web_query_has(struct web_req *w, const char *name);
-/* CORS headers into out; returns how many (0..3). */
-size_t web_cors(struct web_req *w, struct http_header out[3]);
+/* First in on_request: host whitelist, CORS, OPTIONS. False: answered. */
+bool web_front(struct web_req *w);
 
 void web_health(struct web_req *w);
 void web_checks(struct web_req *w, bool ready, struct slice sub);

@@ -461,6 +461,7 @@ static struct raft_config raft_options(struct node *n)
 		.storage = raft_mem_storage_base(n->log),
 		.async_storage_writes = true,
 		.max_size_per_msg = 512 * 1024,
+		.max_uncommitted_entries_size = PROPOSAL_BYTES_MAX,
 		.max_inflight_msgs = 4096 / 8,
 		.check_quorum = true,
 		.pre_vote = n->cfg.pre_vote,

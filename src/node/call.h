@@ -3,7 +3,8 @@
  * The origin (gRPC stream, gateway, the server itself, the simulator) owns the struct, fills the top part and posts
  * it to core with call_post; core gives it back as the same message (kind reply_kind) to the reply actor, exactly
  * once, with err and resp set. A client that went away changes nothing: the call comes back and its origin frees it.
- * That bounds every wait: core answers at deadline_ns at the latest.
+ * Proposals and reads come back after the server's time limit (5 s + 2 election timeouts) at the latest; a client's own deadline is
+ * its transport's, which then forgets the answer. Commits, defragmentation and physical compactions take as long as they take.
  *
  * Identity is set by the origin's code only. Thread: filled on the origin's actor, touched by core until it returns. */
 #ifndef NODE_CALL_H
@@ -40,7 +41,6 @@ struct call {
 	uint64_t id;                    /* CALL_PROPOSE: from node_next_id; 0 elsewhere */
 	struct blob *entry;             /* CALL_PROPOSE: an encoded InternalRaftRequest with that id; consumed */
 	uint64_t started_ns;
-	uint64_t deadline_ns;           /* client's own; 0 = none. The server's limit applies as well */
 	int64_t lease_id;
 	int64_t revision;
 	bool want_keys;

@@ -28,7 +28,12 @@ enum core_kind {
 	CORE_RELEASE,           /* a reader gives back a revision */
 };
 
-enum { COMMIT_TO_APPLY_MAX = 5000 };    /* committed entries that may wait for apply before proposals are refused */
+enum {
+	COMMIT_TO_APPLY_MAX = 5000,     /* committed entries that may wait for apply before proposals are refused */
+	/* Bytes of entries, each: that wait for raft to take them, and that raft has taken but not applied. Together with what the
+	 * mailbox brings in a batch they keep the WAL's buffer far below its maximum when the disk hangs. */
+	PROPOSAL_BYTES_MAX = 64 << 20,
+};
 
 /* A MSG_STORAGE_APPLY that waits or is under way. */
 struct apply_work {
@@ -79,6 +84,7 @@ struct node {
 
 	/* proposals */
 	VEC(struct call *) proposals;           /* not handed to raft yet */
+	size_t proposal_bytes;
 	VEC(struct blob *) proposal_data;
 	struct waiters waiting;
 	VEC(struct call *) answers;             /* to be posted behind the publication */

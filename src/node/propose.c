@@ -70,10 +70,13 @@ static void admit(struct node *n, struct call *c)
 
 	if (n->stopping)
 		core_answer(n, c, ERR_STOPPED);
-	else if (!c->internal && (behind > COMMIT_TO_APPLY_MAX || n->proposals.count > COMMIT_TO_APPLY_MAX))
+	else if (!c->internal && (behind > COMMIT_TO_APPLY_MAX || n->proposals.count > COMMIT_TO_APPLY_MAX ||
+				  n->proposal_bytes + c->entry->size > PROPOSAL_BYTES_MAX))
 		core_answer(n, c, ERR_TOO_MANY_REQUESTS);
-	else
+	else {
 		VEC_PUSH(&n->proposals, c);
+		n->proposal_bytes += c->entry->size;
+	}
 }
 
 static void lease_renewal(struct node *n, struct call *c)
@@ -176,6 +179,7 @@ void core_propose(struct node *n)
 		waiters_add(&n->waiting, c);
 	}
 	n->proposals.count = 0;
+	n->proposal_bytes = 0;
 }
 
 /* ---- linearizable reads: one round in flight serves everyone who waited when it began ---- */
@@ -265,10 +269,12 @@ void core_expire(struct node *n, uint64_t now_ns)
 		core_answer(n, waiters_take(&n->waiting, c->id), ERR_TIMEOUT);
 	for (size_t i = 0; i < n->proposals.count; i++) {
 		c = n->proposals.at[i];
-		if (now_ns >= c->started_ns + n->time_limit_ns)
+		if (now_ns >= c->started_ns + n->time_limit_ns) {
+			n->proposal_bytes -= c->entry->size;
 			core_answer(n, c, ERR_CONTEXT_DEADLINE);        /* still blocked: upstream's context ends */
-		else
+		} else {
 			n->proposals.at[kept++] = c;
+		}
 	}
 	n->proposals.count = kept;
 	expire_list(n, &n->reads_ready, now_ns, ERR_TIMEOUT);
@@ -287,6 +293,7 @@ void core_refuse_all(struct node *n, err_t err)
 	for (size_t i = 0; i < n->proposals.count; i++)
 		core_answer(n, n->proposals.at[i], err);
 	n->proposals.count = 0;
+	n->proposal_bytes = 0;
 	answer_all(n, &n->reads_new, err);
 	answer_all(n, &n->reads_asked, err);
 	answer_all(n, &n->reads_ready, err);

@@ -11,7 +11,7 @@
 #include "node/node.h"
 #include "obs/log.h"
 
-enum { IO_LOOPS_MAX = 16, WORKERS = 2, LISTENERS_MAX = 64 };
+enum { IO_LOOPS_MAX = 16, WORKERS = 2, LISTENERS_MAX = 64, BUDGET_BYTES = 1 << 30 };
 
 /* One io thread: its loop, the calls on it, and the connections that came before the member was ready. */
 struct io {
@@ -20,6 +20,7 @@ struct io {
 	struct http_io *http;
 	struct grpc_io *grpc;
 	struct api_io *api;
+	char name[16];
 	VEC(struct net_stream *) early;
 	bool serving;
 	struct net_call serve_call;
@@ -49,6 +50,7 @@ struct server {
 	struct listener listeners[LISTENERS_MAX];
 	size_t listener_count;
 	char *data_dir;
+	struct slice *hosts, *origins;          /* --host-whitelist, --cors */
 	_Atomic bool ready;
 };
 
@@ -70,15 +72,13 @@ static unsigned io_loops_wanted(void)
 
 static void loops_start(struct server *s)
 {
-	char name[16];
-
 	s->io_count = io_loops_wanted();
 	for (unsigned i = 0; i < s->io_count; i++) {
 		struct io *io = &s->ios[i];
 
-		snprintf(name, sizeof(name), "io%u", i);
+		snprintf(io->name, sizeof(io->name), "io%u", i);
 		io->server = s;
-		io->loop = net_loop_new(s->sched, mem_strdup(name), &io_ops, io);
+		io->loop = net_loop_new(s->sched, io->name, &io_ops, io);
 		io->http = http_io_new(io->loop, io);
 		s->loops[i] = io->loop;
 	}
@@ -171,6 +171,15 @@ static struct http_service service_for(struct server *s, struct listener *l, boo
 	return svc;
 }
 
+static struct slice *slices_of(const struct str_list *l)
+{
+	struct slice *out = NEW_ARRAY(struct slice, l->count);
+
+	for (size_t i = 0; i < l->count; i++)
+		out[i] = slice_str(l->at[i]);
+	return out;
+}
+
 static err_t listen_one(struct server *s, enum listener_kind kind, const struct url *u, struct why *why)
 {
 	struct listener *l;
@@ -191,9 +200,9 @@ static err_t listen_one(struct server *s, enum listener_kind kind, const struct 
 	l->kind = kind;
 	l->url = u;
 	l->service = service_for(s, l, kind == LISTEN_CLIENT, kind != LISTEN_CLIENT || !split);
-	l->web = (struct web_listener){.cfg_host_whitelist = s->cfg->host_whitelist.at, .host_whitelist_count = s->cfg->host_whitelist.count,
-		.cors = s->cfg->cors.at, .cors_count = s->cfg->cors.count, .gateway = s->cfg->enable_grpc_gateway,
-		.kind = kind == LISTEN_PEER ? WEB_PEER : kind == LISTEN_METRICS ? WEB_METRICS : WEB_CLIENT};
+	l->web = (struct web_listener){.gateway = s->cfg->enable_grpc_gateway,
+		.kind = kind == LISTEN_PEER ? WEB_PEER : kind == LISTEN_METRICS ? WEB_METRICS : WEB_CLIENT,
+		.front = {s->hosts, s->cfg->host_whitelist.count, s->origins, s->cfg->cors.count}};
 	o.arg = l;
 	err = net_listen(&o, why, &l->net);
 	if (!err)
@@ -320,7 +329,9 @@ err_t server_start(struct config *cfg, struct why *why, struct server **out)
 	s->cfg = cfg;
 	s->data_dir = cfg->data_dir[0] ? mem_strdup(cfg->data_dir) : mem_printf("%s.etcd", cfg->name);
 	s->sched = sched_threads_new(WORKERS);
-	s->budget = http_budget_new(UINT64_C(1) << 30);
+	s->budget = http_budget_new(BUDGET_BYTES);
+	s->hosts = slices_of(&cfg->host_whitelist);
+	s->origins = slices_of(&cfg->cors);
 	loops_start(s);
 	LOG_INFO("configuring peer listeners",
 		 LOG_STRS("listen-peer-urls", url_list_texts(&cfg->arena, &cfg->listen_peer_urls), cfg->listen_peer_urls.count));
@@ -430,6 +441,8 @@ void server_stop(struct server *s)
 	api_free(s->api);
 	http_budget_free(s->budget);
 	sched_free(s->sched);
+	mem_free(s->hosts);
+	mem_free(s->origins);
 	mem_free(s->data_dir);
 	mem_free(s);
 }

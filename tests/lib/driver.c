@@ -171,6 +171,17 @@ void driver_run(struct driver *d, uint64_t ns)
 		;
 }
 
+void driver_start_and_cancel(struct driver *d, enum rpc method, struct slice body)
+{
+	struct api_meta meta = {0};
+	struct api_rpc *r = api_begin(d->io, method, &sink_ops, d, &meta);
+
+	api_message(r, blob_copy(body));
+	api_cancel(r);
+	driver_run(d, 1000000000);
+	ASSERT(api_io_idle(d->io));
+}
+
 err_t driver_call(struct driver *d, enum rpc method, struct slice body, struct slice *answer)
 {
 	struct api_meta meta = {0};

@@ -28,6 +28,8 @@ struct vfs *driver_vfs_posix(void);
 struct driver *driver_open(struct vfs *fs, const char *dir, const struct node_config *base, struct why *why);
 /* Unary and server streams; *answer is borrowed until the next call. ERR_AGAIN: no end within a minute of virtual time. */
 err_t driver_call(struct driver *d, enum rpc method, struct slice body, struct slice *answer);
+/* Begins a call, cancels it before anything came back, and lets everything come back. */
+void driver_start_and_cancel(struct driver *d, enum rpc method, struct slice body);
 /* Lets virtual time pass. */
 void driver_run(struct driver *d, uint64_t ns);
 void driver_close(struct driver *d);

@@ -134,6 +134,46 @@ static void test_large_range(void **state)
 	stop(d);
 }
 
+/* What HashKV held must be given back, at revision 0 as well: else the rows of a compaction stay for ever. */
+static void test_hash_gives_its_hold_back(void **state)
+{
+	struct driver *d = start();
+	struct buf b;
+
+	for (int i = 0; i < 5; i++)
+		assert_ok(put(d, "a", "1", 0));
+	assert_ok(driver_call(d, RPC_HASH_KV, (struct slice){0}, NULL));
+	buf_init(&b, 100);
+	pb_put_uint(&b, 1, 5);
+	pb_put_uint(&b, 2, 1);                  /* physical */
+	assert_ok(driver_call(d, RPC_COMPACT, buf_slice(&b), NULL));
+	buf_fini(&b);
+	stop(d);
+}
+
+/* A client that goes while its hold is asked for: taken or refused, nothing is left over. */
+static void test_cancelled_hold(void **state)
+{
+	struct driver *d = start();
+	struct buf b, range;
+
+	for (int i = 0; i < 5; i++)
+		assert_ok(put(d, "a", "1", 0));
+	buf_init(&range, 100);
+	pb_put_bytes(&range, 1, SLICE_LIT("a"));
+	pb_put_uint(&range, 3, (uint64_t)-1);   /* limit: RangeStream asks for a hold at once */
+	pb_put_uint(&range, 4, 3);              /* revision */
+	driver_start_and_cancel(d, RPC_RANGE_STREAM, buf_slice(&range));
+	buf_init(&b, 100);
+	pb_put_uint(&b, 1, 5);
+	pb_put_uint(&b, 2, 1);
+	assert_ok(driver_call(d, RPC_COMPACT, buf_slice(&b), NULL));
+	assert_err(ERR_COMPACTED, driver_call(d, RPC_RANGE_STREAM, buf_slice(&range), NULL));
+	buf_fini(&b);
+	buf_fini(&range);
+	stop(d);
+}
+
 static void test_defragment_ends(void **state)
 {
 	struct driver *d = start();
@@ -170,6 +210,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lease_expires_with_its_keys),
 		cmocka_unit_test(test_large_range),
+		cmocka_unit_test(test_hash_gives_its_hold_back),
+		cmocka_unit_test(test_cancelled_hold),
 		cmocka_unit_test(test_defragment_ends),
 	};
 
