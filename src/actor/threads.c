@@ -22,6 +22,7 @@ struct box {
 	_Atomic bool running;
 	_Atomic bool wanted;            /* the own thread wants to run */
 	_Atomic bool stopping;
+	_Atomic uint32_t posting;       /* posters that still look at this box; it is freed when there are none */
 	_Atomic uint32_t signal;        /* futex word of the own thread */
 	_Atomic bool sleeping;
 	_Atomic uint64_t armed_ns;      /* until when the own thread sleeps at most */
@@ -180,27 +181,34 @@ static void actor_stop(struct actor *a)
 	pthread_mutex_unlock(&t->lock);
 }
 
+/* I1: the box was empty. */
+static void post_first(struct actor *a, struct box *b, enum actor_kind kind)
+{
+	if (kind == ACTOR_HOSTED) {
+		b->wake(b->wake_arg);
+	} else if (kind == ACTOR_OWN_THREAD && depth < ACTOR_INLINE_DEPTH) {
+		depth++;
+		try_run(a, b, false);
+		depth--;                /* ran, or the runner looks again (I2) */
+	} else {
+		thread_wake(b);
+	}
+}
+
 static void post(struct actor *a, struct msg *m)
 {
 	struct box *b = a->impl;
-	struct msg *head = atomic_load_explicit(&b->inbox, memory_order_relaxed);
+	enum actor_kind kind = a->kind;
+	struct msg *head;
 
+	atomic_fetch_add(&b->posting, 1);
+	head = atomic_load_explicit(&b->inbox, memory_order_relaxed);
 	do
 		m->next = head;
 	while (!atomic_compare_exchange_weak(&b->inbox, &head, m));
-	if (head)
-		return;                                                                 /* I1 */
-	if (a->kind == ACTOR_HOSTED) {
-		b->wake(b->wake_arg);
-		return;
-	}
-	if (a->kind == ACTOR_OWN_THREAD && depth < ACTOR_INLINE_DEPTH) {
-		depth++;
-		try_run(a, b, false);
-		depth--;
-		return;                 /* ran, or the runner looks again (I2) */
-	}
-	thread_wake(b);
+	if (!head)
+		post_first(a, b, kind);
+	atomic_fetch_sub(&b->posting, 1);
 }
 
 static void timer_moved(struct actor *a)
@@ -295,6 +303,8 @@ static void threads_free(struct sched *s)
 		struct box *b = t->dead;
 
 		t->dead = b->next_dead;
+		while (atomic_load(&b->posting))
+			sched_yield();
 		mem_free(b);
 	}
 	mem_free(t->threads);
