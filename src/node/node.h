@@ -17,6 +17,7 @@
 #include "member/member.h"
 #include "mvcc/mvcc.h"
 #include "node/call.h"
+#include "node/transport.h"
 #include "watch/watch.h"
 
 #define NODE_SERVER_VERSION "3.7.1"
@@ -33,12 +34,15 @@ struct node_hooks {
 	void (*ready)(void *arg);
 	/* Watch output for an io actor (struct watch_batch), on core; the receiver frees it. */
 	void (*watch_output)(void *arg, uint32_t port, struct watch_batch *take_b);
+	/* Once, on core: this member was removed from the cluster for ever; the process ends. NULL: nothing happens. */
+	void (*removed)(void *arg);
 };
 
 struct node_config {
 	struct sched *sched;
 	struct vfs *fs;
 	struct node_hooks hooks;
+	const struct node_transport *transport; /* borrowed; NULL: alone */
 	const char *data_dir;
 	const char *wal_dir;                    /* NULL: data_dir/member/wal */
 	const char *name;
