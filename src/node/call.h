@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "bolt/bolt.h"
+#include "member/member.h"
 #include "pb/rpc.h"
 
 struct node;
@@ -23,12 +24,16 @@ enum call_kind {
 	CALL_PROPOSE = 1,       /* entry, id -> resp: the encoded response message, header included */
 	CALL_READ_INDEX,        /* -> OK once applied has reached the leader's commit index of a time after the post */
 	CALL_LEASE_RENEW,       /* lease_id -> ttl_s (0: unknown lease), header */
-	CALL_LEASE_TTL,         /* lease_id, want_keys -> resp */
+	CALL_LEASE_TTL,         /* lease_id, want_keys -> resp; on a follower the leader is asked */
 	CALL_LEASE_LIST,        /* -> resp */
 	CALL_COMMIT,            /* -> OK and pin: everything applied before the post is durable in the backend file */
 	CALL_DEFRAG,            /* -> OK when the file has been shrunk as far as it goes */
 	CALL_PHYSICAL,          /* revision -> OK when the rows of that compaction are gone and committed */
 	CALL_HOLD,              /* revision -> OK: reads at it work until node_release; ERR_COMPACTED */
+	CALL_CONF_CHANGE,       /* change, is_promote, member_id, entry (the member's JSON; NULL for a removal), id -> OK once applied; resp is
+	                           empty, or the members (field 2 each) as the leader has them after a promotion it was asked for */
+	CALL_TRANSFER,          /* member_id -> OK once that voter leads */
+	CALL_CAUGHT_UP,         /* -> OK once everything committed at the post is applied; ERR_TIMEOUT_WAIT_APPLIED_INDEX after 1 s */
 	CALL__END
 };
 
@@ -38,12 +43,17 @@ struct call {
 	uint32_t reply_kind;
 
 	/* in */
-	uint64_t id;                    /* CALL_PROPOSE: from node_next_id; 0 elsewhere */
-	struct blob *entry;             /* CALL_PROPOSE: an encoded InternalRaftRequest with that id; consumed */
+	uint64_t id;                    /* CALL_PROPOSE, CALL_CONF_CHANGE: from node_next_id; 0 elsewhere */
+	struct blob *entry;             /* CALL_PROPOSE: an encoded InternalRaftRequest with that id; CALL_CONF_CHANGE: the context; consumed */
 	uint64_t started_ns;
 	int64_t lease_id;
 	int64_t revision;
 	bool want_keys;
+	bool local;                     /* CALL_LEASE_RENEW, _TTL, CALL_CONF_CHANGE: another member asked; do not ask the leader in turn */
+	bool is_promote;
+	enum member_change change;
+	uint64_t member_id;
+	const char *token;              /* of the client, for the leader; NULL: none */
 	bool internal;                  /* made by the server: not refused when too many requests wait */
 
 	/* out */
