@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "node/node_impl.h"
+#include "node/state.h"
 
 enum { DIR_MODE = 0700, FILE_MODE = 0600, LEARNERS_MAX = 1, LOCK_RETRY_MS = 100, LOCK_LOG_MS = 10000 };
 
@@ -17,12 +18,9 @@ struct boot {
 	struct wal *wal;
 	struct wal_content content;
 	struct wal_snapshot_mark mark;          /* index 0: none */
-	struct backend_meta meta;
-	struct bolt_pin *pin;
+	struct node_state st;
 	struct raft_conf_state conf_state;      /* from the members */
 	struct buf bootstrap_context;
-	struct mvcc_loader *loader;
-	struct why row_why;
 };
 
 /* ---- directories ---- */
@@ -93,31 +91,6 @@ static err_t boot_dirs(struct boot *b, struct why *why)
 
 /* ---- the backend file ---- */
 
-static err_t key_row(void *arg, size_t bucket, struct slice key, struct slice value)
-{
-	struct boot *b = arg;
-
-	return mvcc_loader_row(b->loader, key, value, &b->row_why);
-}
-
-/* Opening reads the whole file once: pages are checked, free ones found, and the rows of bucket key taken along. */
-static err_t try_open(struct boot *b, struct why *why)
-{
-	struct node *n = b->n;
-	const struct slice names[] = {SLICE_LIT("key")};
-	struct bolt_rows rows = {names, 1, key_row, b};
-	struct bolt_options o = {.page_size = n->cfg.file_page_bytes, .lock = true, .rows = &rows};
-	err_t err;
-
-	mvcc_loader_free(b->loader);
-	b->loader = mvcc_loader_new();
-	b->row_why.text[0] = 0;
-	err = bolt_open(n->fs, b->db_path, &o, why, &n->db);
-	if (err && b->row_why.text[0])
-		*why = b->row_why;
-	return err;
-}
-
 static err_t boot_backend_open(struct boot *b, struct why *why)
 {
 	struct node *n = b->n;
@@ -125,7 +98,7 @@ static err_t boot_backend_open(struct boot *b, struct why *why)
 	err_t err;
 
 	/* Upstream waits for the lock for ever, and says so after ten seconds. */
-	while ((err = try_open(b, why)) == ERR_LOCKED && n->cfg.hooks.sleep_ms) {
+	while ((err = state_open(&b->st, n, b->db_path, why)) == ERR_LOCKED && n->cfg.hooks.sleep_ms) {
 		n->cfg.hooks.sleep_ms(n->cfg.hooks.arg, LOCK_RETRY_MS);
 		waited_ms += LOCK_RETRY_MS;
 		if (waited_ms == LOCK_LOG_MS)
@@ -141,18 +114,13 @@ static err_t boot_take_received(struct boot *b, struct why *why)
 	struct node *n = b->n;
 	char name[SNAP_NAME_SIZE];
 	char *from;
-	err_t err = backend_file_meta(b->pin, &b->meta);
+	err_t err;
 
-	if (err && err != ERR_NOT_EXIST)
-		return why_set(why, err, "%s: bucket meta cannot be read", b->db_path);
-	if (b->mark.index <= b->meta.consistent_index || !snap_db_exists(n->fs, b->snap_dir, b->mark.index))
+	if (b->mark.index <= b->st.meta.consistent_index || !snap_db_exists(n->fs, b->snap_dir, b->mark.index))
 		return OK;
-	LOG_INFO("Recovering from snapshot backend", LOG_UINT("consistent-index", b->meta.consistent_index),
+	LOG_INFO("Recovering from snapshot backend", LOG_UINT("consistent-index", b->st.meta.consistent_index),
 		 LOG_UINT("snapshot-index", b->mark.index));
-	bolt_pin_unref(b->pin);
-	b->pin = NULL;
-	bolt_close(n->db);
-	n->db = NULL;
+	state_close(&b->st);
 	snap_db_name(b->mark.index, name);
 	from = mem_printf("%s/%s", b->snap_dir, name);
 	err = vfs_rename(n->fs, from, b->db_path);
@@ -161,93 +129,17 @@ static err_t boot_take_received(struct boot *b, struct why *why)
 	if (err)
 		why_set(why, err, "renaming %s to %s: %s", from, b->db_path, err_text(err));
 	mem_free(from);
-	b->meta = (struct backend_meta){0};
 	if (!err)
 		err = boot_backend_open(b, why);
-	if (!err)
-		b->pin = bolt_pin(n->db);
 	return err;
 }
 
-/* Bits of the directory that only later versions of this program understand: refused before any write. */
-static err_t boot_refuse_auth(struct boot *b, struct why *why)
-{
-	struct slice v;
-	err_t err = backend_file_get(b->pin, BUCKET_AUTH, SLICE_LIT("authEnabled"), &v);
-
-	if (err == ERR_NOT_EXIST)
-		return OK;
-	if (!err && v.size == 1 && v.data[0] == 1)
-		return why_set(why, ERR_UNSUPPORTED, "authentication is enabled in this data directory, which this version does not serve yet; "
-			       "nothing was changed");
-	return err;
-}
-
-struct load {
-	struct boot *b;
-	enum backend_bucket bucket;
-};
-
-static err_t load_row(void *arg, struct slice key, struct slice value)
-{
-	struct load *l = arg;
-	struct node *n = l->b->n;
-
-	switch (l->bucket) {
-	case BUCKET_LEASE: return lessor_load(n->lessor, key, value);
-	case BUCKET_ALARM: return alarms_load(&n->alarms, key);
-	default: return members_load(n->members, l->bucket, key, value);
-	}
-}
-
-static err_t load_bucket(struct boot *b, enum backend_bucket bucket, struct why *why)
-{
-	struct load l = {b, bucket};
-	err_t err = backend_file_each(b->pin, bucket, load_row, &l);
-	struct slice name = backend_bucket_name(bucket);
-
-	return err == ERR_NOT_EXIST ? OK : err ? why_set(why, err, "%s: bucket %.*s cannot be read", b->db_path, SLICE_ARG(name)) : OK;
-}
-
-/* Storage version of the file against what we know: 3.5, 3.6, 3.7. */
-static err_t boot_storage_version(struct boot *b, struct why *why)
-{
-	struct node *n = b->n;
-	struct slice s = b->meta.storage_version;
-	struct version v;
-
-	if (!s.size) {
-		strcpy(n->storage_version, b->meta.term ? "3.5.0" : "");
-		return OK;
-	}
-	if (s.size >= sizeof(n->storage_version) || version_parse(s, &v))
-		return why_set(why, ERR_CORRUPT_FILE, "%s: storage version \"%.*s\" is not a version", b->db_path, SLICE_ARG(s));
-	if (v.major != 3)
-		return why_set(why, ERR_UNSUPPORTED, "changing major storage version is not supported");
-	if (v.minor < 5 || v.minor > 7)
-		return why_set(why, ERR_UNSUPPORTED, "version \"%.*s\" is not supported", SLICE_ARG(s));
-	memcpy(n->storage_version, s.data, s.size);
-	return OK;
-}
-
+/* The small machines, from the file as it was opened. */
 static err_t boot_machines(struct boot *b, struct why *why)
 {
-	static const enum backend_bucket buckets[] = {BUCKET_MEMBERS, BUCKET_MEMBERS_REMOVED, BUCKET_CLUSTER, BUCKET_LEASE, BUCKET_ALARM};
-	struct node *n = b->n;
-	err_t err = backend_file_meta(b->pin, &b->meta);
-
-	if (err == ERR_NOT_EXIST)
-		err = OK;
-	if (err)
-		return why_set(why, err, "%s: bucket meta cannot be read", b->db_path);
-	err = boot_storage_version(b, why);
-	if (!err)
-		err = boot_refuse_auth(b, why);
-	for (size_t i = 0; !err && i < ARRAY_COUNT(buckets); i++)
-		err = load_bucket(b, buckets[i], why);
-	n->replayed = b->meta.consistent_index;
-	n->replayed_term = b->meta.term;
-	return err;
+	b->n->replayed = b->st.meta.consistent_index;
+	b->n->replayed_term = b->st.meta.term;
+	return state_load(&b->st, b->db_path, why);
 }
 
 /* ---- the log ---- */
@@ -278,12 +170,12 @@ static err_t boot_judge(struct boot *b, struct why *why)
 	struct node *n = b->n;
 	err_t err = OK;
 
-	if (b->mark.index > b->meta.consistent_index)
+	if (b->mark.index > b->st.meta.consistent_index)
 		return why_set(why, ERR_UNSUPPORTED, "database file (%s index %llu) does not match with snapshot (index %llu)", b->db_path,
-			       (unsigned long long)b->meta.consistent_index, (unsigned long long)b->mark.index);
-	if (members_count(n->members) > 1 || members_learner_count(n->members) || b->mark.conf_state.voters_outgoing.count)
+			       (unsigned long long)b->st.meta.consistent_index, (unsigned long long)b->mark.index);
+	if (members_count(b->st.members) > 1 || members_learner_count(b->st.members) || b->mark.conf_state.voters_outgoing.count)
 		return why_set(why, ERR_UNSUPPORTED, "this data directory belongs to a member of a cluster of %zu members, which this version does "
-			       "not serve yet; nothing was changed", members_count(n->members));
+			       "not serve yet; nothing was changed", members_count(b->st.members));
 	for (size_t i = 0; !err && i < b->content.entry_count; i++) {
 		struct raft_conf_change cc;
 		const struct raft_entry *e = &b->content.entries[i];
@@ -356,16 +248,6 @@ out:
 
 /* ---- assembly ---- */
 
-static void store_put_row(void *arg, enum backend_bucket b, struct slice key, struct slice value)
-{
-	backend_put(((struct node *)arg)->backend, b, key, value);
-}
-
-static void store_delete_row(void *arg, enum backend_bucket b, struct slice key)
-{
-	backend_delete(((struct node *)arg)->backend, b, key);
-}
-
 static uint64_t size_bytes(void *arg)
 {
 	return bolt_size(((struct node *)arg)->db);
@@ -384,20 +266,6 @@ static uint64_t random_u64(struct node *n)
 	return v;
 }
 
-static void boot_small_machines(struct node *n)
-{
-	struct lessor_config lc = {
-		.store = &n->store,
-		.ttl_s_min = lease_ttl_s_min(n->cfg.election_ms / n->cfg.heartbeat_ms, n->cfg.heartbeat_ms),
-		.hash_seed = random_u64(n),
-	};
-
-	n->store = (struct store){n, store_put_row, store_delete_row};
-	n->lessor = lessor_new(&lc);
-	alarms_init(&n->alarms, &n->store);
-	n->members = members_new(&n->store, LEARNERS_MAX);
-}
-
 static void boot_hub(struct node *n)
 {
 	struct watch_config wc = {
@@ -413,26 +281,6 @@ static void boot_hub(struct node *n)
 
 	n->hub = watch_hub_new(&wc);
 	watch_reset(n->hub, mvcc_revision(n->mvcc), mvcc_compact_revision(n->mvcc));
-}
-
-static err_t boot_mvcc(struct boot *b, struct why *why)
-{
-	struct node *n = b->n;
-	struct backend_config bc = {.db = n->db, .epoch = n->epoch};
-	struct mvcc_config mc = {.epoch = n->epoch, .lease = lessor_mvcc_ops(), .lease_arg = n->lessor};
-	err_t err = backend_make_buckets(n->db);
-
-	if (!err)
-		err = backend_new(&bc, &n->backend);
-	if (err)
-		return why_set(why, err, "%s: the buckets cannot be made", b->db_path);
-	mc.backend = n->backend;
-	n->mvcc = mvcc_new(&mc);
-	err = mvcc_load(n->mvcc, b->loader, b->meta.scheduled_compact_rev, b->meta.finished_compact_rev, why);
-	b->loader = NULL;
-	if (!err)
-		LOG_INFO("kvstore restored", LOG_INT("current-rev", mvcc_revision(n->mvcc)));
-	return err;
 }
 
 static void raft_log_line(void *ctx, enum raft_log_level level, const char *text)
@@ -471,15 +319,15 @@ static struct raft_config raft_options(struct node *n)
 }
 
 /* The members bucket, not the WAL's record, says who votes. */
-static void conf_state_of_members(struct node *n, struct raft_conf_state *cs)
+static void conf_state_of_members(const struct members *ms, struct raft_conf_state *cs)
 {
-	size_t count = members_count(n->members);
+	size_t count = members_count(ms);
 
 	*cs = (struct raft_conf_state){0};
 	cs->voters.at = NEW_ARRAY(uint64_t, count);
 	cs->learners.at = NEW_ARRAY(uint64_t, count);
 	for (size_t i = 0; i < count; i++) {
-		const struct member *m = members_at(n->members, i);
+		const struct member *m = members_at(ms, i);
 		struct raft_ids *ids = m->is_learner ? &cs->learners : &cs->voters;
 
 		ids->at[ids->count++] = m->id;
@@ -506,7 +354,7 @@ static err_t boot_raft_restart(struct boot *b, struct why *why)
 	err_t err = OK;
 
 	n->log = raft_mem_storage_new();
-	conf_state_of_members(n, &snap.conf_state);
+	conf_state_of_members(b->st.members, &snap.conf_state);
 	if (snap.index || snap.conf_state.voters.count)
 		err = raft_mem_storage_apply_snapshot(n->log, &snap);
 	if (err && snap.index)
@@ -538,13 +386,11 @@ static err_t boot_fresh(struct boot *b, struct why *why)
 	md = (struct wal_metadata){n->member_id, n->cluster_id};
 	err = boot_backend_open(b, why);
 	if (!err)
-		b->pin = bolt_pin(n->db);
-	if (!err)
 		err = boot_machines(b, why);
-	if (!err && members_version(n->members)[0])
+	if (!err && members_version(b->st.members)[0])
 		err = why_set(why, ERR_INVALID, "%s holds the data of a cluster, but there is no log in %s", b->db_path, b->wal_dir);
 	if (!err)
-		err = boot_mvcc(b, why);
+		err = state_mvcc(&b->st, b->n, b->db_path, why);
 	if (!err)
 		err = wal_create(n->fs, b->wal_dir, md, &o, why, &b->wal);
 	if (!err)
@@ -558,8 +404,8 @@ static bool log_unused(const struct boot *b)
 {
 	const struct raft_hard_state *hs = &b->content.hard_state;
 
-	return !b->content.entry_count && !hs->term && !hs->vote && !hs->commit && !b->mark.index && !b->meta.consistent_index &&
-	       !members_count(b->n->members);
+	return !b->content.entry_count && !hs->term && !hs->vote && !hs->commit && !b->mark.index && !b->st.meta.consistent_index &&
+	       !members_count(b->st.members);
 }
 
 static err_t boot_again(struct boot *b, struct why *why)
@@ -586,8 +432,6 @@ static err_t boot_restart(struct boot *b, struct why *why)
 		return why_set(why, ERR_NOT_EXIST, "database file (%s) of the backend is missing", b->db_path);
 	err = boot_backend_open(b, why);
 	if (!err)
-		b->pin = bolt_pin(n->db);
-	if (!err)
 		err = boot_take_received(b, why);
 	if (!err)
 		err = boot_machines(b, why);
@@ -596,7 +440,7 @@ static err_t boot_restart(struct boot *b, struct why *why)
 	if (!err)
 		err = boot_wal_open(b, why);
 	if (!err)
-		err = boot_mvcc(b, why);
+		err = state_mvcc(&b->st, b->n, b->db_path, why);
 	if (!err)
 		err = log_unused(b) ? boot_again(b, why) : boot_raft_restart(b, why);
 	return err;
@@ -604,8 +448,7 @@ static err_t boot_restart(struct boot *b, struct why *why)
 
 static void boot_fini(struct boot *b)
 {
-	mvcc_loader_free(b->loader);
-	bolt_pin_unref(b->pin);
+	state_fini(&b->st);
 	wal_content_fini(&b->content);
 	wal_snapshot_mark_fini(&b->mark);
 	buf_fini(&b->bootstrap_context);
@@ -618,22 +461,18 @@ static void node_assemble(struct boot *b)
 	struct node *n = b->n;
 	struct request_ids ids;
 	struct slice revision;
+	bool without_auth_revision = backend_file_get(b->st.pin, BUCKET_AUTH, SLICE_LIT("authRevision"), &revision) == ERR_NOT_EXIST;
 
+	state_take(n, &b->st);
 	request_ids_init(&ids, n->member_id, n->cfg.hooks.wall_ns(n->cfg.hooks.arg) / 1000000);
 	n->id_prefix = ids.prefix;
 	n->id_suffix = ids.suffix;
 	n->time_limit_ns = UINT64_C(5000000000) + 2 * n->cfg.election_ms * UINT64_C(1000000);
-	n->apply.mvcc = n->mvcc;
-	n->apply.lessor = n->lessor;
-	n->apply.alarms = &n->alarms;
-	n->apply.members = n->members;
-	n->apply.backend = n->backend;
 	n->apply.cluster_id = n->cluster_id;
 	n->apply.member_id = n->member_id;
 	n->apply.quota_bytes = n->cfg.quota_bytes ? n->cfg.quota_bytes : INT64_C(2) << 30;
 	n->apply.size_bytes = size_bytes;
 	n->apply.size_arg = n;
-	n->merge.backend = n->backend;
 	n->merge.snap_dir = b->snap_dir;
 	n->persist.fs = n->fs;
 	n->persist.sched = n->sched;
@@ -647,7 +486,7 @@ static void node_assemble(struct boot *b)
 	b->snap_dir = b->wal_dir = NULL;
 	b->wal = NULL;
 	/* A fresh store's first auth revision, as upstream writes it when its auth store is made. */
-	if (backend_file_get(b->pin, BUCKET_AUTH, SLICE_LIT("authRevision"), &revision) == ERR_NOT_EXIST)
+	if (without_auth_revision)
 		backend_put(n->backend, BUCKET_AUTH, SLICE_LIT("authRevision"), slice_of("\0\0\0\0\0\0\0\1", 8));
 	boot_hub(n);
 	core_members_changed(n);
@@ -677,7 +516,7 @@ err_t node_open(const struct node_config *cfg, struct why *why, struct node **ou
 	buf_init(&n->conf_state_json, 1 << 20);
 	apply_init(&n->apply);
 	apply_out_init(&n->out);
-	boot_small_machines(n);
+	state_init(&b.st, n, random_u64(n));
 	buf_init(&b.bootstrap_context, 1 << 20);
 	b.member_dir = mem_printf("%s/member", cfg->data_dir);
 	b.snap_dir = mem_printf("%s/snap", b.member_dir);
