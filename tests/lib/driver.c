@@ -1,6 +1,9 @@
 #include "driver.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+
+#include "obs/log.h"
 
 enum { ANSWER_MAX = 256 << 20 };
 
@@ -27,6 +30,15 @@ static void hook_ready(void *arg)
 static void hook_watch_output(void *arg, uint32_t port, struct watch_batch *take_b)
 {
 	api_watch_output(((struct driver *)arg)->io, take_b);
+}
+
+void driver_quiet(void)
+{
+	static const char *const outputs[] = {"stderr"};
+	struct log_config c = {.level = LOG_LEVEL_ERROR, .outputs = outputs, .outputs_count = 1};
+
+	if (!getenv("TEST_LOG") && log_setup(&c, NULL))
+		UNREACHABLE();
 }
 
 /* The operating system's files, but asynchronous writes end where they begin: one thread. */
@@ -74,12 +86,19 @@ static bool sink_send(void *sink, const struct slice *parts, size_t count)
 
 static void sink_begin(void *sink, size_t total)
 {
-	buf_clear(&((struct driver *)sink)->answer);
+	struct driver *d = sink;
+
+	buf_clear(&d->answer);
+	pb_put_varint(&d->messages, 1 << 3 | PB_BYTES);
+	pb_put_varint(&d->messages, total);
 }
 
 static bool sink_part(void *sink, struct slice part)
 {
-	buf_put_slice(&((struct driver *)sink)->answer, part);
+	struct driver *d = sink;
+
+	buf_put_slice(&d->answer, part);
+	buf_put_slice(&d->messages, part);
 	return true;
 }
 
@@ -115,6 +134,14 @@ static void io_receive(void *self, struct msg *m)
 
 static const struct actor_ops io_ops = {io_receive, NULL};
 
+static void driver_free(struct driver *d)
+{
+	sched_free(d->sched);
+	buf_fini(&d->answer);
+	buf_fini(&d->messages);
+	mem_free(d);
+}
+
 struct driver *driver_open(struct vfs *fs, const char *dir, const struct node_config *base, struct why *why)
 {
 	static const char *const peers[] = {"http://localhost:2380"}, *const clients[] = {"http://localhost:2379"};
@@ -147,10 +174,7 @@ struct driver *driver_open(struct vfs *fs, const char *dir, const struct node_co
 	c.watch_ports = 1;
 	c.pre_vote = true;
 	if (node_open(&c, why, &d->node)) {
-		sched_free(d->sched);
-		buf_fini(&d->answer);
-		buf_fini(&d->messages);
-		mem_free(d);
+		driver_free(d);
 		return NULL;
 	}
 	d->api = api_new(d->node, &o);
@@ -203,6 +227,16 @@ err_t driver_call(struct driver *d, enum rpc method, struct slice body, struct s
 	return d->err;
 }
 
+void driver_kill(struct driver *d)
+{
+	sched_sim_drop(d->sched, 0);
+	api_io_abandon(d->io);
+	actor_free(d->io_actor);
+	node_close(d->node);
+	api_free(d->api);
+	driver_free(d);
+}
+
 void driver_close(struct driver *d)
 {
 	node_stop(d->node);
@@ -214,8 +248,5 @@ void driver_close(struct driver *d)
 	actor_free(d->io_actor);
 	node_close(d->node);
 	api_free(d->api);
-	sched_free(d->sched);
-	buf_fini(&d->answer);
-	buf_fini(&d->messages);
-	mem_free(d);
+	driver_free(d);
 }

@@ -23,6 +23,8 @@ struct driver {
 	struct buf messages;            /* all messages of a stream, each as field 1 */
 };
 
+/* No log lines but errors, unless the environment has TEST_LOG. */
+void driver_quiet(void);
 /* Real files for a driver (vfs_posix ends asynchronous writes on threads of its own). */
 struct vfs *driver_vfs_posix(void);
 struct driver *driver_open(struct vfs *fs, const char *dir, const struct node_config *base, struct why *why);
@@ -33,5 +35,7 @@ void driver_start_and_cancel(struct driver *d, enum rpc method, struct slice bod
 /* Lets virtual time pass. */
 void driver_run(struct driver *d, uint64_t ns);
 void driver_close(struct driver *d);
+/* Without a word, as kill -9: what is in files stays there (power is the disk's business). */
+void driver_kill(struct driver *d);
 
 #endif

@@ -6,18 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/rng.h"
+#include "draw.h"
 #include "mvcc_fixture.h"
-#include "mvcc_twin.h"
-
-enum { KEYS = 120, DEPTH_MAX = 3 };
 
 struct model {
 	struct fixture f;
 	struct twin t;
-	struct rng rng;
-	struct arena arena;
-	struct slice keys[KEYS]; /* ascending */
+	struct draw draw;
 	uint64_t seed, op;
 	bool verbose;
 	const char *what;
@@ -35,12 +30,12 @@ struct model {
 
 static uint64_t below(struct model *m, uint64_t end)
 {
-	return rng_below(&m->rng, end);
+	return draw_below(&m->draw, end);
 }
 
 static bool one_in(struct model *m, uint64_t n)
 {
-	return below(m, n) == 0;
+	return draw_one_in(&m->draw, n);
 }
 
 static void fail(const struct model *m, const char *why)
@@ -72,178 +67,6 @@ static void must(const struct model *m, bool ok, const char *what)
 {
 	if (!ok)
 		fail(m, what);
-}
-
-/* ---- drawing requests ---- */
-
-static struct slice copy(struct model *m, const void *data, size_t size)
-{
-	uint8_t *p = arena_alloc(&m->arena, size + 1);
-
-	ASSERT(p);
-	memcpy(p, data, size);
-	return slice_of(p, size);
-}
-
-/* Keys that share beginnings, long ones too, with zeros and 0xff inside and at the end. */
-static struct slice draw_new_key(struct model *m)
-{
-	static const char *const roots[] = {
-	    "", "a", "/registry/pods/kube-system/", "/registry/pods/", "\xff\xff", "0123456789abcdef"};
-	static const uint8_t letters[] = {0, 1, 'a', 'b', 'c', 0xff};
-	uint8_t key[64];
-	const char *root = roots[below(m, ARRAY_COUNT(roots))];
-	size_t size = strlen(root), more = 1 + below(m, one_in(m, 4) ? 20 : 4);
-
-	memcpy(key, root, size);
-	while (more--)
-		key[size++] = letters[below(m, sizeof(letters))];
-	return copy(m, key, size);
-}
-
-static int by_slice(const void *a, const void *b)
-{
-	return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
-}
-
-static struct slice draw_key(struct model *m)
-{
-	/* some are used much more than others: long histories */
-	return m->keys[one_in(m, 3) ? below(m, 6) * 7 : below(m, KEYS)];
-}
-
-static struct slice draw_value(struct model *m)
-{
-	uint8_t value[400];
-	size_t size = one_in(m, 20) ? below(m, sizeof(value)) : below(m, 12);
-
-	for (size_t i = 0; i < size; i++)
-		value[i] = (uint8_t)('a' + below(m, 3));
-	return copy(m, value, size);
-}
-
-static struct slice draw_end(struct model *m)
-{
-	switch (below(m, 8)) {
-	case 0:
-		/* rarely: a delete of everything leaves little to compare */
-		return one_in(m, 4) ? slice_of("\0", 1) : (struct slice){0};
-	case 1:
-		return draw_new_key(m);
-	case 2:
-	case 3:
-		return draw_key(m);
-	default:
-		return (struct slice){0};
-	}
-}
-
-static int64_t draw_rev(struct model *m)
-{
-	int64_t low = MAX(m->t.compact_rev, 1) - 1;
-
-	return low + (int64_t)below(m, (uint64_t)(m->t.rev - low + 2));
-}
-
-static int64_t draw_lease(struct model *m)
-{
-	return one_in(m, 4) ? 1 + (int64_t)below(m, FIXTURE_LEASES + 1) : 0;
-}
-
-static struct range_req draw_range(struct model *m)
-{
-	struct range_req r = {.key = one_in(m, 6) ? slice_of("\0", 1) : draw_key(m), .range_end = draw_end(m)};
-
-	if (one_in(m, 2))
-		r.revision = draw_rev(m);
-	if (one_in(m, 3))
-		r.limit = (int64_t)below(m, 12) - 1;
-	if (one_in(m, 3)) {
-		r.sort_order = (int32_t)below(m, 3);
-		r.sort_target = (int32_t)below(m, 5);
-	}
-	r.keys_only = one_in(m, 4);
-	r.count_only = one_in(m, 8);
-	if (one_in(m, 5)) {
-		r.min_mod_rev = one_in(m, 2) ? draw_rev(m) : 0;
-		r.max_mod_rev = one_in(m, 2) ? draw_rev(m) : 0;
-		r.min_create_rev = one_in(m, 2) ? draw_rev(m) : 0;
-		r.max_create_rev = one_in(m, 2) ? draw_rev(m) : 0;
-	}
-	return r;
-}
-
-static struct put_req draw_put(struct model *m)
-{
-	struct put_req r = {.key = draw_key(m), .prev_kv = one_in(m, 3)};
-
-	r.ignore_value = one_in(m, 10);
-	r.ignore_lease = one_in(m, 10);
-	if (!r.ignore_value)
-		r.value = draw_value(m);
-	if (!r.ignore_lease)
-		r.lease = draw_lease(m);
-	return r;
-}
-
-static struct delete_req draw_delete(struct model *m)
-{
-	return (struct delete_req){
-	    .key = draw_key(m), .range_end = one_in(m, 3) ? draw_end(m) : (struct slice){0}, .prev_kv = one_in(m, 3)};
-}
-
-static struct compare draw_compare(struct model *m)
-{
-	static const enum compare_union members[] = {CMP_UNION_VERSION, CMP_UNION_CREATE, CMP_UNION_MOD,
-						     CMP_UNION_VALUE, CMP_UNION_LEASE};
-	struct compare c = {.result = (int32_t)below(m, 5), .target = (int32_t)below(m, 6), .key = draw_key(m)};
-
-	c.range_end = one_in(m, 4) ? draw_end(m) : (struct slice){0};
-	c.which = one_in(m, 6) ? members[below(m, 5)] : c.target < 5 ? members[c.target] : CMP_UNION_NONE;
-	if (c.which == CMP_UNION_VALUE)
-		c.value = draw_value(m);
-	else if (c.which == CMP_UNION_LEASE)
-		c.number = draw_lease(m);
-	else
-		c.number = c.which == CMP_UNION_VERSION ? (int64_t)below(m, 4) : draw_rev(m);
-	return c;
-}
-
-static struct txn_req *draw_txn(struct model *m, unsigned depth, bool writes);
-
-static struct request_op draw_op(struct model *m, unsigned depth, bool writes)
-{
-	struct request_op op = {.kind = OP_RANGE};
-	uint64_t dice = writes ? below(m, 10) : 0;
-
-	if (dice < 3)
-		op.range = draw_range(m);
-	else if (dice < 7)
-		op = (struct request_op){.kind = OP_PUT, .put = draw_put(m)};
-	else if (dice < 9 || depth == DEPTH_MAX)
-		op = (struct request_op){.kind = OP_DELETE, .del = draw_delete(m)};
-	else
-		op = (struct request_op){.kind = OP_TXN, .txn = draw_txn(m, depth + 1, writes)};
-	return op;
-}
-
-static struct txn_req *draw_txn(struct model *m, unsigned depth, bool writes)
-{
-	struct txn_req *t = arena_alloc(&m->arena, sizeof(*t));
-
-	t->compare_count = below(m, 3);
-	t->success_count = below(m, 5);
-	t->failure_count = below(m, 4);
-	t->compares = arena_alloc(&m->arena, 8 * sizeof(t->compares[0]));
-	t->success = arena_alloc(&m->arena, 8 * sizeof(t->success[0]));
-	t->failure = arena_alloc(&m->arena, 8 * sizeof(t->failure[0]));
-	for (size_t i = 0; i < t->compare_count; i++)
-		t->compares[i] = draw_compare(m);
-	for (size_t i = 0; i < t->success_count; i++)
-		t->success[i] = draw_op(m, depth, writes);
-	for (size_t i = 0; i < t->failure_count; i++)
-		t->failure[i] = draw_op(m, depth, writes);
-	return t;
 }
 
 /* ---- operations ---- */
@@ -287,7 +110,7 @@ static void compare_write(struct model *m, err_t got, err_t want)
 
 static void op_put(struct model *m)
 {
-	struct put_req r = draw_put(m);
+	struct put_req r = draw_put(&m->draw);
 
 	begin(m, "put");
 	err_t got = mvcc_put(m->f.mvcc, &r, &m->got, &m->events), want = twin_put(&m->t, &r, &m->want);
@@ -299,7 +122,7 @@ static void op_hash(struct model *m);
 
 static void op_delete(struct model *m)
 {
-	struct delete_req r = draw_delete(m);
+	struct delete_req r = draw_delete(&m->draw);
 	bool everything = one_in(m, 300);
 
 	if (everything)
@@ -327,7 +150,7 @@ static bool has_ignore(const struct request_op *ops, size_t count)
 
 static void op_txn(struct model *m)
 {
-	struct txn_req *t = draw_txn(m, 0, !one_in(m, 4));
+	struct txn_req *t = draw_txn(&m->draw, 0, !one_in(m, 4));
 
 	begin(m, "txn");
 	if (mvcc_check_txn(t, 128) != OK || has_ignore(t->success, t->success_count) ||
@@ -348,7 +171,7 @@ static void op_txn(struct model *m)
 
 static void op_range(struct model *m)
 {
-	struct range_req r = draw_range(m);
+	struct range_req r = draw_range(&m->draw);
 
 	begin(m, "range");
 	fixture_publish(&m->f);
@@ -386,7 +209,7 @@ static void op_cursor(struct model *m)
 	begin(m, "cursor");
 	fixture_publish(&m->f);
 	if (!m->cursor) {
-		struct range_req r = draw_range(m);
+		struct range_req r = draw_range(&m->draw);
 
 		if (one_in(m, 2))
 			r.range_end = slice_of("\0", 1);
@@ -491,7 +314,7 @@ static void op_compact_step(struct model *m)
 
 static void op_hash(struct model *m)
 {
-	int64_t rev = one_in(m, 3) ? 0 : draw_rev(m);
+	int64_t rev = one_in(m, 3) ? 0 : draw_rev(&m->draw);
 	struct mvcc_hash h;
 
 	begin(m, "hash");
@@ -519,14 +342,14 @@ static void op_hash(struct model *m)
 
 static void op_revoke(struct model *m)
 {
-	struct slice keys[KEYS];
+	struct slice keys[DRAW_KEYS];
 	size_t n = 0;
-	int64_t lease = draw_lease(m);
+	int64_t lease = draw_lease(&m->draw);
 
 	begin(m, "revoke");
-	for (size_t i = 0; i < KEYS; i++)
-		if (lease ? twin_lease(&m->t, m->keys[i]) == lease : one_in(m, 40))
-			keys[n++] = m->keys[i];
+	for (size_t i = 0; i < DRAW_KEYS; i++)
+		if (lease ? twin_lease(&m->t, m->draw.keys[i]) == lease : one_in(m, 40))
+			keys[n++] = m->draw.keys[i];
 	mvcc_delete_keys(m->f.mvcc, keys, n, &m->events);
 	twin_delete_keys(&m->t, keys, n);
 	compare_write(m, OK, OK);
@@ -540,8 +363,8 @@ static void op_leases(struct model *m)
 
 static void check_leases(struct model *m)
 {
-	for (size_t i = 0; i < KEYS; i++)
-		must(m, fixture_lease_of(&m->f, m->keys[i]) == twin_lease(&m->t, m->keys[i]), "lease of a key");
+	for (size_t i = 0; i < DRAW_KEYS; i++)
+		must(m, fixture_lease_of(&m->f, m->draw.keys[i]) == twin_lease(&m->t, m->draw.keys[i]), "lease of a key");
 }
 
 /* With no compaction under way: what is stored is what the twin has, row by row. */
@@ -607,7 +430,7 @@ static void step(struct model *m)
 {
 	uint64_t dice = below(m, 1000);
 
-	arena_reset(&m->arena);
+	draw_begin(&m->draw);
 	if (dice < 370)
 		op_put(m);
 	else if (dice < 440)
@@ -640,34 +463,16 @@ static void step(struct model *m)
 		op_reopen(m);
 }
 
-static void draw_keys(struct model *m)
-{
-	for (size_t n = 0; n < KEYS;) {
-		bool known = false;
-
-		m->keys[n] = draw_new_key(m);
-		for (size_t i = 0; i < n; i++)
-			known |= slice_eq(m->keys[i], m->keys[n]);
-		n += !known;
-	}
-	qsort(m->keys, KEYS, sizeof(m->keys[0]), by_slice);
-}
-
 static void run(uint64_t ops, uint64_t seed)
 {
 	struct model m = {.seed = seed, .verbose = getenv("MVCC_MODEL_VERBOSE")};
-	struct arena keys;
 
-	rng_init(&m.rng, seed);
+	draw_init(&m.draw, seed, &m.t, FIXTURE_LEASES);
 	buf_init(&m.got, SIZE_MAX);
 	buf_init(&m.want, SIZE_MAX);
 	buf_init(&m.cursor_got, SIZE_MAX);
 	buf_init(&m.cursor_want, SIZE_MAX);
 	buf_init(&m.old_want, SIZE_MAX);
-	arena_init(&m.arena, 1 << 20);
-	draw_keys(&m);
-	keys = m.arena; /* they stay */
-	arena_init(&m.arena, 16 << 20);
 	fixture_open(&m.f);
 	twin_init(&m.t);
 	m.t.leases = m.f.leases;
@@ -686,8 +491,7 @@ static void run(uint64_t ops, uint64_t seed)
 	buf_fini(&m.cursor_want);
 	buf_fini(&m.old_want);
 	VEC_FREE(&m.events.list);
-	arena_fini(&m.arena);
-	arena_fini(&keys);
+	draw_fini(&m.draw);
 	printf("%llu operations, seed %llu: equal at revision %lld\n", (unsigned long long)ops,
 	       (unsigned long long)seed, (long long)m.t.rev);
 }
