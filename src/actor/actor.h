@@ -93,6 +93,8 @@ void sched_sim_set_group(struct sched *s, uint32_t group);
 /* Runs one step: one batch of one ready actor, or one slice of one job; else time moves to the next timer
  * (never beyond until_ns). false: nothing left to do before until_ns, and time is until_ns. */
 bool sched_sim_step(struct sched *s, uint64_t until_ns);
+/* Whose step is under way, or was the last. */
+uint32_t sched_sim_group(struct sched *s);
 /* A paused group (SIGSTOP, VM pause) takes no step; its timers wait. */
 void sched_sim_pause(struct sched *s, uint32_t group, bool paused);
 /* Drops the group's pending messages, timers and jobs unread, so that its actors can be freed as they are. */

@@ -33,10 +33,11 @@ struct sim {
 	uint64_t trace;
 	uint64_t seq;
 	uint32_t group;                 /* of actors made now, and of jobs started outside a batch */
+	uint32_t running;               /* group of the step under way, or of the last one */
 	uint32_t ids;
 	VEC(struct sim_actor *) actors;
 	VEC(struct sim_job) jobs;
-	VEC(struct sim_later) later;    /* unordered; few */
+	VEC(struct sim_later) later;    /* heap by (at_ns, seq) */
 	VEC(uint32_t) paused;
 };
 
@@ -72,6 +73,40 @@ static void actor_start(struct actor *a)
 	VEC_PUSH(&s->actors, x);
 }
 
+static bool later_before(const struct sim_later *a, const struct sim_later *b)
+{
+	return a->at_ns != b->at_ns ? a->at_ns < b->at_ns : a->seq < b->seq;
+}
+
+static void later_up(struct sim *s, size_t i)
+{
+	struct sim_later l = s->later.at[i];
+
+	for (; i && later_before(&l, &s->later.at[(i - 1) / 2]); i = (i - 1) / 2)
+		s->later.at[i] = s->later.at[(i - 1) / 2];
+	s->later.at[i] = l;
+}
+
+static struct sim_later later_pop(struct sim *s)
+{
+	struct sim_later first = s->later.at[0], last = s->later.at[--s->later.count];
+	size_t i = 0;
+
+	for (;;) {
+		size_t child = 2 * i + 1;
+
+		if (child + 1 < s->later.count && later_before(&s->later.at[child + 1], &s->later.at[child]))
+			child++;
+		if (child >= s->later.count || later_before(&last, &s->later.at[child]))
+			break;
+		s->later.at[i] = s->later.at[child];
+		i = child;
+	}
+	if (s->later.count)
+		s->later.at[i] = last;
+	return first;
+}
+
 static void later_drop(struct sim *s, struct sim_actor *x, uint32_t group, bool by_group)
 {
 	size_t n = 0;
@@ -80,6 +115,8 @@ static void later_drop(struct sim *s, struct sim_actor *x, uint32_t group, bool 
 		if (!(by_group ? s->later.at[i].to->group == group : s->later.at[i].to == x))
 			s->later.at[n++] = s->later.at[i];
 	s->later.count = n;
+	for (size_t i = 1; i < n; i++)
+		later_up(s, i);
 }
 
 static void actor_stop(struct actor *a)
@@ -171,6 +208,7 @@ static void run_actor(struct sim *s, struct sim_actor *x)
 	size_t waiting = x->box.count - x->head;
 	size_t n = waiting ? 1 + rng_below(&s->rng, waiting) : 0;
 
+	s->running = x->group;
 	trace_add(s, x->id, n);
 	actor_timers_fire(a, s->now_ns);
 	while (n--) {
@@ -189,6 +227,7 @@ static void run_slice(struct sim *s, size_t i)
 {
 	struct sim_job j = s->jobs.at[i];
 
+	s->running = j.group;
 	trace_add(s, UINT32_MAX, j.group);
 	memmove(&s->jobs.at[i], &s->jobs.at[i + 1], (s->jobs.count - i - 1) * sizeof(j));
 	s->jobs.count--;
@@ -206,21 +245,10 @@ static bool actor_ready(struct sim *s, struct sim_actor *x)
 /* Moves to their boxes the outside messages that are due. */
 static void deliver_due(struct sim *s)
 {
-	for (;;) {
-		size_t best = SIZE_MAX;
+	while (s->later.count && s->later.at[0].at_ns <= s->now_ns) {
+		struct sim_later l = later_pop(s);
 
-		for (size_t i = 0; i < s->later.count; i++) {
-			const struct sim_later *l = &s->later.at[i];
-
-			if (l->at_ns <= s->now_ns &&
-			    (best == SIZE_MAX || l->at_ns < s->later.at[best].at_ns ||
-			     (l->at_ns == s->later.at[best].at_ns && l->seq < s->later.at[best].seq)))
-				best = i;
-		}
-		if (best == SIZE_MAX)
-			return;
-		post(s->later.at[best].to->actor, s->later.at[best].msg);
-		s->later.at[best] = s->later.at[--s->later.count];
+		post(l.to->actor, l.msg);
 	}
 }
 
@@ -231,8 +259,8 @@ static uint64_t next_event_ns(struct sim *s)
 	for (size_t i = 0; i < s->actors.count; i++)
 		if (!is_paused(s, s->actors.at[i]->group))
 			next = MIN(next, actor_timer_next(s->actors.at[i]->actor));
-	for (size_t i = 0; i < s->later.count; i++)
-		next = MIN(next, s->later.at[i].at_ns);
+	if (s->later.count)
+		next = MIN(next, s->later.at[0].at_ns);
 	return next;
 }
 
@@ -326,4 +354,10 @@ void sched_sim_post_at(struct sched *sched, struct actor *a, struct msg *m, uint
 	struct sim *s = sim_of(sched);
 
 	VEC_PUSH(&s->later, ((struct sim_later){at_ns, s->seq++, a->impl, m}));
+	later_up(s, s->later.count - 1);
+}
+
+uint32_t sched_sim_group(struct sched *s)
+{
+	return sim_of(s)->running;
 }

@@ -162,8 +162,25 @@ void vfs_mem_crash(struct vfs_mem *m)
 	}
 	LIST_EACH (it, &m->nodes)
 		mem_file_restart(CONTAINER_OF(it, struct mem_node, link), &m->rng);
+	m->off = false;
+	vfs_mem_kill(m);
+}
+
+void vfs_mem_kill(struct vfs_mem *m)
+{
+	ASSERT(!m->off);
+	LIST_EACH (it, &m->nodes) {
+		struct mem_node *n = CONTAINER_OF(it, struct mem_node, link);
+
+		n->lock_owner[0] = n->lock_owner[1] = NULL;
+		n->lock_shared = 0;
+	}
 	m->waiting = NULL;
 	m->waiting_last = &m->waiting;
 	m->life++;
-	m->off = false;
+}
+
+bool vfs_mem_waiting(const struct vfs_mem *m)
+{
+	return m->waiting != NULL;
 }

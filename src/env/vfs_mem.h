@@ -36,6 +36,11 @@ bool vfs_mem_crashed(const struct vfs_mem *m);
  * directory those up to a point in time survive. After a failed sync a later successful one does not bring
  * back what was lost then. */
 void vfs_mem_crash(struct vfs_mem *m);
+/* The process ends and the machine goes on: as after a crash files are dead, locks free and asynchronous calls forgotten, but
+ * everything written stays visible, durable or not. */
+void vfs_mem_kill(struct vfs_mem *m);
+/* An asynchronous call waits for vfs_mem_finish_one. */
+bool vfs_mem_waiting(const struct vfs_mem *m);
 /* Asynchronous calls end when this is called, one a call, oldest first; false: none is waiting. With
  * auto_done (the default) they end inside vfs_start. */
 bool vfs_mem_finish_one(struct vfs_mem *m);

@@ -174,6 +174,8 @@ void core_apply_one(struct node *n, const struct raft_entry *e)
 	bool full = e->index > n->replayed;
 
 	ASSERT(e->index == n->applied + 1);
+	if (n->cfg.hooks.applying)
+		n->cfg.hooks.applying(n->cfg.hooks.arg, e, !full);
 	if (e->type == ENTRY_CONF_CHANGE)
 		apply_conf_change(n, e, full);
 	else

@@ -34,6 +34,9 @@ struct node_hooks {
 	void (*ready)(void *arg);
 	/* Watch output for an io actor (struct watch_batch), on core; the receiver frees it. */
 	void (*watch_output)(void *arg, uint32_t port, struct watch_batch *take_b);
+	/* Each committed entry, on core, in front of its application; again: it was applied before a restart. For the simulator's
+	 * checker; NULL: nobody looks. */
+	void (*applying)(void *arg, const struct raft_entry *e, bool again);
 	/* Once, on core: this member was removed from the cluster for ever; the process ends. NULL: nothing happens. */
 	void (*removed)(void *arg);
 };

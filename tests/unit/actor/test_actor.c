@@ -245,6 +245,7 @@ static void test_sim_pause_and_drop(void **state)
 	sched_sim_pause(s, 7, false);
 	assert_true(sched_sim_step(s, sched_now_ns(s) + 100));
 	assert_int_equal(a.count, 1);
+	assert_int_equal(sched_sim_group(s), 7);
 	actor_post(a.actor, &m2);
 	sched_sim_drop(s, 7);
 	assert_false(sched_sim_step(s, sched_now_ns(s) + 100));

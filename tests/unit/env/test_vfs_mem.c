@@ -243,6 +243,37 @@ static void test_failed_sync(void **state)
 	assert_true(gone >= 18);
 }
 
+/* A process that ends leaves what it wrote in sight and its locks free; the power may still take what was not synced. */
+static void test_kill(void **state)
+{
+	int lost = 0;
+
+	for (uint64_t seed = 0; seed < 20; seed++) {
+		struct vfs_mem *m = vfs_mem_new(seed);
+		struct vfs_file *f = made(m);
+		char new[SIZE], left[SECTORS + 1];
+
+		memset(new, 'b', sizeof(new));
+		assert_ok(vfs_lock(f, VFS_LOCK_OFD));
+		assert_ok(vfs_pwrite(f, 0, new, sizeof(new)));
+		vfs_mem_kill(m);
+		sectors(m, "/f", left);
+		assert_int_equal(strspn(left, "b"), SECTORS);
+		assert_ok(vfs_pwrite(f, 0, "dead", 4));
+		vfs_close(f);
+		f = opened(m, "/f", 0);
+		assert_ok(vfs_lock(f, VFS_LOCK_OFD));
+		vfs_close(f);
+		sectors(m, "/f", left);
+		assert_int_equal(strspn(left, "b"), SECTORS);
+		vfs_mem_crash(m);
+		sectors(m, "/f", left);
+		lost += strchr(left, 'a') != NULL;
+		vfs_mem_free(m);
+	}
+	assert_true(lost > 0);
+}
+
 static int done_count;
 
 static void count_done(struct vfs_io *io)
@@ -328,6 +359,7 @@ int main(void)
 	    cmocka_unit_test(test_power_off),     cmocka_unit_test(test_growth),
 	    cmocka_unit_test(test_lost_names),    cmocka_unit_test(test_rename_synced),
 	    cmocka_unit_test(test_faults),        cmocka_unit_test(test_failed_sync),
+	    cmocka_unit_test(test_kill),
 	    cmocka_unit_test(test_start_waits),   cmocka_unit_test(test_map_survives),
 	    cmocka_unit_test(test_deterministic),
 	};
