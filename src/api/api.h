@@ -42,7 +42,9 @@ struct api_sink_ops {
 struct api_meta {
 	bool has_leader;                /* metadata hasleader = "true" */
 	bool client_version_bad;        /* client-api-version is not UTF-8 */
+	struct slice client_version;    /* empty: not told; as long as the sink */
 	bool from_gateway;
+	bool internal;                  /* the server's own: not counted as a client's */
 };
 
 struct api_opts {

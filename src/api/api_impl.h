@@ -10,10 +10,21 @@ enum { API_RESP_MAX = 0x7fffffff, API_ROWS_INLINE = 1000, API_SLICE_ROWS = 1000,
 struct api {
 	struct node *node;
 	struct api_opts opts;
+	struct {                        /* failure, success; 0 = not made yet */
+		_Atomic uint32_t range[2], range_request[2], txn_request[2];
+		uint32_t scrapes;
+	} series;
 };
+
+enum { CLIENT_VERSIONS_KEPT = 8 };
 
 struct api_io {
 	struct api *api;
+	struct {                        /* series of etcd_server_client_requests_total by client version */
+		char *version;
+		uint32_t series[2];     /* stream, unary */
+	} versions[CLIENT_VERSIONS_KEPT];
+	size_t version_next;
 	struct node *node;
 	struct actor *actor;
 	uint32_t port;
@@ -33,6 +44,7 @@ struct api_rpc {
 	void *sink;                     /* NULL: gone or finished */
 	struct api_meta meta;
 	struct arena arena;
+	uint64_t started_ns;            /* the first message came */
 	struct call call;
 	bool call_out;                  /* core has it */
 	enum call_kind call_kind;
@@ -91,6 +103,14 @@ static inline bool api_alive(const struct api_rpc *r)
 
 /* Frees it once the sink is gone and nothing is out. */
 void api_settle(struct api_rpc *r);
+
+/* stats.c */
+void api_series_make(struct api *a);
+uint64_t api_now(const struct api_rpc *r);
+void api_count_client(struct api_rpc *r);
+/* A read that was answered on this member: what mvcc took, from began_ns, and the whole request. */
+void api_range_observe(struct api_rpc *r, bool success, uint64_t began_ns);
+void api_read_txn_observe(struct api_rpc *r, bool success);
 
 /* one per service */
 extern const struct api_row kv_range_row, kv_range_stream_row, kv_put_row, kv_delete_row, kv_txn_row, kv_compact_row;

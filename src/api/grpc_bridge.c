@@ -65,8 +65,10 @@ static struct api_meta meta_of(const struct grpc_stream *s)
 
 	if (grpc_metadata(s, SLICE_LIT("hasleader"), &v))
 		m.has_leader = slice_eq(v, SLICE_LIT("true"));
-	if (grpc_metadata(s, SLICE_LIT("client-api-version"), &v))
+	if (grpc_metadata(s, SLICE_LIT("client-api-version"), &v)) {
+		m.client_version = v;
 		m.client_version_bad = !slice_is_utf8(v);
+	}
 	return m;
 }
 
@@ -105,13 +107,12 @@ static void on_cancel(struct grpc_stream *s)
 
 static const struct grpc_handler handler = {on_start, on_message, on_half_close, on_writable, on_cancel};
 
-/* ---- metrics: series of each method, made once ---- */
+/* ---- metrics: upstream shows every method and status from the start, but those of Lock and Election as they are used ---- */
 
 #define STATUS_COUNT 17
 
 static struct method_series {
-	uint32_t started, received, sent;
-	_Atomic uint32_t handled[STATUS_COUNT];
+	_Atomic uint32_t started, received, sent, handled[STATUS_COUNT];
 } series[RPC__COUNT];
 
 static const char *const status_names[STATUS_COUNT] = {"OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound",
@@ -123,49 +124,53 @@ static const char *type_name(const struct rpc_method *m)
 	return m->stream == RPC_BIDI ? "bidi_stream" : m->stream == RPC_SERVER_STREAM ? "server_stream" : "unary";
 }
 
-static struct method_series *series_of(const struct grpc_method *m)
+static struct method_series *series_of(const struct rpc_method *m)
 {
-	return &series[(const struct rpc_method *)m->data - rpc_methods];
+	return &series[m - rpc_methods];
+}
+
+static uint32_t kept(_Atomic uint32_t *cell, enum metric row, const struct rpc_method *m)
+{
+	return metric_series_kept(cell, row, (const char *[]){m->name, m->service, type_name(m)});
+}
+
+static uint32_t kept_handled(const struct rpc_method *m, unsigned status)
+{
+	return metric_series_kept(&series_of(m)->handled[status], METRIC_GRPC_SERVER_HANDLED_TOTAL,
+				  (const char *[]){status_names[status], m->name, m->service, type_name(m)});
 }
 
 static void on_started(void *arg, const struct grpc_method *m)
 {
-	metric_add(series_of(m)->started, 1);
+	metric_add(kept(&series_of(m->data)->started, METRIC_GRPC_SERVER_STARTED_TOTAL, m->data), 1);
 }
 
 static void on_received(void *arg, const struct grpc_method *m, size_t size)
 {
-	metric_add(series_of(m)->received, 1);
+	metric_add(kept(&series_of(m->data)->received, METRIC_GRPC_SERVER_MSG_RECEIVED_TOTAL, m->data), 1);
 	metric_add(METRIC_NETWORK_CLIENT_GRPC_RECEIVED_BYTES_TOTAL, size);
 }
 
 static void on_sent(void *arg, const struct grpc_method *m, size_t size)
 {
-	metric_add(series_of(m)->sent, 1);
+	metric_add(kept(&series_of(m->data)->sent, METRIC_GRPC_SERVER_MSG_SENT_TOTAL, m->data), 1);
 	metric_add(METRIC_NETWORK_CLIENT_GRPC_SENT_BYTES_TOTAL, size);
 }
 
 static void on_handled(void *arg, const struct grpc_method *m, enum grpc_status status, uint64_t duration_ms)
 {
-	const struct rpc_method *row = m->data;
-	_Atomic uint32_t *s = &series_of(m)->handled[(unsigned)status < STATUS_COUNT ? status : GRPC_UNKNOWN];
-
-	if (!*s)        /* the same series whoever makes it */
-		*s = metric_series(METRIC_GRPC_SERVER_HANDLED_TOTAL,
-				   (const char *[]){status_names[(unsigned)status < STATUS_COUNT ? status : GRPC_UNKNOWN], row->name, row->service, type_name(row)});
-	metric_add(*s, 1);
+	metric_add(kept_handled(m->data, (unsigned)status < STATUS_COUNT ? status : GRPC_UNKNOWN), 1);
 }
 
 static const struct grpc_stats stats = {on_started, on_received, on_sent, on_handled};
 
-static void series_make(enum rpc i)
+static void series_make(const struct rpc_method *m)
 {
-	const struct rpc_method *m = &rpc_methods[i];
-	const char *const labels[] = {m->name, m->service, type_name(m)};
-
-	series[i].started = metric_series(METRIC_GRPC_SERVER_STARTED_TOTAL, labels);
-	series[i].received = metric_series(METRIC_GRPC_SERVER_MSG_RECEIVED_TOTAL, labels);
-	series[i].sent = metric_series(METRIC_GRPC_SERVER_MSG_SENT_TOTAL, labels);
+	kept(&series_of(m)->started, METRIC_GRPC_SERVER_STARTED_TOTAL, m);
+	kept(&series_of(m)->received, METRIC_GRPC_SERVER_MSG_RECEIVED_TOTAL, m);
+	kept(&series_of(m)->sent, METRIC_GRPC_SERVER_MSG_SENT_TOTAL, m);
+	for (unsigned s = 0; s < STATUS_COUNT; s++)
+		kept_handled(m, s);
 }
 
 struct grpc_server *api_grpc_server_new(uint32_t message_bytes_max)
@@ -180,8 +185,8 @@ struct grpc_server *api_grpc_server_new(uint32_t message_bytes_max)
 
 		if (api_serves((enum rpc)i))
 			methods[o.method_count++] = (struct grpc_method){m->service, m->name, flags, &handler, m};
-		if (api_serves((enum rpc)i))
-			series_make((enum rpc)i);
+		if (m->permission != PERM_BY_PARTS)
+			series_make(m);
 	}
 	return grpc_server_new(&o);
 }

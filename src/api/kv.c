@@ -140,12 +140,14 @@ static void range_serve(struct api_rpc *r)
 	struct slice parts[2];
 	uint8_t header[64];
 	bool large = false;
+	uint64_t began;
 	err_t err = r->call.err;
 
 	if (err) {
 		api_fail(r, err);
 		return;
 	}
+	began = r->range.serializable ? r->started_ns : api_now(r);
 	p = node_view(n);
 	err = mvcc_range(&p->mvcc, &r->range, API_ROWS_INLINE, &r->call.resp);
 	if (err == ERR_TOO_LARGE) {
@@ -154,6 +156,7 @@ static void range_serve(struct api_rpc *r)
 	}
 	parts[0] = api_header(r, p, header);
 	node_leave(n);
+	api_range_observe(r, !err, began);
 	if (err) {
 		api_fail(r, err);
 	} else if (large) {
@@ -480,6 +483,7 @@ static void txn_read(struct api_rpc *r)
 		parts[0] = api_header(r, p, header);
 		node_leave(n);
 	}
+	api_read_txn_observe(r, !err);
 	if (err) {
 		api_fail(r, err);
 		return;

@@ -2,6 +2,7 @@
 #include <openssl/evp.h>
 
 #include "api/api_impl.h"
+#include "obs/metric.h"
 #include "pb/pbc.h"
 
 enum { HASH_ROWS = 2000, CHUNK_SIZE = 32 * 1024, SHA256_SIZE = 32 };
@@ -162,6 +163,7 @@ static void hash_hashed(struct api_rpc *r)
 	buf_init(&out, 256);
 	response_header_encode(&head, 1, &out);
 	pb_put_uint(&out, 2, h->hash.crc);
+	metric_observe(METRIC_MVCC_HASH_DURATION_SECONDS, api_now(r) - r->started_ns);
 	msg = buf_slice(&out);
 	api_reply(r, &msg, 1);
 	buf_fini(&out);
@@ -239,6 +241,7 @@ static void hash_kv_hashed(struct api_rpc *r)
 	buf_init(&out, 256);
 	response_header_encode(&head, 1, &out);
 	pb_put_uint(&out, 2, h->hash.result.crc);
+	metric_observe(METRIC_MVCC_HASH_REV_DURATION_SECONDS, api_now(r) - r->started_ns);
 	pb_put_uint(&out, 3, (uint64_t)h->hash.result.compact_rev);
 	pb_put_uint(&out, 4, (uint64_t)h->hash.result.rev);
 	msg = buf_slice(&out);
@@ -367,6 +370,7 @@ static void snapshot_have(struct api_rpc *r)
 	}
 	EVP_DigestFinal_ex(s->sha, digest, NULL);
 	snapshot_send(r, slice_of(digest, sizeof(digest)), 0);
+	metric_observe(METRIC_DISK_BACKEND_SNAPSHOT_DURATION_SECONDS, api_now(r) - r->started_ns);
 	api_done(r);
 }
 

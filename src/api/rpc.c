@@ -26,6 +26,7 @@ struct api *api_new(struct node *n, const struct api_opts *o)
 
 	a->node = n;
 	a->opts = *o;
+	api_series_make(a);
 	return a;
 }
 
@@ -51,10 +52,17 @@ bool api_io_idle(const struct api_io *io)
 	return io->count == 0;
 }
 
+static void io_free(struct api_io *io)
+{
+	for (size_t i = 0; io && i < CLIENT_VERSIONS_KEPT; i++)
+		mem_free(io->versions[i].version);
+	mem_free(io);
+}
+
 void api_io_free(struct api_io *io)
 {
 	ASSERT(!io || io->count == 0);
-	mem_free(io);
+	io_free(io);
 }
 
 /* The order of upstream's interceptors: learner, client version, leader. */
@@ -122,8 +130,14 @@ struct api_rpc *api_begin(struct api_io *io, enum rpc m, const struct api_sink_o
 
 void api_message(struct api_rpc *r, struct blob *take_body)
 {
+	bool first = !r->started_ns;
 	err_t err = admit(r);
 
+	if (first) {
+		r->started_ns = api_now(r);
+		if (!r->meta.internal && (!err || err == ERR_NO_LEADER))
+			api_count_client(r);
+	}
 	if (err) {
 		blob_unref(take_body);
 		api_fail(r, err);
@@ -208,6 +222,7 @@ void api_propose(struct api_rpc *r, enum internal_field field, struct slice requ
 		return;
 	}
 	r->call.id = in.id;
+	r->call.field = field;
 	r->call.entry = blob_new(size);
 	over = (struct buf){.data = r->call.entry->data, .room = size, .size_max = size};       /* written in place */
 	internal_req_encode(&in, &over);
@@ -350,5 +365,5 @@ void api_io_abandon(struct api_io *io)
 {
 	LIST_EACH_SAFE(l, &io->rpcs)
 		rpc_unlink(CONTAINER_OF(l, struct api_rpc, link));
-	mem_free(io);
+	io_free(io);
 }

@@ -145,7 +145,7 @@ static const struct api_sink_ops probe_ops = {probe_send, probe_begin, probe_par
 
 void web_probe(struct web_req *w, bool serializable, void (*probed)(struct web_req *w, err_t err))
 {
-	struct api_meta meta = {0};
+	struct api_meta meta = {.internal = true};
 	struct api_rpc *r;
 	struct buf body;
 
@@ -186,7 +186,10 @@ static void page_metrics(struct web_req *w)
 	struct buf b;
 
 	buf_init(&b, METRICS_MAX);
+	metric_move(METRIC_PROMHTTP_METRIC_HANDLER_REQUESTS_IN_FLIGHT, 1);
 	metric_write(&b);
+	metric_move(METRIC_PROMHTTP_METRIC_HANDLER_REQUESTS_IN_FLIGHT, -1);
+	metric_add(w->io->api->series.scrapes, 1);
 	web_reply(w, 200, "text/plain; version=0.0.4; charset=utf-8; escaping=underscores", buf_slice(&b), false);
 	buf_fini(&b);
 }

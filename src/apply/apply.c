@@ -34,6 +34,13 @@ static const struct kind *kind_of(uint32_t field)
 	return NULL;
 }
 
+const char *apply_request_name(uint32_t field)
+{
+	const struct kind *k = kind_of(field);
+
+	return k ? k->name : "unknown";
+}
+
 void apply_init(struct apply *a)
 {
 	arena_init(&a->arena, ARENA_MAX);

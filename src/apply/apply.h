@@ -67,6 +67,9 @@ void apply_out_init(struct apply_out *out);
 void apply_out_clear(struct apply_out *out);
 void apply_out_fini(struct apply_out *out);
 
+/* What a request is called in metrics and logs, by its field of InternalRaftRequest; "unknown" for others. */
+const char *apply_request_name(uint32_t field);
+
 /* True if the entry's request is one that has a waiter by this id (peeks; 0 if it does not parse). */
 uint64_t apply_entry_id(const struct raft_entry *e);
 

@@ -256,6 +256,7 @@ struct mvcc_stats {
 	uint64_t revisions;           /* rows that the index knows */
 	uint64_t index_bytes;         /* memory of the index */
 	uint64_t puts, deletes, txns; /* operations applied since start (etcd_mvcc_*_total) */
+	uint64_t put_bytes;           /* keys and values put, since start */
 	uint64_t compacted_rows;      /* since start */
 };
 

@@ -121,6 +121,7 @@ void write_put(struct mvcc *m, struct slice key, struct slice value, int64_t lea
 	record_advance(m, r, key, &head, lease != 0);
 	lease_moved(m, was_leased, key, lease);
 	m->stats.puts++;
+	m->stats.put_bytes += key.size + value.size;
 	if (events) {
 		struct mvcc_event e = {
 		    .type = EVENT_PUT,

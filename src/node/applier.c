@@ -11,6 +11,8 @@ void core_members_changed(struct node *n)
 	blob_unref(n->members_blob);
 	n->members_blob = blob_copy(buf_slice(&b));
 	buf_fini(&b);
+	for (size_t i = 0; i < members_count(n->members); i++)
+		core_known_peer(n, members_at(n->members, i)->id, true);
 	n->changed = true;
 }
 
@@ -20,8 +22,10 @@ void core_alarms_changed(struct node *n)
 
 	buf_init(&b, 16 << 20);
 	alarms_encode(&n->alarms, ALARM_NONE, 2, &b);
+	core_alarm_metrics(n->alarms_blob, false);
 	blob_unref(n->alarms_blob);
 	n->alarms_blob = blob_copy(buf_slice(&b));
+	core_alarm_metrics(n->alarms_blob, true);
 	buf_fini(&b);
 	n->changed = true;
 }
@@ -56,6 +60,8 @@ static void conf_change_apply(struct node *n, const struct raft_conf_change *cc,
 	conf_state_json(&n->conf_state_json, raft_apply_conf_change(n->raft, cc));
 	n->conf_state_changed = true;
 	members_apply(n->members, (enum member_change)cc->type, cc->node_id, ctx);
+	if (cc->type == CONF_REMOVE_NODE)
+		core_known_peer(n, cc->node_id, false);
 	core_members_changed(n);
 	core_wrote(n);
 	if (cc->type == CONF_ADD_NODE || cc->type == CONF_ADD_LEARNER)
@@ -158,10 +164,13 @@ static void apply_normal(struct node *n, const struct raft_entry *e, bool full)
 
 		out->resp = c->resp;
 		c->resp = t;
+		c->applied = true;
 		c->header = (struct response_header){n->cluster_id, n->member_id, mvcc_revision(n->mvcc), n->apply.term};
 	}
-	if (full && out->field)
+	if (full && out->field) {
 		core_wrote(n);
+		core_apply_observe(n, out->field, !out->err || out->err == ERR_COMPACTED, core_now(n) - n->apply.now_ns);
+	}
 	effects(n, e, full);
 	if (out->effects & APPLY_OVER_QUOTA)
 		over_quota(n, c);

@@ -45,6 +45,7 @@ struct call {
 	/* in */
 	uint64_t id;                    /* CALL_PROPOSE, CALL_CONF_CHANGE: from node_next_id; 0 elsewhere */
 	struct blob *entry;             /* CALL_PROPOSE: an encoded InternalRaftRequest with that id; CALL_CONF_CHANGE: the context; consumed */
+	uint32_t field;                 /* CALL_PROPOSE: which request it is (enum internal_field), for metrics; 0 on return */
 	uint64_t started_ns;
 	int64_t lease_id;
 	int64_t revision;
@@ -58,6 +59,7 @@ struct call {
 
 	/* out */
 	err_t err;
+	bool applied;                   /* CALL_PROPOSE: err is the answer of apply; else it never came so far */
 	struct buf resp;                /* initialised by call_init; freed by call_fini */
 	struct response_header header;
 	int64_t ttl_s;

@@ -56,6 +56,8 @@ static void finished(struct node *n)
 
 	if (n->compacting) {
 		n->compacting = false;
+		metric_observe(METRIC_DEBUGGING_MVCC_DB_COMPACTION_TOTAL_DURATION_MILLISECONDS, core_now(n) - n->compact_started_ns);
+		metric_set(METRIC_DEBUGGING_MVCC_DB_COMPACTION_LAST, (double)(n->cfg.hooks.wall_ns(n->cfg.hooks.arg) / 1000000000));
 		LOG_INFO("finished scheduled compaction", LOG_INT("compact-revision", rev),
 			 LOG_DURATION("took", (int64_t)(core_now(n) - n->compact_started_ns)), LOG_UINT("current-db-size-bytes", bolt_size(n->db)),
 			 LOG_UINT("current-db-size-in-use-bytes", bolt_size_in_use(n->db)));
@@ -77,7 +79,7 @@ void core_compact_step(struct node *n)
 {
 	uint32_t limit = n->cfg.compaction_batch_limit ? n->cfg.compaction_batch_limit : 1000;
 	int64_t rev, before;
-	uint64_t pause_ms = n->cfg.compaction_sleep_ms;
+	uint64_t pause_ms = n->cfg.compaction_sleep_ms, began;
 
 	if (n->stopping)
 		return;
@@ -87,7 +89,12 @@ void core_compact_step(struct node *n)
 		return;
 	}
 	if (!backend_full(n->backend)) {
-		switch (mvcc_compact_step(n->mvcc, limit)) {
+		enum mvcc_compact_state state;
+
+		began = core_now(n);
+		state = mvcc_compact_step(n->mvcc, limit);
+		metric_observe(METRIC_DEBUGGING_MVCC_DB_COMPACTION_PAUSE_DURATION_MILLISECONDS, core_now(n) - began);
+		switch (state) {
 		case MVCC_COMPACT_IDLE:
 			core_wrote(n);
 			n->changed = true;

@@ -38,10 +38,17 @@ static void core_receive(void *self, struct msg *m)
 
 static void core_answers(struct node *n)
 {
+	uint64_t now = n->answers.count ? core_now(n) : 0;
+
 	/* An answer may bring the next call in place: take the list first. */
 	for (size_t i = 0; i < n->answers.count; i++) {
 		struct call *c = n->answers.at[i];
 
+		if (c->field && c->err != ERR_TOO_MANY_REQUESTS)
+			core_request_observe(n, c->field, c->applied, now - c->started_ns);
+		c->field = 0;
+		if (c->err && c->msg.kind == CALL_READ_INDEX)
+			metric_add(c->err == ERR_TIMEOUT ? METRIC_SERVER_SLOW_READ_INDEXES_TOTAL : METRIC_SERVER_READ_INDEXES_FAILED_TOTAL, 1);
 		c->msg.kind = c->reply_kind;
 		actor_post(c->reply, &c->msg);
 	}

@@ -6,6 +6,8 @@
 
 static void answer_defrags(struct node *n, err_t err)
 {
+	metric_observe(METRIC_DISK_BACKEND_DEFRAG_DURATION_SECONDS, core_now(n) - n->defrag_started_ns);
+	n->defrag_started_ns = 0;
 	while (!list_empty(&n->defrags)) {
 		struct call *c = CONTAINER_OF(n->defrags.next, struct call, link);
 
@@ -19,6 +21,8 @@ void core_defrag(struct node *n)
 	if (list_empty(&n->defrags) || n->merging || n->defrag_running)
 		return;
 	n->defrag_running = true;
+	if (!n->defrag_started_ns)
+		n->defrag_started_ns = core_now(n);
 	n->merging = true;
 	n->defrag.msg.kind = PERSIST_MOVE;
 	n->defrag.db = n->db;

@@ -1,4 +1,6 @@
 /* Gauges and counters of the node, brought up to date with each tick: what a scrape reads is at most a heartbeat old. */
+#include <stdio.h>
+
 #include "node/node_impl.h"
 
 static void count(uint32_t series, uint64_t now, uint64_t *seen)
@@ -16,25 +18,86 @@ static void once(struct node *n)
 	metric_set(METRIC_SERVER_QUOTA_BACKEND_BYTES, (double)n->apply.quota_bytes);
 }
 
+/* The label is MAJOR.MINOR; the series of the version before goes. */
 static void cluster_version(struct node *n)
 {
 	const char *v = members_version(n->members);
+	char minor[sizeof(n->seen.cluster_version)];
+	char *dot;
 
-	if (strcmp(v, n->seen.cluster_version) == 0)
+	strncpy(minor, v, sizeof(minor) - 1);
+	minor[sizeof(minor) - 1] = 0;
+	dot = strrchr(minor, '.');
+	if (dot)
+		*dot = 0;
+	if (strcmp(minor, n->seen.cluster_version) == 0)
 		return;
 	if (n->seen.cluster_version[0])
-		metric_set(metric_series(METRIC_CLUSTER_VERSION, (const char *[]){n->seen.cluster_version}), 0);
-	strncpy(n->seen.cluster_version, v, sizeof(n->seen.cluster_version) - 1);
-	if (v[0]) {
-		char minor[sizeof(n->seen.cluster_version)];
-		char *dot;
-
-		memcpy(minor, n->seen.cluster_version, sizeof(minor));
-		dot = strrchr(minor, '.');
-		if (dot)
-			*dot = 0;
+		metric_drop(metric_series(METRIC_CLUSTER_VERSION, (const char *[]){n->seen.cluster_version}));
+	memcpy(n->seen.cluster_version, minor, sizeof(minor));
+	if (minor[0])
 		metric_set(metric_series(METRIC_CLUSTER_VERSION, (const char *[]){minor}), 1);
+}
+
+void core_known_peer(struct node *n, uint64_t id, bool known)
+{
+	char local[MEMBER_ID_TEXT_SIZE], remote[MEMBER_ID_TEXT_SIZE];
+
+	metric_set(metric_series(METRIC_NETWORK_KNOWN_PEERS,
+				 (const char *[]){member_id_text(n->member_id, local), member_id_text(id, remote)}),
+		   known);
+}
+
+void core_alarm_metrics(const struct blob *alarms, bool raised)
+{
+	static const char *const names[] = {"NONE", "NOSPACE", "CORRUPT"};
+	struct pb_reader r = pb_reader_of(alarms ? blob_slice(alarms) : (struct slice){0});
+	struct pb_field f;
+
+	while (pb_next(&r, &f)) {
+		struct pb_reader in = pb_reader_of(f.bytes);
+		struct pb_field g;
+		uint64_t member = 0, type = 0;
+		char text[MEMBER_ID_TEXT_SIZE], number[24];
+
+		while (pb_next(&in, &g))
+			*(g.number == 1 ? &member : &type) = g.value;
+		snprintf(number, sizeof(number), "%llu", (unsigned long long)type);
+		metric_set(metric_series(METRIC_DEBUGGING_SERVER_ALARMS,
+					 (const char *[]){type < ARRAY_COUNT(names) ? names[type] : number, member_id_text(member, text)}),
+			   raised);
 	}
+}
+
+static struct op_series *op_series(struct node *n, uint32_t field)
+{
+	for (size_t i = 0; i < n->op_count; i++)
+		if (n->ops[i].field == field)
+			return &n->ops[i];
+	ASSERT(n->op_count < OP_SERIES_MAX);
+	n->ops[n->op_count].field = field;
+	return &n->ops[n->op_count++];
+}
+
+static const char *success_name(bool success)
+{
+	return success ? "true" : "false";
+}
+
+void core_apply_observe(struct node *n, uint32_t field, bool success, uint64_t took_ns)
+{
+	metric_observe(metric_series_kept(&op_series(n, field)->apply[success], METRIC_SERVER_APPLY_DURATION_SECONDS,
+					  (const char *[]){apply_request_name(field), success_name(success), "v3"}),
+		       took_ns);
+}
+
+void core_request_observe(struct node *n, uint32_t field, bool success, uint64_t took_ns)
+{
+	metric_observe(metric_series_kept(&op_series(n, field)->request[success], METRIC_SERVER_REQUEST_DURATION_SECONDS,
+					  (const char *[]){success_name(success), apply_request_name(field)}),
+		       took_ns);
+	if (!success)
+		metric_add(METRIC_SERVER_PROPOSALS_FAILED_TOTAL, 1);
 }
 
 void core_metrics(struct node *n)
@@ -54,6 +117,7 @@ void core_metrics(struct node *n)
 	count(METRIC_MVCC_DELETE_TOTAL, m.deletes, &n->seen.deletes);
 	count(METRIC_MVCC_TXN_TOTAL, m.txns, &n->seen.txns);
 	count(METRIC_DEBUGGING_MVCC_DB_COMPACTION_KEYS_TOTAL, m.compacted_rows, &n->seen.compacted_rows);
+	metric_set(METRIC_DEBUGGING_MVCC_TOTAL_PUT_SIZE_IN_BYTES, (double)m.put_bytes);
 	count(METRIC_DEBUGGING_LEASE_GRANTED_TOTAL, l.granted, &n->seen.granted);
 	count(METRIC_DEBUGGING_LEASE_REVOKED_TOTAL, l.revoked, &n->seen.revoked);
 	count(METRIC_DEBUGGING_LEASE_RENEWED_TOTAL, l.renewed, &n->seen.renewed);

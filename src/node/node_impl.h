@@ -29,6 +29,7 @@ enum core_kind {
 };
 
 enum {
+	OP_SERIES_MAX = 64,             /* kinds of request */
 	COMMIT_TO_APPLY_MAX = 5000,     /* committed entries that may wait for apply before proposals are refused */
 	/* Bytes of entries, each: that wait for raft to take them, and that raft has taken but not applied. Together with what the
 	 * mailbox brings in a batch they keep the WAL's buffer far below its maximum when the disk hangs. */
@@ -146,7 +147,13 @@ struct node {
 	struct list defrags;
 	struct persist_move defrag;
 	bool defrag_running;
+	uint64_t defrag_started_ns;             /* 0: none asked for */
 
+	struct op_series {                      /* of each kind of request that came; in order of coming */
+		uint32_t field;
+		_Atomic uint32_t apply[2], request[2];  /* failure, success */
+	} ops[OP_SERIES_MAX];
+	size_t op_count;
 	struct {                                /* by the last core_metrics */
 		bool once;
 		char cluster_version[16];
@@ -209,6 +216,12 @@ void core_version_changed(struct node *n);
 
 /* metrics.c */
 void core_metrics(struct node *n);
+void core_known_peer(struct node *n, uint64_t id, bool known);
+/* The gauges of all alarms in that list (node->alarms_blob; NULL: none). */
+void core_alarm_metrics(const struct blob *alarms, bool raised);
+/* Time of one apply, and of a proposal from its post to its answer, by kind of request. */
+void core_apply_observe(struct node *n, uint32_t field, bool success, uint64_t took_ns);
+void core_request_observe(struct node *n, uint32_t field, bool success, uint64_t took_ns);
 
 /* compact.c */
 void core_compact_kick(struct node *n);

@@ -2,6 +2,7 @@
 
 #include "base/list.h"
 #include "bolt/bolt.h"
+#include "obs/metric.h"
 
 enum { PURGE_EVERY_S = 30, PREPARE_AFTER_MS = 20, MOVE_PAGES_MAX = 256 };
 
@@ -50,6 +51,7 @@ static void write_end(struct persist *p)
 
 	if (err)
 		fatal("write-ahead log: %s; the disk or its file system failed, the member must be started again on a sound one", why.text);
+	metric_set(METRIC_DISK_WAL_WRITE_BYTES_TOTAL, (double)wal_stats(p->wal)->written_bytes);
 	p->busy = false;
 	p->write_since_ns = 0;
 	p->writing = NULL;
@@ -75,8 +77,10 @@ static void save(struct persist *p, struct persist_append *a)
 		wal_save_snapshot(p->wal, &a->mark);
 	} else {
 		struct raft_hard_state hs = {.term = a->m.term, .vote = a->m.vote, .commit = a->m.commit};
+		uint64_t began = sched_now_ns(p->sched);
 
 		must_sync = wal_save(p->wal, &hs, a->m.entries, a->m.entry_count);
+		metric_observe(METRIC_DISK_WAL_WRITE_DURATION_SECONDS, sched_now_ns(p->sched) - began);
 	}
 	if (!must_sync && !p->busy && !p->waiting) {
 		actor_post(p->core, &a->msg);
@@ -140,9 +144,14 @@ static void merge(struct persist *p, struct persist_merge *m)
 	if (err)
 		fatal("backend file: %s while committing; nothing acknowledged is lost, start the member again on a sound disk", err_text(err));
 	if (m->snap) {
+		uint64_t began = sched_now_ns(p->sched);
+
 		err = snap_save(p->fs, p->snap_dir, m->snap);
 		if (err)
 			fatal("failed to save Raft snapshot: %s", err_text(err));
+		/* Nearly all of it is the sync. */
+		metric_observe(METRIC_DEBUGGING_SNAP_SAVE_TOTAL_DURATION_SECONDS, sched_now_ns(p->sched) - began);
+		metric_observe(METRIC_SNAP_FSYNC_DURATION_SECONDS, sched_now_ns(p->sched) - began);
 	}
 	actor_post(p->core, &m->msg);
 }

@@ -316,6 +316,7 @@ void core_own_propose(struct node *n, enum own_purpose purpose, enum internal_fi
 	o->purpose = purpose;
 	o->lease_id = lease_id;
 	o->call.id = r.id;
+	o->call.field = field;
 	o->call.internal = true;
 	o->call.started_ns = core_now(n);
 	buf_init(&data, body.size + 256);

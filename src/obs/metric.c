@@ -15,6 +15,7 @@
 #define CELLS_MAX (256 * CHUNK_CELLS)
 #define CHUNKS (CELLS_MAX / CHUNK_CELLS)
 #define SCRAPE_HOOKS_MAX 16
+#define HASH_SLOTS 4096
 #define LOST UINT32_MAX                 /* a series beyond the limits: counts are dropped */
 
 #define NS 1ull
@@ -54,6 +55,8 @@ struct series {
 	enum metric row;
 	bool shown;
 	char *names;
+	size_t names_size;
+	uint32_t hash_next;             /* series with the same hash; 0 = end */
 	uint32_t cell;
 	_Atomic uint64_t gauge;         /* bits of a double */
 };
@@ -67,6 +70,7 @@ static struct {
 	struct series *series;          /* METRIC_SERIES_MAX of them, never moved */
 	_Atomic uint32_t series_count;
 	uint32_t cell_count;
+	uint32_t hash[HASH_SLOTS];      /* labelled series by row and names; 0 = none */
 	uint32_t row_count[METRIC__COUNT];
 	struct {
 		void (*read)(void *arg);
@@ -109,8 +113,17 @@ static uint32_t cells_of(enum metric row)
 	}
 }
 
+static uint32_t *slot_of(enum metric row, const char *names, size_t size)
+{
+	uint64_t h = 0xcbf29ce484222325u + row;         /* FNV-1a */
+
+	for (size_t i = 0; i < size; i++)
+		h = (h ^ (uint8_t)names[i]) * 0x100000001b3u;
+	return &reg.hash[(h >> 32) % HASH_SLOTS];
+}
+
 /* Lock held. take_names is NULL for a row without labels. */
-static uint32_t add_series(enum metric row, char *take_names)
+static uint32_t add_series(enum metric row, char *take_names, size_t names_size)
 {
 	uint32_t id = atomic_load(&reg.series_count);
 	struct series *s = &reg.series[id];
@@ -118,6 +131,13 @@ static uint32_t add_series(enum metric row, char *take_names)
 	s->row = row;
 	s->shown = true;
 	s->names = take_names;
+	s->names_size = names_size;
+	if (take_names) {
+		uint32_t *slot = slot_of(row, take_names, names_size);
+
+		s->hash_next = *slot;
+		*slot = id;
+	}
 	s->cell = reg.cell_count;
 	reg.cell_count += cells_of(row);
 	reg.row_count[row]++;
@@ -154,7 +174,7 @@ static void start(void)
 	reg.series = NEW_ARRAY(struct series, METRIC_SERIES_MAX);
 	reg.retired = NEW_ARRAY(uint64_t, CELLS_MAX);
 	for (int row = 0; row < METRIC__COUNT; row++) {
-		uint32_t id = add_series((enum metric)row, NULL);
+		uint32_t id = add_series((enum metric)row, NULL, 0);
 
 		reg.series[id].shown = !metric_rows[row].labels[0];
 	}
@@ -279,40 +299,36 @@ static char *join_names(enum metric row, const char *const *values, size_t *size
 	return names;
 }
 
-static size_t names_size(enum metric row, const char *names)
+/* Lock held. 0: there is none. */
+static uint32_t find_series(enum metric row, const char *names, size_t size)
 {
-	const char *p = names;
+	uint32_t id = *slot_of(row, names, size);
 
-	for (const char *l = metric_rows[row].labels; l; l = strchr(l + 1, ','))
-		p += strlen(p) + 1;
-	return (size_t)(p - names);
+	while (id && (reg.series[id].row != row || reg.series[id].names_size != size || memcmp(reg.series[id].names, names, size) != 0))
+		id = reg.series[id].hash_next;
+	return id;
 }
 
 uint32_t metric_series(enum metric row, const char *const *values)
 {
 	size_t size;
 	char *names;
-	uint32_t id, n;
+	uint32_t id;
 
 	ASSERT(row < METRIC__COUNT && metric_rows[row].labels[0]);
 	pthread_once(&reg.once, start);
 	names = join_names(row, values, &size);
 	pthread_mutex_lock(&reg.lock);
-	n = atomic_load(&reg.series_count);
-	for (id = METRIC__COUNT; id < n; id++) {
-		struct series *s = &reg.series[id];
-
-		if (s->row == row && names_size(row, s->names) == size && !memcmp(s->names, names, size)) {
-			s->shown = true;
-			break;
-		}
-	}
-	if (id < n || n == METRIC_SERIES_MAX || reg.row_count[row] > METRIC_SERIES_MAX_EACH ||
-	    reg.cell_count + cells_of(row) > CELLS_MAX) {
+	id = find_series(row, names, size);
+	if (id) {
+		reg.series[id].shown = true;
 		mem_free(names);
-		id = id < n ? id : LOST;
+	} else if (atomic_load(&reg.series_count) == METRIC_SERIES_MAX || reg.row_count[row] > METRIC_SERIES_MAX_EACH ||
+		   reg.cell_count + cells_of(row) > CELLS_MAX) {
+		mem_free(names);
+		id = LOST;
 	} else {
-		id = add_series(row, mem_realloc(names, size));
+		id = add_series(row, mem_realloc(names, size), size);
 	}
 	pthread_mutex_unlock(&reg.lock);
 	return id;

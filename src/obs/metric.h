@@ -8,7 +8,7 @@
  * Counters and histograms are exact: a thread's cells are folded into the totals when it ends. Gauges are one
  * shared value. All calls: any thread; only metric_series, metric_drop and metric_write take a lock.
  * Limits: METRIC_SERIES_MAX series in all, METRIC_SERIES_MAX_EACH per row; beyond them metric_series gives a
- * series that counts and is never shown. Label values are copied, cut at METRIC_LABEL_SIZE_MAX. */
+ * series whose counts are dropped. Label values are copied, cut at METRIC_LABEL_SIZE_MAX. */
 #ifndef OBS_METRIC_H
 #define OBS_METRIC_H
 
@@ -36,6 +36,15 @@ enum metric {
 /* The series of a labelled row; values in the row's order of labels, as many as it has. Made at 0 and shown
  * from then on. The same values give the same series. */
 uint32_t metric_series(enum metric row, const char *const *values);
+/* The same, kept in *cell (0 = not made yet) for the next time. Any thread; two at once get the same series. */
+static inline uint32_t metric_series_kept(_Atomic uint32_t *cell, enum metric row, const char *const *values)
+{
+	uint32_t id = *cell;
+
+	if (!id)
+		*cell = id = metric_series(row, values);
+	return id;
+}
 /* Takes a gauge's series out of the text and forgets its value; the next metric_series shows it again. */
 void metric_drop(uint32_t series);
 

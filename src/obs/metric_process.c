@@ -63,6 +63,7 @@ static void read_fds(void)
 		n++;
 	closedir(d);
 	metric_set(METRIC_PROCESS_OPEN_FDS, n);
+	metric_set(METRIC_OS_FD_USED, n);
 }
 
 /* The value under `name` in the pair of lines "IpExt: names" and "IpExt: values". */
@@ -109,5 +110,6 @@ void metric_read_process(void)
 	read_fds();
 	read_network();
 	read_limit(RLIMIT_NOFILE, METRIC_PROCESS_MAX_FDS);
+	read_limit(RLIMIT_NOFILE, METRIC_OS_FD_LIMIT);
 	read_limit(RLIMIT_AS, METRIC_PROCESS_VIRTUAL_MEMORY_MAX_BYTES);
 }

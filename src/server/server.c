@@ -10,6 +10,7 @@
 #include "net/net.h"
 #include "node/node.h"
 #include "obs/log.h"
+#include "obs/metric.h"
 
 enum { IO_LOOPS_MAX = 16, WORKERS = 2, LISTENERS_MAX = 64, BUDGET_BYTES = 1 << 30 };
 
@@ -284,6 +285,12 @@ static struct node_config node_options(struct server *s)
 	};
 }
 
+static void feature_metrics(const struct config *cfg)
+{
+	for (enum gate g = 0; g < GATE__COUNT; g++)
+		metric_set(metric_series(METRIC_SERVER_FEATURE_ENABLED, (const char *[]){gate_name(g), gate_stage(g)}), config_gate(cfg, g));
+}
+
 static err_t node_begin(struct server *s, struct why *why)
 {
 	struct node_config nc = node_options(s);
@@ -292,6 +299,7 @@ static err_t node_begin(struct server *s, struct why *why)
 
 	if (err)
 		return err;
+	feature_metrics(s->cfg);
 	s->api = api_new(s->node, &ao);
 	s->grpc = api_grpc_server_new((uint32_t)s->cfg->max_request_bytes + 512 * 1024);
 	for (unsigned i = 0; i < s->io_count; i++) {
