@@ -147,6 +147,34 @@ static err_t split_initial(const char *text, struct member **list, size_t *count
 	return OK;
 }
 
+/* As upstream prints the list: "name=url" sorted. */
+static err_t refuse_duplicate_urls(const struct member *list, size_t count, struct why *why)
+{
+	struct member_urls urls = {0}, pairs = {0};
+	err_t err = OK;
+
+	for (size_t i = 0; i < count; i++)
+		for (size_t u = 0; u < list[i].peer_urls.list.count; u++) {
+			char *pair = mem_printf("%s=%s", list[i].name, list[i].peer_urls.list.at[u]);
+
+			member_urls_add(&urls, slice_str(list[i].peer_urls.list.at[u]));
+			member_urls_add(&pairs, slice_str(pair));
+			mem_free(pair);
+		}
+	member_urls_sort(&urls);
+	member_urls_sort(&pairs);
+	for (size_t i = 1; !err && i < urls.list.count; i++)
+		if (!strcmp(urls.list.at[i - 1], urls.list.at[i])) {
+			char *text = member_urls_join(&pairs);
+
+			err = why_set(why, ERR_INVALID, "initial cluster %s has duplicate url", text);
+			mem_free(text);
+		}
+	member_urls_clear(&urls);
+	member_urls_clear(&pairs);
+	return err;
+}
+
 static err_t adopt_initial(struct members *ms, struct member *m, struct slice token, struct why *why)
 {
 	err_t err = member_urls_check(&m->peer_urls, why);
@@ -173,6 +201,8 @@ err_t members_from_initial(struct members *ms, const char *initial_cluster, cons
 	size_t count = 0;
 	err_t err = split_initial(initial_cluster, &list, &count, why);
 
+	if (!err)
+		err = refuse_duplicate_urls(list, count, why);
 	for (size_t i = 0; i < count && !err; i++)
 		err = adopt_initial(ms, &list[i], slice_str(token), why);
 	for (size_t i = 0; i < count; i++)

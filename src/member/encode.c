@@ -37,6 +37,57 @@ void members_json_write(const struct members *ms, struct buf *out)
 	buf_put_byte(out, ']');
 }
 
+/* Our own bytes: they parse. */
+static void member_decode(struct slice s, struct member *out)
+{
+	struct pb_reader r = pb_reader_of(s);
+	struct pb_field f;
+
+	member_init(out);
+	while (pb_next(&r, &f))
+		switch (f.number) {
+		case MEMBER_ID:
+			out->id = f.value;
+			break;
+		case MEMBER_NAME:
+			mem_free(out->name);
+			out->name = mem_printf("%.*s", SLICE_ARG(f.bytes));
+			break;
+		case MEMBER_PEER_URLS:
+			member_urls_add(&out->peer_urls, f.bytes);
+			break;
+		case MEMBER_CLIENT_URLS:
+			member_urls_add(&out->client_urls, f.bytes);
+			break;
+		case MEMBER_IS_LEARNER:
+			out->is_learner = f.value != 0;
+			break;
+		default:
+			break;
+		}
+	ASSERT(!r.failed);
+}
+
+void members_json_write_encoded(struct slice fields, struct buf *out)
+{
+	struct pb_reader r = pb_reader_of(fields);
+	struct pb_field f;
+	struct member m;
+	bool first = true;
+
+	buf_put_byte(out, '[');
+	while (pb_next(&r, &f)) {
+		if (!first)
+			buf_put_byte(out, ',');
+		first = false;
+		member_decode(f.bytes, &m);
+		member_json_write(&m, out);
+		member_fini(&m);
+	}
+	ASSERT(!r.failed);
+	buf_put_byte(out, ']');
+}
+
 /* ---- v2 store ----
  *
  * A tree of nodes {"Path","CreatedIndex","ModifiedIndex","ExpireTime","Value","Children"}; Children is null for a leaf.

@@ -62,6 +62,20 @@ void member_urls_sort(struct member_urls *u)
 		qsort(u->list.at, u->list.count, sizeof(*u->list.at), compare_strings);
 }
 
+char *member_urls_join(const struct member_urls *u)
+{
+	size_t size = 1;
+	char *out, *at;
+
+	for (size_t i = 0; i < u->list.count; i++)
+		size += strlen(u->list.at[i]) + 1;
+	out = at = mem_alloc(size);
+	*at = 0;
+	for (size_t i = 0; i < u->list.count; i++)
+		at += sprintf(at, "%s%s", i ? "," : "", u->list.at[i]);
+	return out;
+}
+
 bool member_urls_equal(const struct member_urls *a, const struct member_urls *b)
 {
 	if (a->list.count != b->list.count)

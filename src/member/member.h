@@ -48,6 +48,8 @@ void member_urls_clear(struct member_urls *u);
 void member_urls_copy(const struct member_urls *from, struct member_urls *out);
 /* Bytewise ascending. */
 void member_urls_sort(struct member_urls *u);
+/* Comma-joined; mem_free. */
+char *member_urls_join(const struct member_urls *u);
 bool member_urls_equal(const struct member_urls *a, const struct member_urls *b);
 
 /* What MemberAdd demands of URLs, and flags: not empty, scheme http, https, unix, unixs; http(s) with host:port and no
@@ -163,6 +165,14 @@ int version_cmp(struct version a, struct version b);
 /* major and minor only */
 int version_cmp_minor(struct version a, struct version b);
 
+/* Body of GET /version: {"etcdserver":"3.7.1","etcdcluster":"3.7.0","storage":"3.7.0"}; texts that are not versions ("not_decided",
+ * "unknown") and too long ones come out as they are, cut. */
+struct member_versions {
+	char server[24], cluster[24], storage[24];
+};
+/* ERR_MALFORMED. */
+NODISCARD err_t member_versions_parse(struct slice json, struct member_versions *out);
+
 /* "" before it was set. */
 const char *members_version(const struct members *ms);
 /* cluster_version_set; persist false on replay. ERR_INVALID; ERR_UNSUPPORTED: above the server's major.minor, upstream
@@ -177,8 +187,9 @@ NODISCARD err_t members_set_downgrade(struct members *ms, bool enabled, struct s
 /* etcdserverpb.Member as repeated field `number`; MemberListResponse has 2, MemberAddResponse member 2, members 3. */
 void members_encode(const struct members *ms, uint32_t number, struct buf *out);
 void member_encode(const struct member *m, uint32_t number, struct buf *out);
-/* GET /members of peers: the array, without a newline. */
+/* GET /members of peers: the array, without a newline. _encoded: from encoded etcdserverpb.Member fields (number 2 each). */
 void members_json_write(const struct members *ms, struct buf *out);
+void members_json_write_encoded(struct slice fields, struct buf *out);
 /* Data of raft snapshots (.snap and MsgSnap): the v2 store as 3.6 and older read it. */
 void members_v2_json_write(const struct members *ms, struct buf *out);
 

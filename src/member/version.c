@@ -41,6 +41,46 @@ err_t version_parse(struct slice text, struct version *out)
 	return OK;
 }
 
+static void read_versions_field(struct json *j, struct member_versions *v, enum json_token *t)
+{
+	static const char *const names[] = {"etcdserver", "etcdcluster", "storage"};
+	char *const texts[] = {v->server, v->cluster, v->storage};
+	size_t which = 0;
+
+	while (which < ARRAY_COUNT(names) && !slice_eq(buf_slice(&j->text), slice_str(names[which])))
+		which++;
+	*t = json_value(j);
+	if (which < ARRAY_COUNT(names) && *t == JSON_STRING)
+		snprintf(texts[which], sizeof(v->server), "%.*s", SLICE_ARG(buf_slice(&j->text)));
+}
+
+err_t member_versions_parse(struct slice s, struct member_versions *out)
+{
+	struct member_versions v = {0};
+	enum json_token t;
+	bool first = true;
+	struct json j;
+	err_t err = ERR_MALFORMED;
+
+	if (s.size > MEMBER_JSON_BYTES_MAX)
+		return ERR_MALFORMED;
+	json_init(&j, s);
+	if (json_value(&j) == JSON_OBJECT)
+		while (json_name(&j, first, &err)) {
+			first = false;
+			read_versions_field(&j, &v, &t);
+			err = json_skip(&j, t);
+			if (err)
+				break;
+		}
+	if (!err && !json_at_end(&j))
+		err = ERR_MALFORMED;
+	json_fini(&j);
+	if (!err)
+		*out = v;
+	return err;
+}
+
 static int compare(uint32_t a, uint32_t b)
 {
 	return (a > b) - (a < b);

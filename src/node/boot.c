@@ -3,25 +3,11 @@
  * a refused directory is left as it was. */
 #include <stdlib.h>
 
-#include "node/node_impl.h"
-#include "node/state.h"
+#include "node/boot_impl.h"
 
-enum { DIR_MODE = 0700, FILE_MODE = 0600, LEARNERS_MAX = 1, LOCK_RETRY_MS = 100, LOCK_LOG_MS = 10000 };
+enum { DIR_MODE = 0700, FILE_MODE = 0600, LOCK_RETRY_MS = 100, LOCK_LOG_MS = 10000 };
 
 extern const struct actor_ops core_ops;
-
-/* What is found on disk before a node exists. */
-struct boot {
-	struct node *n;
-	char *member_dir, *snap_dir, *wal_dir, *db_path;
-	bool has_db, has_wal;
-	struct wal *wal;
-	struct wal_content content;
-	struct wal_snapshot_mark mark;          /* index 0: none */
-	struct node_state st;
-	struct raft_conf_state conf_state;      /* from the members */
-	struct buf bootstrap_context;
-};
 
 /* ---- directories ---- */
 
@@ -173,21 +159,14 @@ static err_t boot_judge(struct boot *b, struct why *why)
 	if (b->mark.index > b->st.meta.consistent_index)
 		return why_set(why, ERR_UNSUPPORTED, "database file (%s index %llu) does not match with snapshot (index %llu)", b->db_path,
 			       (unsigned long long)b->st.meta.consistent_index, (unsigned long long)b->mark.index);
-	if (members_count(b->st.members) > 1 || members_learner_count(b->st.members) || b->mark.conf_state.voters_outgoing.count)
-		return why_set(why, ERR_UNSUPPORTED, "this data directory belongs to a member of a cluster of %zu members, which this version does "
-			       "not serve yet; nothing was changed", members_count(b->st.members));
 	for (size_t i = 0; !err && i < b->content.entry_count; i++) {
-		struct raft_conf_change cc;
 		const struct raft_entry *e = &b->content.entries[i];
 
-		if (e->index <= n->replayed)
-			continue;
-		err = apply_check_entry(e, why);
-		if (!err && e->type == ENTRY_CONF_CHANGE && !raft_conf_change_decode(blob_slice(e->data), &cc) &&
-		    cc.node_id != b->content.metadata.node_id)
-			err = why_set(why, ERR_UNSUPPORTED, "the log holds a change of membership (entry %llu), which this version does not serve "
-				      "yet; nothing was changed", (unsigned long long)e->index);
+		if (e->index > n->replayed)
+			err = apply_check_entry(e, why);
 	}
+	if (!err && members_learner_count(b->st.members) > n->cfg.learners_max)
+		err = why_set(why, ERR_TOO_MANY_LEARNERS, "membership: too many learner members in cluster");
 	return err;
 }
 
@@ -203,47 +182,6 @@ static err_t boot_wal_open(struct boot *b, struct why *why)
 	wal_content_fini(&b->content);
 	b->content = (struct wal_content){0};
 	return wal_open(b->n->fs, b->wal_dir, (struct wal_pos){b->mark.index, b->mark.term}, &o, why, &b->content, &b->wal);
-}
-
-/* ---- identity ---- */
-
-static err_t boot_new_identity(struct boot *b, struct why *why)
-{
-	struct node *n = b->n;
-	struct members *idea = members_new(NULL, LEARNERS_MAX);
-	const struct member *self;
-	struct member_urls advertised = {0};
-	struct member_context ctx = {0};
-	err_t err = members_from_initial(idea, n->cfg.initial_cluster, n->cfg.initial_token, why);
-
-	if (err)
-		goto out;
-	self = members_find_name(idea, n->cfg.name);
-	if (!self) {
-		err = why_set(why, ERR_INVALID, "couldn't find local name \"%s\" in the initial cluster configuration", n->cfg.name);
-		goto out;
-	}
-	if (members_count(idea) != 1) {
-		err = why_set(why, ERR_UNSUPPORTED, "--initial-cluster names %zu members; this version serves clusters of one", members_count(idea));
-		goto out;
-	}
-	for (size_t i = 0; i < n->cfg.peer_url_count; i++)
-		member_urls_add(&advertised, slice_str(n->cfg.peer_urls[i]));
-	member_urls_sort(&advertised);
-	if (!member_urls_equal(&advertised, &self->peer_urls)) {
-		err = why_set(why, ERR_INVALID, "--initial-cluster has %s=%s but missing from --initial-advertise-peer-urls=%s", n->cfg.name,
-			      self->peer_urls.list.count ? self->peer_urls.list.at[0] : "", advertised.list.count ? advertised.list.at[0] : "");
-		goto out;
-	}
-	n->member_id = self->id;
-	n->cluster_id = members_cluster_id(idea);
-	member_copy(self, &ctx.member);
-	member_context_write(&ctx, &b->bootstrap_context);
-	member_fini(&ctx.member);
-out:
-	member_urls_clear(&advertised);
-	members_free(idea);
-	return err;
 }
 
 /* ---- assembly ---- */
@@ -334,16 +272,34 @@ static void conf_state_of_members(const struct members *ms, struct raft_conf_sta
 	}
 }
 
+/* A new cluster: one change for each member, the same on all of them. */
 static err_t boot_raft_new(struct boot *b, struct why *why)
 {
 	struct node *n = b->n;
+	size_t count = members_count(b->first);
+	struct raft_peer *peers = NEW_ARRAY(struct raft_peer, count);
+	struct buf *contexts = NEW_ARRAY(struct buf, count);
 	struct raft_config rc;
-	struct raft_peer peer = {n->member_id, buf_slice(&b->bootstrap_context)};
+	err_t err;
 
+	for (size_t i = 0; i < count; i++) {
+		struct member_context ctx = {0};
+
+		member_copy(members_at(b->first, i), &ctx.member);
+		buf_init(&contexts[i], 1 << 20);
+		member_context_write(&ctx, &contexts[i]);
+		peers[i] = (struct raft_peer){ctx.member.id, buf_slice(&contexts[i])};
+		member_fini(&ctx.member);
+	}
 	n->log = raft_mem_storage_new();
 	rc = raft_options(n);
 	n->raft = raft_new(&rc);
-	return raft_bootstrap(n->raft, &peer, 1) ? why_set(why, ERR_INVALID, "bootstrap failed") : OK;
+	err = raft_bootstrap(n->raft, peers, count);
+	for (size_t i = 0; i < count; i++)
+		buf_fini(&contexts[i]);
+	mem_free(contexts);
+	mem_free(peers);
+	return err ? why_set(why, ERR_INVALID, "bootstrap failed") : OK;
 }
 
 static err_t boot_raft_restart(struct boot *b, struct why *why)
@@ -371,6 +327,11 @@ static err_t boot_raft_restart(struct boot *b, struct why *why)
 	return OK;
 }
 
+static err_t boot_identity(struct boot *b, struct why *why)
+{
+	return b->n->cfg.join_existing ? boot_existing_cluster(b, why) : boot_new_cluster(b, why);
+}
+
 static err_t boot_fresh(struct boot *b, struct why *why)
 {
 	struct wal_options o = wal_options(b->n);
@@ -378,9 +339,7 @@ static err_t boot_fresh(struct boot *b, struct why *why)
 	struct node *n = b->n;
 	err_t err;
 
-	if (n->cfg.join_existing)
-		return why_set(why, ERR_UNSUPPORTED, "joining an existing cluster is not served by this version yet");
-	err = boot_new_identity(b, why);
+	err = boot_identity(b, why);
 	if (err)
 		return err;
 	md = (struct wal_metadata){n->member_id, n->cluster_id};
@@ -394,7 +353,7 @@ static err_t boot_fresh(struct boot *b, struct why *why)
 	if (!err)
 		err = wal_create(n->fs, b->wal_dir, md, &o, why, &b->wal);
 	if (!err)
-		err = boot_raft_new(b, why);
+		err = b->first ? boot_raft_new(b, why) : boot_raft_restart(b, why);
 	return err;
 }
 
@@ -412,11 +371,11 @@ static err_t boot_again(struct boot *b, struct why *why)
 {
 	struct node *n = b->n;
 	uint64_t member = n->member_id, cluster = n->cluster_id;
-	err_t err = boot_new_identity(b, why);
+	err_t err = boot_identity(b, why);
 
 	if (!err && (n->member_id != member || n->cluster_id != cluster))
 		err = why_set(why, ERR_INVALID, "%s was made for another member or cluster and never used: remove the data directory", b->wal_dir);
-	return err ? err : boot_raft_new(b, why);
+	return err ? err : b->first ? boot_raft_new(b, why) : boot_raft_restart(b, why);
 }
 
 static err_t boot_restart(struct boot *b, struct why *why)
@@ -428,7 +387,7 @@ static err_t boot_restart(struct boot *b, struct why *why)
 		return err;
 	n->member_id = b->content.metadata.node_id;
 	n->cluster_id = b->content.metadata.cluster_id;
-	if (!b->has_db)
+	if (!b->has_db && !(b->mark.index && snap_db_exists(n->fs, b->snap_dir, b->mark.index)))
 		return why_set(why, ERR_NOT_EXIST, "database file (%s) of the backend is missing", b->db_path);
 	err = boot_backend_open(b, why);
 	if (!err)
@@ -439,6 +398,8 @@ static err_t boot_restart(struct boot *b, struct why *why)
 		err = boot_judge(b, why);
 	if (!err)
 		err = boot_wal_open(b, why);
+	if (!err && n->cfg.force_new_cluster)
+		err = boot_force_alone(b, why);
 	if (!err)
 		err = state_mvcc(&b->st, b->n, b->db_path, why);
 	if (!err)
@@ -451,7 +412,7 @@ static void boot_fini(struct boot *b)
 	state_fini(&b->st);
 	wal_content_fini(&b->content);
 	wal_snapshot_mark_fini(&b->mark);
-	buf_fini(&b->bootstrap_context);
+	members_free(b->first);
 	mem_free(b->member_dir);
 	mem_free(b->db_path);
 }
@@ -501,6 +462,7 @@ err_t node_open(const struct node_config *cfg, struct why *why, struct node **ou
 	err_t err;
 
 	n->cfg = *cfg;
+	n->cfg.learners_max = cfg->learners_max ? cfg->learners_max : 1;
 	n->sched = cfg->sched;
 	n->fs = cfg->fs;
 	n->epoch = epoch_domain_new();
@@ -517,7 +479,6 @@ err_t node_open(const struct node_config *cfg, struct why *why, struct node **ou
 	apply_init(&n->apply);
 	apply_out_init(&n->out);
 	state_init(&b.st, n, random_u64(n));
-	buf_init(&b.bootstrap_context, 1 << 20);
 	b.member_dir = mem_printf("%s/member", cfg->data_dir);
 	b.snap_dir = mem_printf("%s/snap", b.member_dir);
 	b.wal_dir = cfg->wal_dir ? mem_strdup(cfg->wal_dir) : mem_printf("%s/wal", b.member_dir);
@@ -545,8 +506,28 @@ err_t node_open(const struct node_config *cfg, struct why *why, struct node **ou
 	return OK;
 }
 
+/* The carrier is told who there is: who the data says, or at the first start who was found. */
+static void transport_begin(struct node *n)
+{
+	const struct node_transport *t = n->cfg.transport;
+
+	if (!t)
+		return;
+	for (size_t i = 0; i < n->first_peers.count; i++)
+		t->add(t->arg, n->first_peers.at[i].id, n->first_peers.at[i].urls);
+	for (size_t i = 0; i < members_removed_count(n->members); i++)
+		t->remove(t->arg, members_removed_at(n->members, i));
+	for (size_t i = 0; i < members_count(n->members); i++) {
+		char *urls = member_urls_join(&members_at(n->members, i)->peer_urls);
+
+		t->add(t->arg, members_at(n->members, i)->id, urls);
+		mem_free(urls);
+	}
+}
+
 void node_start(struct node *n)
 {
+	transport_begin(n);
 	n->core = actor_new(n->sched, "core", &core_ops, n, ACTOR_OWN_THREAD);
 	n->persist.core = n->core;
 	timer_init(&n->tick, n->core, CORE_TICK);
@@ -606,6 +587,9 @@ void node_close(struct node *n)
 	} else {
 		wal_abandon(n->persist.wal);
 	}
+	for (size_t i = 0; i < n->first_peers.count; i++)
+		mem_free(n->first_peers.at[i].urls);
+	VEC_FREE(&n->first_peers);
 	epoch_domain_free(n->epoch);
 	waiters_fini(&n->waiting);
 	buf_fini(&n->conf_state_json);

@@ -39,6 +39,11 @@ struct node_hooks {
 	void (*applying)(void *arg, const struct raft_entry *e, bool again);
 	/* Once, on core: this member was removed from the cluster for ever; the process ends. NULL: nothing happens. */
 	void (*removed)(void *arg);
+	/* While opening: asks another member and waits for the answer (everything below "out" of the question, which has no reply actor).
+	 * NULL: nobody answers. */
+	void (*ask)(void *arg, struct member_question *q);
+	/* While opening: do these lists of URLs (sorted, not equal as text) mean the same addresses? NULL: no. */
+	bool (*same_urls)(void *arg, const struct member_urls *a, const struct member_urls *b);
 };
 
 struct node_config {
@@ -69,12 +74,14 @@ struct node_config {
 	uint32_t snap_files_max;
 	uint64_t wal_segment_bytes;             /* 0 = 64,000,000 */
 	uint32_t file_page_bytes;               /* 0 = the system's */
+	uint32_t learners_max;                  /* 0 = 1 */
 	uint64_t watch_progress_ns;
 	uint32_t watch_ports;                   /* io actors that take watch output */
 	bool initial_election_tick_advance;
 	bool pre_vote;
 	bool strict_reconfig_check;
 	bool join_existing;                     /* --initial-cluster-state existing; without effect once there is data */
+	bool force_new_cluster;                 /* make the data's cluster one of this member alone */
 	bool no_fsync;                          /* --unsafe-no-fsync */
 };
 

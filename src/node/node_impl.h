@@ -52,6 +52,12 @@ struct own_call {
 	int64_t lease_id;
 };
 
+/* Another member, before the log says who there is. */
+struct first_peer {
+	uint64_t id;
+	char *urls;                             /* comma-joined */
+};
+
 struct node {
 	struct node_config cfg;
 	char *snap_dir, *wal_dir;
@@ -82,6 +88,8 @@ struct node {
 	struct raft_mem_storage *log;
 	struct raft_ready rd;
 	char storage_version[16];
+
+	VEC(struct first_peer) first_peers;     /* for the transport at the start of a member without a log */
 
 	/* proposals */
 	VEC(struct call *) proposals;           /* not handed to raft yet */

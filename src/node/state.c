@@ -2,8 +2,6 @@
 
 #include "node/node_impl.h"
 
-enum { LEARNERS_MAX = 1 };
-
 static void store_put_row(void *arg, enum backend_bucket b, struct slice key, struct slice value)
 {
 	backend_put(((struct node *)arg)->backend, b, key, value);
@@ -26,7 +24,7 @@ void state_init(struct node_state *s, struct node *n, uint64_t hash_seed)
 	n->store = (struct store){n, store_put_row, store_delete_row};
 	s->lessor = lessor_new(&lc);
 	alarms_init(&s->alarms, &n->store);
-	s->members = members_new(&n->store, LEARNERS_MAX);
+	s->members = members_new(&n->store, n->cfg.learners_max);
 }
 
 static err_t key_row(void *arg, size_t bucket, struct slice key, struct slice value)

@@ -162,7 +162,6 @@ static void test_refuses_unchanged(void **state)
 		const char *name, *text;
 	} cases[] = {
 		{"auth", "authentication is enabled"},
-		{"cluster3-1", "cluster of 3 members"},
 		{"wal-bitflip", "crc mismatch"},
 	};
 
@@ -177,6 +176,46 @@ static void test_refuses_unchanged(void **state)
 		assert_int_equal(dir_crc(dir), before);
 		golden_drop(dir);
 	}
+}
+
+/* One of three goes on alone: the same data, one member, under the ids it had. */
+static void test_forced_alone(void **state)
+{
+	char *dir = golden_unpack("cluster3-2");
+	json_t *facts = golden_facts("cluster3-2", "after_open"), *want = json_array(), *row;
+	struct node_config c = {.force_new_cluster = true};
+	struct why why = {""};
+	struct driver *d = driver_open(driver_vfs_posix(), dir, &c, &why);
+	struct slice answer;
+	struct pb_reader r;
+	struct pb_field f;
+	uint64_t ids[4] = {0};
+	size_t i, count = 0;
+
+	if (!d)
+		fail_msg("%s", why.text);
+	driver_run(d, 5000000000);
+	json_array_foreach(json_object_get(facts, "hashkv"), i, row)
+		json_array_append(want, json_array_get(row, 0));
+	check_hashes(d, want);
+	assert_ok(driver_call(d, RPC_MEMBER_LIST, (struct slice){0}, &answer));
+	r = pb_reader_of(answer);
+	while (pb_next(&r, &f))
+		if (f.number == 2 && count < ARRAY_COUNT(ids))
+			ids[count++] = field_uint(f.bytes, 1);
+	assert_int_equal(count, 1);
+	assert_int_equal(ids[0], 0x7507c59c85214296);
+	driver_close(d);
+
+	/* Without the flag it stays what it has become. */
+	d = driver_open(driver_vfs_posix(), dir, NULL, &why);
+	if (!d)
+		fail_msg("%s", why.text);
+	check_hashes(d, want);
+	driver_close(d);
+	json_decref(want);
+	json_decref(facts);
+	golden_drop(dir);
 }
 
 int main(void)
@@ -197,6 +236,7 @@ int main(void)
 		cmocka_unit_test(test_opens_v36),
 		cmocka_unit_test(test_opens_downgrade36),
 		cmocka_unit_test(test_refuses_unchanged),
+		cmocka_unit_test(test_forced_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
