@@ -26,6 +26,7 @@ enum core_kind {
 	CORE_OWN_CALL,          /* an answer to a call that core made itself */
 	CORE_WATCH_MORE,        /* timer: lagging watchers were not all served in one batch */
 	CORE_RELEASE,           /* a reader gives back a revision */
+	CORE_QUESTION,          /* an answer of another member */
 };
 
 enum {
@@ -56,6 +57,20 @@ struct own_call {
 struct first_peer {
 	uint64_t id;
 	char *urls;                             /* comma-joined */
+};
+
+struct core_question;
+/* The answer is in q; freed behind the call. */
+typedef void core_answered(struct node *n, struct core_question *q);
+
+/* A question of core to another member. Made by core_question_new; then fill body, call and what else q takes. */
+struct core_question {
+	struct member_question q;
+	char *urls;
+	struct buf body;
+	core_answered *done;
+	uint64_t member_id;                     /* the asker's: who is asked */
+	struct call *call;                      /* the asker's: for whom */
 };
 
 struct node {
@@ -188,6 +203,11 @@ void core_refuse_all(struct node *n, err_t err);
 /* Takes nothing; body is copied into the entry. */
 void core_own_propose(struct node *n, enum own_purpose purpose, enum internal_field field, struct slice body, int64_t lease_id);
 void core_own_answer(struct node *n, struct own_call *o);
+
+/* question.c: stopping waits for the answers. timeout_ms 0: the time limit of requests, per URL */
+struct core_question *core_question_new(enum member_endpoint endpoint, const struct member_urls *urls, core_answered *done);
+void core_ask(struct node *n, struct core_question *take_q);
+void core_question_back(struct node *n, struct msg *m);
 
 /* ready.c */
 bool core_ready(struct node *n);                /* true: it found something to do */
