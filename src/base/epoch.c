@@ -35,6 +35,7 @@ struct epoch_domain {
 
 static pthread_mutex_t ids_lock = PTHREAD_MUTEX_INITIALIZER;
 static bool thread_ids[SLOTS_MAX];
+static _Atomic int slots_end;                   /* no slot from here on was ever used */
 static bool domain_ids[DOMAINS_MAX];
 static pthread_key_t thread_key;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -69,11 +70,20 @@ static int id_take(bool *ids, int count)
 	return found;
 }
 
+static void slots_grow(int end)
+{
+	int old = atomic_load(&slots_end);
+
+	while (old < end && !atomic_compare_exchange_weak(&slots_end, &old, end))
+		;
+}
+
 static int slot_mine(void)
 {
 	if (UNLIKELY(my_slot < 0)) {
 		pthread_once(&once, key_make);
 		my_slot = id_take(thread_ids, SLOTS_MAX);
+		slots_grow(my_slot + 1);
 		pthread_setspecific(thread_key, (void *)(intptr_t)(my_slot + 1));
 	}
 	return my_slot;
@@ -149,11 +159,13 @@ void epoch_retire(struct epoch_domain *d, void *p, epoch_free_fn *fn)
 size_t epoch_reclaim(struct epoch_domain *d)
 {
 	uint64_t oldest = UINT64_MAX;
+	int end;
 
 	if (!d->count)
 		return 0;
 	atomic_fetch_add(&d->epoch, 1);
-	for (int i = 0; i < SLOTS_MAX; i++) {
+	end = atomic_load(&slots_end);
+	for (int i = 0; i < end; i++) {
 		uint64_t e = atomic_load(&d->slots[i].epoch);
 
 		if (e && e < oldest)
