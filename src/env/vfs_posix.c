@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
@@ -186,7 +187,7 @@ static err_t posix_map(struct vfs_file *f, uint64_t reserve, const uint8_t **out
 			*reserved = reserve;
 			return OK;
 		}
-		if (errno != ENOMEM)
+		if (errno != ENOMEM && errno != EINVAL)         /* valgrind's word for too much */
 			return err_from_errno(errno);
 	}
 	return ERR_IO;
@@ -199,15 +200,22 @@ static void posix_unmap(struct vfs_file *f, const uint8_t *map, uint64_t reserve
 	ASSERT(r == 0);
 }
 
+/* A thread that waits is handed its next write directly, the one that went to sleep last first: one wake, no lock taken on
+ * waking, and a lone writer stays with one thread. */
+struct pool_thread {
+	sem_t woken;
+	struct vfs_io *io;
+	struct pool_thread *next_idle;
+};
+
 static struct {
 	pthread_mutex_t lock;
-	pthread_cond_t filled;
-	struct vfs_io *first;
+	struct pool_thread *idle;
+	struct vfs_io *first;   /* for whoever is done next; only while nobody is idle */
 	struct vfs_io **last;
-	unsigned queued;
 	unsigned threads;
-	unsigned idle; /* waiting, also those that were woken and have not run yet */
-} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .filled = PTHREAD_COND_INITIALIZER, .last = &pool.first};
+	struct pool_thread all[POOL_THREADS];
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .last = &pool.first};
 
 static void io_run(struct vfs_io *io)
 {
@@ -222,39 +230,50 @@ static void io_run(struct vfs_io *io)
 	io->done(io);
 }
 
-static void *pool_thread(void *arg)
+static struct vfs_io *pool_next(struct pool_thread *t)
 {
-	pthread_mutex_lock(&pool.lock);
-	for (;;) {
-		struct vfs_io *io = pool.first;
+	struct vfs_io *io;
 
-		if (!io) {
-			pool.idle++;
-			pthread_cond_wait(&pool.filled, &pool.lock);
-			pool.idle--;
-			continue;
-		}
-		pool.queued--;
+	pthread_mutex_lock(&pool.lock);
+	io = pool.first;
+	if (io) {
 		pool.first = io->next;
 		if (!pool.first)
 			pool.last = &pool.first;
-		pthread_mutex_unlock(&pool.lock);
-		io_run(io);
-		pthread_mutex_lock(&pool.lock);
+	} else {
+		t->next_idle = pool.idle;
+		pool.idle = t;
 	}
+	pthread_mutex_unlock(&pool.lock);
+	if (io)
+		return io;
+	while (sem_wait(&t->woken) < 0)
+		ASSERT(errno == EINTR);
+	return t->io;
+}
+
+static void *pool_main(void *arg)
+{
+	struct pool_thread *t = arg;
+
+	pthread_setname_np(pthread_self(), "file");
+	for (;;)
+		io_run(pool_next(t));
 	return NULL;
 }
 
 /* Under the lock. Signals stay with the threads that asked for them. */
 static void pool_grow(void)
 {
+	struct pool_thread *t = &pool.all[pool.threads];
 	sigset_t all, before;
 	pthread_t id;
 	int r;
 
+	sem_init(&t->woken, 0, 0);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	r = pthread_create(&id, NULL, pool_thread, NULL);
+	r = pthread_create(&id, NULL, pool_main, t);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (r == 0) {
 		pthread_detach(id);
@@ -266,14 +285,23 @@ static void pool_grow(void)
 
 static void posix_start(struct vfs_io *io)
 {
+	struct pool_thread *t;
+
 	io->next = NULL;
 	pthread_mutex_lock(&pool.lock);
-	*pool.last = io;
-	pool.last = &io->next;
-	if (++pool.queued > pool.idle && pool.threads < POOL_THREADS)
-		pool_grow();
+	t = pool.idle;
+	if (t) {
+		pool.idle = t->next_idle;
+		t->io = io;
+	} else {
+		*pool.last = io;
+		pool.last = &io->next;
+		if (pool.threads < POOL_THREADS)
+			pool_grow();
+	}
 	pthread_mutex_unlock(&pool.lock);
-	pthread_cond_signal(&pool.filled);
+	if (t)
+		sem_post(&t->woken);
 }
 
 static err_t posix_rename(struct vfs *fs, const char *from, const char *to)
