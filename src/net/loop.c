@@ -1,11 +1,15 @@
 /* One io loop: a thread, a uv_loop, a hosted actor.
  *
- *	poll: sockets, async, accepts ──> turn end: actor batch <──> tasks (bounded rounds) ──> arm the timer ──> poll
+ *	poll: sockets, event, accepts ──> turn end: actor batch <──> tasks (bounded rounds) ──> arm the timer ──> poll
  *	timers ──> turn end (in prepare, before the poll sleeps) ──> ...
  *
  *   L1  whoever makes work outside the poll phase sets turn_due, so that prepare ends a turn before sleeping
- *   L2  a wake from this thread only sets woken: the turn end looks at it; a wake from another goes through async
+ *   L2  a wake from this thread only sets woken: the turn end looks at it; a wake from another goes through the eventfd
  *   L3  the mark of the current actor is set for the whole life of the thread */
+
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "net/net_impl.h"
 
@@ -35,6 +39,26 @@ uint64_t net_loop_now_ms(struct net_loop *l)
 	return uv_now(&l->uv);
 }
 
+static void event_send(struct net_loop *l)
+{
+	uint64_t one = 1;
+	ssize_t n;
+
+	do
+		n = write(l->event_fd, &one, sizeof(one));
+	while (n < 0 && errno == EINTR);
+	ASSERT(n == sizeof(one));
+}
+
+static void on_event(uv_poll_t *h, int status, int events)
+{
+	struct net_loop *l = h->data;
+	uint64_t count;
+	ssize_t n = read(l->event_fd, &count, sizeof(count));
+
+	ASSERT(n == sizeof(count) || errno == EAGAIN || errno == EINTR);
+}
+
 static void wake(void *arg)
 {
 	struct net_loop *l = arg;
@@ -42,7 +66,7 @@ static void wake(void *arg)
 	if (loop_of_thread == l)
 		l->woken = true; /* L2 */
 	else
-		uv_async_send(&l->async);
+		event_send(l);
 }
 
 static void receive(void *self, struct msg *m)
@@ -120,7 +144,7 @@ static void turn_end(struct net_loop *l)
 		run_tasks(l);
 	} while (++round < ROUNDS_MAX && (delay_ns == 0 || l->woken || !list_empty(&l->tasks)));
 	if (delay_ns == 0 || l->woken || !list_empty(&l->tasks))
-		uv_async_send(&l->async);
+		event_send(l);
 	arm_timer(l, delay_ns);
 }
 
@@ -137,10 +161,6 @@ static void on_check(uv_check_t *h)
 	turn_end(h->data);
 }
 
-static void on_async(uv_async_t *h)
-{
-}
-
 struct net_loop *net_loop_new(struct sched *s, const char *name, const struct actor_ops *ops, void *self)
 {
 	struct net_loop *l = NEW(struct net_loop);
@@ -154,11 +174,14 @@ struct net_loop *net_loop_new(struct sched *s, const char *name, const struct ac
 	list_init(&l->tasks);
 	list_init(&l->streams);
 	ASSERT(uv_loop_init(&l->uv) == 0);
-	ASSERT(uv_async_init(&l->uv, &l->async, on_async) == 0);
+	l->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	ASSERT(l->event_fd >= 0);
+	ASSERT(uv_poll_init(&l->uv, &l->event, l->event_fd) == 0);
+	ASSERT(uv_poll_start(&l->event, UV_READABLE, on_event) == 0);
 	uv_prepare_init(&l->uv, &l->prepare);
 	uv_check_init(&l->uv, &l->check);
 	uv_timer_init(&l->uv, &l->timer);
-	l->async.data = l->prepare.data = l->check.data = l->timer.data = l;
+	l->event.data = l->prepare.data = l->check.data = l->timer.data = l;
 	uv_prepare_start(&l->prepare, on_prepare);
 	uv_check_start(&l->check, on_check);
 	l->actor = actor_new(s, name, &loop_ops, l, ACTOR_HOSTED);
@@ -218,6 +241,7 @@ void net_loop_free(struct net_loop *l)
 	uv_walk(&l->uv, close_handle, NULL);
 	uv_run(&l->uv, UV_RUN_DEFAULT);
 	ASSERT(uv_loop_close(&l->uv) == 0);
+	close(l->event_fd);
 	actor_free(l->actor);
 	VEC_FREE(&l->timers);
 	mem_free(l->read_buf);

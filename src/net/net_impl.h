@@ -11,7 +11,8 @@
 
 struct net_loop {
 	uv_loop_t uv;
-	uv_async_t async;
+	int event_fd;  /* written by a wake from another thread; uv_async would make the woken wait for the waker */
+	uv_poll_t event;
 	uv_prepare_t prepare;
 	uv_check_t check;
 	uv_timer_t timer;
