@@ -40,7 +40,14 @@ void actor_free(struct actor *a)
 
 void actor_post(struct actor *a, struct msg *m)
 {
+	m->next = NULL;
 	a->sched->ops->post(a, m);
+}
+
+void actor_post_all(struct actor *a, struct msg *first)
+{
+	if (first)
+		a->sched->ops->post(a, first);
 }
 
 struct sched *actor_sched(struct actor *a)

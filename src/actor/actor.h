@@ -5,8 +5,8 @@
  *	actor_post(core, &m->msg);                             core_ops.receive(self, msg) runs there, in order
  *	actor_free(core); sched_free(s);
  *
- * An actor runs one batch at a time, never twice at once. Who posts to an idle actor may run it in place (one
- * batch, no deeper than ACTOR_INLINE_DEPTH posts); under load its own thread takes over. A post wakes a thread
+ * An actor runs one batch at a time, never twice at once. Who posts to an idle actor may run it in place (two
+ * batches at most, no deeper than ACTOR_INLINE_DEPTH posts); under load its own thread takes over. A post wakes a thread
  * only if the box was empty. "On the actor" is a current-actor mark (actor_current), never a thread id.
  * Messages are intrusive and belong to the receiver once posted. Order: messages of one poster to one actor
  * stay in order. A mailbox has no bound of its own: whoever makes new work is bounded at its source (replies
@@ -49,6 +49,8 @@ void actor_set_wake(struct actor *a, void (*wake)(void *arg), void *arg);
 /* Waits for a running batch; messages still in the box are dropped unread (their owners free them first). */
 void actor_free(struct actor *a);
 void actor_post(struct actor *a, struct msg *m);        /* any thread */
+/* Several at once, as if posted one by one from first on (linked by next): one look at the box, one wake. NULL: nothing. */
+void actor_post_all(struct actor *a, struct msg *first);
 /* ACTOR_HOSTED, on its loop: runs due timers and one batch. Returns ns until it wants to run again: 0 = at
  * once, UINT64_MAX = when woken. */
 uint64_t actor_run(struct actor *a);

@@ -10,7 +10,7 @@
 struct sched_ops {
 	void (*actor_start)(struct actor *a);
 	void (*actor_stop)(struct actor *a);
-	void (*post)(struct actor *a, struct msg *m);
+	void (*post)(struct actor *a, struct msg *first);       /* a list, in order; not empty */
 	/* The actor's earliest timer moved forward; on the actor. */
 	void (*timer_moved)(struct actor *a);
 	void (*run)(struct sched *s, struct job *j);

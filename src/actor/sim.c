@@ -134,7 +134,7 @@ static void actor_stop(struct actor *a)
 	mem_free(x);
 }
 
-static void post(struct actor *a, struct msg *m)
+static void post_one(struct actor *a, struct msg *m)
 {
 	struct sim_actor *x = a->impl;
 
@@ -144,6 +144,16 @@ static void post(struct actor *a, struct msg *m)
 		x->head = 0;
 	}
 	VEC_PUSH(&x->box, m);
+}
+
+static void post(struct actor *a, struct msg *first)
+{
+	while (first) {
+		struct msg *next = first->next;
+
+		post_one(a, first);
+		first = next;
+	}
 }
 
 static void timer_moved(struct actor *a)
@@ -248,7 +258,7 @@ static void deliver_due(struct sim *s)
 	while (s->later.count && s->later.at[0].at_ns <= s->now_ns) {
 		struct sim_later l = later_pop(s);
 
-		post(l.to->actor, l.msg);
+		post_one(l.to->actor, l.msg);
 	}
 }
 

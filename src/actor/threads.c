@@ -80,21 +80,27 @@ static void thread_sleep(struct actor *a, struct box *b, uint32_t seen)
 	atomic_store(&b->sleeping, false);
 }
 
+static struct msg *turned(struct msg *list)
+{
+	struct msg *out = NULL;
+
+	while (list) {
+		struct msg *next = list->next;
+
+		list->next = out;
+		out = list;
+		list = next;
+	}
+	return out;
+}
+
 /* One batch: due timers, then what is in the box. The run flag is held. */
 static void run_batch(struct actor *a, struct box *b)
 {
 	struct actor *mark = actor_mark(a);
-	struct msg *stack = atomic_exchange(&b->inbox, NULL);
-	struct msg *fifo = NULL;
+	struct msg *fifo = turned(atomic_exchange(&b->inbox, NULL));
 	size_t n = 0;
 
-	while (stack) {
-		struct msg *next = stack->next;
-
-		stack->next = fifo;
-		fifo = stack;
-		stack = next;
-	}
 	if (a->timers.count)
 		n = actor_timers_fire(a, now_ns(a->sched));
 	while (fifo) {
@@ -109,7 +115,8 @@ static void run_batch(struct actor *a, struct box *b)
 	actor_mark(mark);
 }
 
-/* Runs at most one batch if nobody else does. False: the flag was taken. */
+/* Runs one batch if nobody else does. False: the flag was taken. In place, what the batch brought back is run as well,
+ * once: a lone write's second look at the log costs no wake of the own thread then. */
 static bool try_run(struct actor *a, struct box *b, bool own_thread)
 {
 	bool idle = false;
@@ -118,6 +125,8 @@ static bool try_run(struct actor *a, struct box *b, bool own_thread)
 	if (!atomic_compare_exchange_strong(&b->running, &idle, true))
 		return false;
 	run_batch(a, b);
+	if (!own_thread && atomic_load(&b->inbox))
+		run_batch(a, b);
 	next = actor_timer_next(a);
 	if (own_thread)
 		atomic_store(&b->armed_ns, next);
@@ -195,17 +204,17 @@ static void post_first(struct actor *a, struct box *b, enum actor_kind kind)
 	}
 }
 
-static void post(struct actor *a, struct msg *m)
+static void post(struct actor *a, struct msg *first)
 {
 	struct box *b = a->impl;
 	enum actor_kind kind = a->kind;
-	struct msg *head;
+	struct msg *top = turned(first), *head;
 
 	atomic_fetch_add(&b->posting, 1);
 	head = atomic_load_explicit(&b->inbox, memory_order_relaxed);
 	do
-		m->next = head;
-	while (!atomic_compare_exchange_weak(&b->inbox, &head, m));
+		first->next = head;
+	while (!atomic_compare_exchange_weak(&b->inbox, &head, top));
 	if (!head)
 		post_first(a, b, kind);
 	atomic_fetch_sub(&b->posting, 1);

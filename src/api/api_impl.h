@@ -30,6 +30,8 @@ struct api_io {
 	uint32_t port;
 	struct list rpcs;               /* all that live, also those whose sink is gone */
 	size_t count;
+	struct msg *calls, **calls_tail;        /* for core, since calls_msg was posted to ourselves: they leave together */
+	struct msg calls_msg;
 };
 
 /* Continues a call whose struct call came back from core. */

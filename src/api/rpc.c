@@ -43,6 +43,8 @@ struct api_io *api_io_new(struct api *a, struct actor *actor, uint32_t port)
 	io->node = a->node;
 	io->actor = actor;
 	io->port = port;
+	io->calls_tail = &io->calls;
+	io->calls_msg.kind = API_MSG_CALLS;
 	list_init(&io->rpcs);
 	return io;
 }
@@ -202,13 +204,31 @@ void api_reply(struct api_rpc *r, const struct slice *parts, size_t count)
 	api_done(r);
 }
 
+/* What one turn of the actor makes (a look at all sockets) reaches core as one batch: one proposal to raft, one write. */
 void api_call(struct api_rpc *r, enum call_kind kind, api_step *next)
 {
+	struct api_io *io = r->io;
+	struct msg *m = &r->call.msg;
+
 	ASSERT(!r->call_out);
 	r->call_out = true;
 	r->call_kind = kind;
 	r->next = next;
-	call_post(r->io->node, &r->call, kind);
+	m->kind = kind;
+	m->next = NULL;
+	if (!io->calls)
+		actor_post(io->actor, &io->calls_msg);
+	*io->calls_tail = m;
+	io->calls_tail = &m->next;
+}
+
+static void calls_leave(struct api_io *io)
+{
+	struct msg *first = io->calls;
+
+	io->calls = NULL;
+	io->calls_tail = &io->calls;
+	call_post_all(io->node, first);
 }
 
 void api_propose(struct api_rpc *r, enum internal_field field, struct slice request, api_step *next)
@@ -339,6 +359,9 @@ void api_receive(struct api_io *io, struct msg *m)
 			r->next(r);
 		else
 			api_settle(r);
+		break;
+	case API_MSG_CALLS:
+		calls_leave(io);
 		break;
 	case API_MSG_WATCH_CLOSED:
 		watch_closed(io, m);

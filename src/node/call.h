@@ -76,5 +76,7 @@ void call_init(struct call *c, struct actor *reply, uint32_t reply_kind, size_t 
 void call_fini(struct call *c);
 /* Any thread. The call is core's until it comes back. */
 void call_post(struct node *n, struct call *c, enum call_kind kind);
+/* The same for several, msg.kind set, linked by msg.next: they reach core together and are proposed as one batch. */
+void call_post_all(struct node *n, struct msg *first);
 
 #endif

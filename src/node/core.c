@@ -6,6 +6,8 @@
  * arrived together is one raft message and one write. */
 #include "node/node_impl.h"
 
+enum { ANSWER_ACTORS = 20 };    /* io actors and core itself, of a usual machine; more are posted to one by one */
+
 static void core_receive(void *self, struct msg *m)
 {
 	struct node *n = self;
@@ -37,13 +39,16 @@ static void core_receive(void *self, struct msg *m)
 	}
 }
 
+/* One message list per actor that waits. */
 static void core_answers(struct node *n)
 {
 	uint64_t now = n->answers.count ? core_now(n) : 0;
+	struct { struct actor *to; struct msg *first, **tail; } lists[ANSWER_ACTORS];
+	size_t count = 0;
 
-	/* An answer may bring the next call in place: take the list first. */
 	for (size_t i = 0; i < n->answers.count; i++) {
 		struct call *c = n->answers.at[i];
+		size_t k = 0;
 
 		if (c->field && c->err != ERR_TOO_MANY_REQUESTS)
 			core_request_observe(n, c->field, c->applied, now - c->started_ns);
@@ -51,9 +56,25 @@ static void core_answers(struct node *n)
 		if (c->err && c->msg.kind == CALL_READ_INDEX)
 			metric_add(c->err == ERR_TIMEOUT ? METRIC_SERVER_SLOW_READ_INDEXES_TOTAL : METRIC_SERVER_READ_INDEXES_FAILED_TOTAL, 1);
 		c->msg.kind = c->reply_kind;
-		actor_post(c->reply, &c->msg);
+		while (k < count && lists[k].to != c->reply)
+			k++;
+		if (k == ANSWER_ACTORS) {
+			actor_post(c->reply, &c->msg);
+			continue;
+		}
+		if (k == count) {
+			lists[k].to = c->reply;
+			lists[k].tail = &lists[k].first;
+			count++;
+		}
+		*lists[k].tail = &c->msg;
+		lists[k].tail = &c->msg.next;
 	}
 	n->answers.count = 0;
+	for (size_t k = 0; k < count; k++) {
+		*lists[k].tail = NULL;
+		actor_post_all(lists[k].to, lists[k].first);
+	}
 }
 
 /* True once nothing of this node is under way any more. */

@@ -26,6 +26,15 @@ void call_post(struct node *n, struct call *c, enum call_kind kind)
 	actor_post(n->core, &c->msg);
 }
 
+void call_post_all(struct node *n, struct msg *first)
+{
+	uint64_t now_ns = sched_now_ns(n->sched);
+
+	for (struct msg *m = first; m; m = m->next)
+		CONTAINER_OF(m, struct call, msg)->started_ns = now_ns;
+	actor_post_all(n->core, first);
+}
+
 struct release {
 	struct msg msg;
 	int64_t revision;

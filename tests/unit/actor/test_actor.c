@@ -67,19 +67,27 @@ struct poster {
 	struct counter *to;
 	unsigned id;
 	uint64_t n;
+	unsigned list;          /* posts that many at once; 0: one by one */
 };
 
 static void *poster_main(void *arg)
 {
 	struct poster *p = arg;
 
-	for (uint64_t i = 1; i <= p->n; i++) {
-		struct add *a = NEW(struct add);
+	for (uint64_t i = 1; i <= p->n;) {
+		struct msg *list = NULL, **tail = &list;
 
-		a->msg.kind = KIND_ADD;
-		a->poster = p->id;
-		a->number = i;
-		actor_post(p->to->actor, &a->msg);
+		for (unsigned n = 0; n < MAX(p->list, 1) && i <= p->n; n++, i++) {
+			struct add *a = NEW(struct add);
+
+			*a = (struct add){.msg.kind = KIND_ADD, .poster = p->id, .number = i};
+			*tail = &a->msg;
+			tail = &a->msg.next;
+		}
+		if (p->list)
+			actor_post_all(p->to->actor, list);
+		else
+			actor_post(p->to->actor, list);
 	}
 	return NULL;
 }
@@ -99,7 +107,7 @@ static void flood(enum actor_kind kind)
 
 	c.actor = actor_new(s, "counter", &counter_ops, &c, kind);
 	for (unsigned i = 0; i < 4; i++) {
-		posters[i] = (struct poster){.to = &c, .id = i, .n = 50000};
+		posters[i] = (struct poster){.to = &c, .id = i, .n = 50000, .list = i * 3};
 		pthread_create(&posters[i].thread, NULL, poster_main, &posters[i]);
 	}
 	for (unsigned i = 0; i < 4; i++)
@@ -202,10 +210,11 @@ static uint64_t sim_once(uint64_t seed, uint64_t *count)
 	actor_post(a.actor, m);
 	for (unsigned p = 0; p < 4; p++)
 		for (uint64_t i = 1; i <= 20; i++) {
-			struct add *x = NEW(struct add);
+			struct add *x = NEW(struct add), *y = NEW(struct add);
 
-			*x = (struct add){.msg.kind = KIND_ADD, .poster = p, .number = i};
-			actor_post(a.actor, &x->msg);
+			*x = (struct add){.msg = {.kind = KIND_ADD, .next = &y->msg}, .poster = p, .number = 2 * i - 1};
+			*y = (struct add){.msg.kind = KIND_ADD, .poster = p, .number = 2 * i};
+			actor_post_all(a.actor, &x->msg);
 		}
 	while (sched_sim_step(s, sched_now_ns(s) + 1000000000u))
 		;
