@@ -27,7 +27,8 @@ void vfs_mem_free(struct vfs_mem *m);           /* after its files were closed *
 struct vfs *vfs_mem_vfs(struct vfs_mem *m);
 /* The n-th changing call from now (1 = the next one) meets the fault, once; n = 0: none. */
 void vfs_mem_fault(struct vfs_mem *m, uint64_t n, enum vfs_fault fault);
-/* Changing calls so far: pwrite, sync, truncate, allocate, rename, remove, mkdir, create, sync_dir, start. */
+/* Changing calls so far: pwrite, sync, truncate, allocate, rename, remove, mkdir, create, sync_dir, start (once for its
+ * write, once more for its sync when that begins). */
 uint64_t vfs_mem_calls(const struct vfs_mem *m);
 bool vfs_mem_crashed(const struct vfs_mem *m);
 /* Power loss, unless it is gone already, and restart: open files are dead (their calls do nothing and report

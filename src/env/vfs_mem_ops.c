@@ -261,8 +261,8 @@ bool vfs_mem_finish_one(struct vfs_mem *m)
 	m->waiting = io->next;
 	if (!m->waiting)
 		m->waiting_last = &m->waiting;
-	if (!io->err && io->sync && !dead(file_of(io->file)))
-		mem_file_sync(file_of(io->file)->node);
+	if (!io->err && io->sync)
+		io->err = mem_sync(io->file);
 	io->done(io);
 	return true;
 }

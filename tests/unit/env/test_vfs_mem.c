@@ -305,6 +305,24 @@ static void test_start_waits(void **state)
 	vfs_mem_free(m);
 }
 
+/* The sync of an asynchronous write fails by itself: what was written is visible, and told to be of unknown fate. */
+static void test_start_sync_fails(void **state)
+{
+	struct vfs_mem *m = vfs_mem_new(9);
+	struct vfs_file *f = made(m);
+	struct vfs_io io = {.file = f, .data = SLICE_LIT("x"), .sync = true, .done = count_done};
+	char got_byte = 0;
+	size_t got;
+
+	vfs_mem_fault(m, 2, VFS_FAULT_EIO);
+	vfs_start(&io);
+	assert_err(ERR_IO, io.err);
+	assert_ok(vfs_pread(f, 0, &got_byte, 1, &got));
+	assert_int_equal(got_byte, 'x');
+	vfs_close(f);
+	vfs_mem_free(m);
+}
+
 static void test_map_survives(void **state)
 {
 	struct vfs_mem *m = vfs_mem_new(11);
@@ -360,7 +378,8 @@ int main(void)
 	    cmocka_unit_test(test_lost_names),    cmocka_unit_test(test_rename_synced),
 	    cmocka_unit_test(test_faults),        cmocka_unit_test(test_failed_sync),
 	    cmocka_unit_test(test_kill),
-	    cmocka_unit_test(test_start_waits),   cmocka_unit_test(test_map_survives),
+	    cmocka_unit_test(test_start_waits),
+	    cmocka_unit_test(test_start_sync_fails),   cmocka_unit_test(test_map_survives),
 	    cmocka_unit_test(test_deterministic),
 	};
 
