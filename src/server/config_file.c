@@ -162,7 +162,7 @@ static void read_number(struct reader *r, enum flag f, const yaml_node_t *n, dou
 		*(int64_t *)flag_field(r->cfg, f) = i;
 		return;
 	}
-	if (number == (double)(int64_t)number && number > -9e18 && number < 9e18 && strpbrk(text, ".eE"))
+	if (number > -9e18 && number < 9e18 && number == (double)(int64_t)number && strpbrk(text, ".eE"))
 		snprintf(digits, sizeof(digits), "%lld", (long long)number);
 	else if (number >= 1e19 || number <= -1e19)
 		snprintf(digits, sizeof(digits), "%.0f", number);
