@@ -84,6 +84,8 @@ uint32_t bolt_page_size(const struct bolt *db);
 uint64_t bolt_txid(const struct bolt *db);
 /* The oldest commit that somebody has pinned; bolt_txid() if none but the newest. */
 uint64_t bolt_oldest_pin(struct bolt *db);
+/* Somebody holds a pin of any commit (beside the newest, which is the file's own). */
+bool bolt_has_readers(struct bolt *db);
 /* Copies the line about the first damage found since opening; false: none was. */
 bool bolt_why(struct bolt *db, struct why *out);
 

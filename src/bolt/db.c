@@ -58,6 +58,16 @@ void bolt_pin_unref(struct bolt_pin *pin)
 	mem_free(pin);
 }
 
+bool bolt_has_readers(struct bolt *db)
+{
+	bool others;
+
+	pthread_mutex_lock(&db->lock);
+	others = db->pins.next != &db->newest->link || db->newest->link.next != &db->pins || db->newest->refs > 1;
+	pthread_mutex_unlock(&db->lock);
+	return others;
+}
+
 uint64_t bolt_pin_txid(const struct bolt_pin *pin)
 {
 	return pin->meta.txid;

@@ -144,6 +144,18 @@ void mvcc_release(struct mvcc *m, int64_t rev)
 	memmove(&m->holds.at[i], &m->holds.at[i + 1], (m->holds.count - i) * sizeof(m->holds.at[0]));
 }
 
+void mvcc_holds_take(struct mvcc *m, struct mvcc *from, void (*lost)(void *arg, int64_t rev), void *arg)
+{
+	for (size_t i = 0; i < from->holds.count; i++) {
+		const struct hold *h = &from->holds.at[i];
+
+		for (size_t k = 0; k < h->count; k++)
+			if (!mvcc_hold(m, h->rev))
+				lost(arg, h->rev);
+	}
+	from->holds.count = 0;
+}
+
 void mvcc_stats(const struct mvcc *m, struct mvcc_stats *out)
 {
 	*out = m->stats;

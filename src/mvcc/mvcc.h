@@ -188,6 +188,9 @@ uint64_t mvcc_count(const struct mvcc_view *v, struct slice key, struct slice ra
  * are going already. Each hold needs one release. */
 NODISCARD bool mvcc_hold(struct mvcc *m, int64_t rev);
 void mvcc_release(struct mvcc *m, int64_t rev);
+/* m takes the place of from (a snapshot was installed): what was held there is held here. What m does not have any more
+ * is told to lost, once per hold; its releases must not come to m. from is left without holds. */
+void mvcc_holds_take(struct mvcc *m, struct mvcc *from, void (*lost)(void *arg, int64_t rev), void *arg);
 
 /* ---- compaction: core ---- */
 

@@ -53,12 +53,18 @@ static void conf_state_json(struct buf *b, const struct raft_conf_state *cs)
 	ASSERT(!buf_failed(b));
 }
 
+void core_conf_state_changed(struct node *n, const struct raft_conf_state *cs)
+{
+	conf_state_json(&n->conf_state_json, cs);
+	n->conf_state_changed = true;
+}
+
 static void conf_change_apply(struct node *n, const struct raft_conf_change *cc, const struct member_context *ctx)
 {
 	char text[MEMBER_ID_TEXT_SIZE];
 
-	conf_state_json(&n->conf_state_json, raft_apply_conf_change(n->raft, cc));
-	n->conf_state_changed = true;
+	n->lone_leader = false;         /* the next publication says again */
+	core_conf_state_changed(n, raft_apply_conf_change(n->raft, cc));
 	members_apply(n->members, (enum member_change)cc->type, cc->node_id, ctx);
 	if (cc->type == CONF_REMOVE_NODE)
 		core_known_peer(n, cc->node_id, false);
@@ -68,6 +74,15 @@ static void conf_change_apply(struct node *n, const struct raft_conf_change *cc,
 		LOG_INFO("added member", LOG_HEX("cluster-id", n->cluster_id), LOG_HEX("local-member-id", n->member_id),
 			 LOG_STR("added-peer-id", member_id_text(cc->node_id, text)),
 			 LOG_BOOL("added-peer-is-learner", cc->type == CONF_ADD_LEARNER));
+	if (cc->type == CONF_REMOVE_NODE) {
+		LOG_INFO("removed member", LOG_HEX("cluster-id", n->cluster_id), LOG_HEX("local-member-id", n->member_id),
+			 LOG_STR("removed-remote-peer-id", member_id_text(cc->node_id, text)));
+		core_peer_remove(n, cc->node_id);
+		if (cc->node_id == n->member_id)
+			core_removed(n, UINT64_C(1000000000));
+	} else {
+		core_peer_add(n, cc->node_id);
+	}
 }
 
 /* What raft must be told of a change that was refused: a no-op that clears its pending mark. */

@@ -468,6 +468,8 @@ err_t node_open(const struct node_config *cfg, struct why *why, struct node **ou
 	n->epoch = epoch_domain_new();
 	n->work_tail = &n->work;
 	waiters_init(&n->waiting);
+	list_init(&n->questions);
+	list_init(&n->renewals);
 	list_init(&n->after_alarm);
 	list_init(&n->reads_new);
 	list_init(&n->reads_asked);
@@ -511,18 +513,9 @@ static void transport_begin(struct node *n)
 {
 	const struct node_transport *t = n->cfg.transport;
 
-	if (!t)
-		return;
-	for (size_t i = 0; i < n->first_peers.count; i++)
+	core_peers_set(n);
+	for (size_t i = 0; t && i < n->first_peers.count; i++)
 		t->add(t->arg, n->first_peers.at[i].id, n->first_peers.at[i].urls);
-	for (size_t i = 0; i < members_removed_count(n->members); i++)
-		t->remove(t->arg, members_removed_at(n->members, i));
-	for (size_t i = 0; i < members_count(n->members); i++) {
-		char *urls = member_urls_join(&members_at(n->members, i)->peer_urls);
-
-		t->add(t->arg, members_at(n->members, i)->id, urls);
-		mem_free(urls);
-	}
 }
 
 void node_start(struct node *n)
@@ -566,7 +559,13 @@ void node_close(struct node *n)
 		raft_free(n->raft);
 	if (n->log)
 		raft_mem_storage_free(n->log);
+	core_install_fini(n);
+	core_questions_free(n);
+	core_version_stop(n);
 	core_unpublish(n);
+	core_old_state_published(n);
+	epoch_reclaim(n->epoch);
+	core_old_files_close(n, true);
 	blob_unref(n->members_blob);
 	blob_unref(n->alarms_blob);
 	if (n->mvcc)
@@ -598,6 +597,7 @@ void node_close(struct node *n)
 	VEC_FREE(&n->answers);
 	VEC_FREE(&n->watch_closed);
 	VEC_FREE(&n->jobs_ready);
+	core_peers_fini(n);
 	mem_free(n->snap_dir);
 	mem_free(n->wal_dir);
 	mem_free(n);

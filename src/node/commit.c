@@ -29,8 +29,9 @@ void core_commit(struct node *n)
 {
 	struct slice conf = n->conf_state_changed ? buf_slice(&n->conf_state_json) : (struct slice){0};
 
-	if (n->merging || !due(n))
+	if (n->merging || core_installing(n) || !due(n))
 		return;
+	core_snapshot_cut(n);
 	n->merge.snap = core_snapshot_begin(n);
 	backend_freeze(n->backend, MAX(n->applied, n->replayed), MAX(n->applied_term, n->replayed_term), conf);
 	n->conf_state_changed = false;
@@ -69,5 +70,6 @@ void core_merged(struct node *n)
 		n->commit_wanted = true;
 	if (snap)
 		core_snapshot_saved(n);
+	core_snapshot_out(n);
 	core_defrag(n);
 }

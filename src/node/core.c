@@ -34,6 +34,11 @@ static void core_receive(void *self, struct msg *m)
 	case CORE_WATCH_MORE: break;    /* the batch's end goes on */
 	case CORE_QUESTION: core_question_back(n, m); break;
 	case CORE_RELEASE: core_release(n, m); break;
+	case CORE_RECEIVED: core_received(n, m); break;
+	case CORE_UNREACHABLE:
+	case CORE_SNAPSHOT_STATUS:
+	case CORE_REMOVED: core_peer_report(n, m); break;
+	case PERSIST_INSTALL: core_installed(n); break;
 	case PERSIST_MOVE: core_defrag_stepped(n); break;
 	default: UNREACHABLE();
 	}
@@ -80,11 +85,38 @@ static void core_answers(struct node *n)
 /* True once nothing of this node is under way any more. */
 static bool core_quiet(struct node *n)
 {
-	return !n->merging && !n->snapshot_busy && !n->jobs && !backend_pending_ops(n->backend);
+	return !n->merging && (!n->install || !core_install_running(n)) && !n->snapshot_busy && !n->jobs && !backend_pending_ops(n->backend);
+}
+
+/* A leader first hands over to the voter that has been there longest, so that the others need not wait for an election. True while
+ * that is under way. */
+static bool hand_over(struct node *n)
+{
+	uint64_t to;
+
+	if (n->role != RAFT_LEADER || members_voter_count(n->members) < 2 || n->hand_over_ns == UINT64_MAX)
+		return false;
+	if (!n->hand_over_ns) {
+		core_active_peers(n, &to);
+		if (!to) {
+			n->hand_over_ns = UINT64_MAX;
+			return false;
+		}
+		LOG_INFO("leadership transfer starting", LOG_HEX("current-leader-member-id", n->member_id), LOG_HEX("transferee-member-id", to));
+		n->hand_over_ns = core_now(n) + 3 * n->cfg.election_ms * UINT64_C(1000000);
+		raft_transfer_leader(n->raft, to);
+	}
+	if (core_now(n) < n->hand_over_ns)
+		return true;
+	LOG_WARN("leadership transfer failed", LOG_HEX("local-member-id", n->member_id));
+	n->hand_over_ns = UINT64_MAX;
+	return false;
 }
 
 static void core_stop_step(struct node *n)
 {
+	if (hand_over(n))
+		return;
 	core_refuse_all(n, ERR_STOPPED);
 	if (n->stop_done)
 		return;
@@ -109,6 +141,8 @@ static void core_batch_end(void *self)
 		core_first_campaign(n);
 		worked |= raft_has_ready(n->raft);
 	} while (worked);
+	core_flush(n);
+	core_install_check(n);
 	core_snapshot_check(n);
 	core_commit(n);
 	core_watch(n);

@@ -2,7 +2,7 @@
  * expiry of leases. Sources: spec apply.md section 6 (monitors every 4 s), semantics.md section 4. */
 #include "node/node_impl.h"
 
-enum { MONITOR_EVERY_S = 4 };
+enum { MONITOR_EVERY_S = 4, FAST_FORWARD_S = 5 };
 
 static uint64_t heartbeat_ns(const struct node *n)
 {
@@ -15,15 +15,19 @@ static uint64_t election_ns(const struct node *n)
 }
 
 /* Ticks by elapsed time. After a gap (a stopped process, a paused machine) raft gets no more than one election timeout, and the
- * lessor starts over as if it had just been promoted: clients could not renew meanwhile. */
+ * lessor starts over as if it had just been promoted, for clients could not renew meanwhile: but only once a read index has shown
+ * that this member still leads (at once, if it is the only voter). */
 static void tick_raft(struct node *n, uint64_t now_ns)
 {
 	uint64_t gap = now_ns - n->ticked_ns;
 	uint64_t ticks = gap / heartbeat_ns(n);
 
 	if (gap > election_ns(n)) {
-		if (lessor_is_primary(n->lessor))
-			lessor_promote(n->lessor, now_ns, election_ns(n));
+		if (lessor_is_primary(n->lessor)) {
+			lessor_demote(n->lessor);
+			n->lessor_waits = true;
+			core_own_read(n);
+		}
 		ticks = MIN(ticks, n->cfg.election_ms / n->cfg.heartbeat_ms);
 		n->ticked_ns = now_ns;
 	} else {
@@ -69,28 +73,27 @@ static void publish_self(struct node *n)
 	buf_fini(&body);
 }
 
-/* The version all members can run: with one member it is the server's own. */
-static void cluster_version(struct node *n)
+/* The read index that core_own_read asked for has come. */
+void core_leadership_confirmed(struct node *n)
 {
-	struct version have, want;
-	struct buf body;
-	const char *now = members_version(n->members);
+	if (!n->lessor_waits || n->role != RAFT_LEADER)
+		return;
+	n->lessor_waits = false;
+	lessor_promote(n->lessor, core_now(n), election_ns(n));
+}
 
-	if (n->role != RAFT_LEADER || n->version_proposed || n->stopping || !n->applied_own_term)
+/* At the start a member that hears from others need not wait for a whole election timeout (spec raft.md section 2). */
+static void fast_forward(struct node *n, uint64_t now_ns)
+{
+	if (!n->fast_forward_until_ns || raft_is_only_voter(n->raft))
 		return;
-	if (version_parse(SLICE_LIT(NODE_CLUSTER_VERSION), &want))
-		UNREACHABLE();
-	if (now[0] && (members_downgrade(n->members)->enabled || version_parse(slice_str(now), &have) || version_cmp_minor(have, want) >= 0))
-		return;
-	n->version_proposed = true;
-	if (now[0])
-		LOG_INFO("updating cluster version using v3 API", LOG_STR("from", now), LOG_STR("to", NODE_CLUSTER_VERSION));
-	else
-		LOG_INFO("setting up initial cluster version using v3 API", LOG_STR("cluster-version", "3.7"));
-	buf_init(&body, 64);
-	pb_put_bytes(&body, 1, SLICE_LIT(NODE_CLUSTER_VERSION));
-	core_own_propose(n, OWN_CLUSTER_VERSION, REQ_CLUSTER_VERSION_SET, buf_slice(&body), 0);
-	buf_fini(&body);
+	if (now_ns >= n->fast_forward_until_ns || n->lead != RAFT_NONE) {
+		n->fast_forward_until_ns = 0;
+	} else if (core_active_peers(n, NULL) > 1) {
+		n->fast_forward_until_ns = 0;
+		for (uint64_t i = 2; i < n->cfg.election_ms / n->cfg.heartbeat_ms; i++)
+			raft_tick(n->raft);
+	}
 }
 
 /* Each member by itself, outside the log: the storage version follows the cluster version. Steps 3.5 -> 3.6 -> 3.7 set the
@@ -100,7 +103,7 @@ static void storage_version(struct node *n)
 	const char *cluster = members_version(n->members);
 	struct version v;
 
-	if (!cluster[0] || version_parse(slice_str(cluster), &v))
+	if (!cluster[0] || version_parse(slice_str(cluster), &v) || core_installing(n))
 		return;
 	if (v.major != 3 || v.minor < 5 || strcmp(n->storage_version, cluster) == 0)
 		return;
@@ -143,7 +146,7 @@ void core_noop_applied(struct node *n)
 		return;
 	n->applied_own_term = true;
 	lessor_promote(n->lessor, core_now(n), election_ns(n));
-	cluster_version(n);
+	core_version_check(n);
 }
 
 void core_lead_changed(struct node *n)
@@ -151,6 +154,7 @@ void core_lead_changed(struct node *n)
 	watch_set_term(n->hub, raft_term(n->raft));
 	if (n->role != RAFT_LEADER) {
 		n->applied_own_term = false;
+		n->lessor_waits = false;
 		lessor_demote(n->lessor);
 	}
 	metric_set(METRIC_SERVER_HAS_LEADER, n->lead != RAFT_NONE);
@@ -175,16 +179,22 @@ void core_tick(struct node *n)
 {
 	uint64_t now = core_now(n);
 
-	if (!n->ticked_ns)                      /* the first one */
+	if (!n->ticked_ns) {                    /* the first one */
 		n->ticked_ns = now;
+		n->fast_forward_until_ns = n->cfg.initial_election_tick_advance ? now + FAST_FORWARD_S * UINT64_C(1000000000) : 0;
+	}
 	tick_raft(n, now);
+	fast_forward(n, now);
 	lease_work(n, now);
 	core_expire(n, now);
+	core_renewals(n, now);
+	core_removed_check(n, now);
+	core_old_files_close(n, false);
 	watch_tick(n->hub, now);
 	publish_self(n);
 	if (now >= n->next_monitor_ns) {
 		n->next_monitor_ns = now + MONITOR_EVERY_S * UINT64_C(1000000000);
-		cluster_version(n);
+		core_version_check(n);
 		storage_version(n);
 	}
 	core_metrics(n);

@@ -8,6 +8,7 @@
 #include "bolt/bolt.h"
 #include "node/node.h"
 #include "node/persist.h"
+#include "node/state.h"
 #include "node/waiters.h"
 #include "obs/log.h"
 #include "obs/metric.h"
@@ -26,6 +27,10 @@ enum core_kind {
 	CORE_OWN_CALL,          /* an answer to a call that core made itself */
 	CORE_WATCH_MORE,        /* timer: lagging watchers were not all served in one batch */
 	CORE_RELEASE,           /* a reader gives back a revision */
+	CORE_RECEIVED,          /* struct node_message */
+	CORE_UNREACHABLE,       /* reports of the carrier */
+	CORE_SNAPSHOT_STATUS,
+	CORE_REMOVED,
 	CORE_QUESTION,          /* an answer of another member */
 };
 
@@ -35,6 +40,7 @@ enum {
 	/* Bytes of entries, each: that wait for raft to take them, and that raft has taken but not applied. Together with what the
 	 * mailbox brings in a batch they keep the WAL's buffer far below its maximum when the disk hangs. */
 	PROPOSAL_BYTES_MAX = 64 << 20,
+	QUESTIONS_MAX = 1024,           /* out to other members; further ones fail at once */
 };
 
 /* A MSG_STORAGE_APPLY that waits or is under way. */
@@ -42,10 +48,11 @@ struct apply_work {
 	struct raft_message m;
 	struct apply_work *next;
 	size_t at;
+	bool changes_members;           /* holds a configuration change */
 };
 
 /* A proposal of the server itself. */
-enum own_purpose { OWN_PUBLISH, OWN_CLUSTER_VERSION, OWN_ALARM, OWN_LEASE_REVOKE, OWN_LEASE_CHECKPOINT };
+enum own_purpose { OWN_PUBLISH, OWN_CLUSTER_VERSION, OWN_DOWNGRADE_END, OWN_ALARM, OWN_LEASE_REVOKE, OWN_LEASE_CHECKPOINT, OWN_READ };
 
 struct own_call {
 	struct call call;
@@ -70,7 +77,8 @@ struct core_question {
 	struct buf body;
 	core_answered *done;
 	uint64_t member_id;                     /* the asker's: who is asked */
-	struct call *call;                      /* the asker's: for whom */
+	struct call *call;                      /* the asker's: for whom; NULL: nobody */
+	struct list link;
 };
 
 struct node {
@@ -112,6 +120,7 @@ struct node {
 	VEC(struct blob *) proposal_data;
 	struct waiters waiting;
 	VEC(struct call *) answers;             /* to be posted behind the publication */
+	uint64_t leader_lost_ns, leader_found_ns;       /* the last time each */
 	struct list after_alarm;                /* applied over quota: answered once the alarm is up */
 	bool alarm_proposed;
 
@@ -131,6 +140,18 @@ struct node {
 	bool changed;                           /* something to publish */
 	struct blob *members_blob, *alarms_blob;
 
+	/* other members */
+	VEC(struct raft_message) outbox;        /* to be sent at the end of this pass */
+	uint64_t removed_ns;                    /* when to end, for this member was removed; 0: it was not */
+	bool removed_told;
+	uint64_t hand_over_ns;                  /* stopping: until when to wait for another leader; 0: not begun */
+	uint64_t fast_forward_until_ns;         /* ticks are skipped once, if other members show up before */
+	struct list questions;                  /* out */
+	size_t question_count;
+	struct list renewals;                   /* CALL_LEASE_RENEW that wait for a leader to ask */
+	struct version_round *version_round;    /* questions about versions are out; NULL: none */
+	bool lessor_waits;                      /* after a gap of time: promoted once leadership was confirmed */
+
 	/* commits */
 	struct persist_merge merge;
 	bool merging;
@@ -146,6 +167,16 @@ struct node {
 	uint64_t snapshot_index, memory_snapshot_index;
 	bool snapshot_wanted, snapshot_forced, snapshot_busy;
 	struct persist_append *snapshot_mark;   /* being made: index, term and ConfState of the .snap file */
+
+	/* snapshots to and from other members */
+	VEC(struct raft_message) snapshots_wanted;      /* MSG_SNAP that wait for a freeze */
+	VEC(struct raft_message) snapshots_cut;         /* frozen at their index; wait for the merge */
+	unsigned snapshots_out;                 /* given to the carrier */
+	uint64_t keep_log_until_ns;             /* a follower that just got one needs what comes behind */
+	struct install *install;                /* one being installed: appends behind it and applies wait */
+	struct old_state *old_state;            /* replaced in this batch, shown by the publication before */
+	VEC(struct bolt *) old_files;           /* closed once nobody has a pin */
+	VEC(int64_t) lost_holds;                /* revisions held in a replaced state that the new one does not have */
 
 	/* time */
 	struct timer tick;
@@ -198,20 +229,61 @@ void core_answer(struct node *n, struct call *c, err_t err);     /* posted when 
 void core_reads(struct node *n);
 void core_read_state(struct node *n, const struct raft_read_state *rs);
 void core_reads_applied(struct node *n);
+void core_reads_again(struct node *n);          /* the leader changed */
 void core_expire(struct node *n, uint64_t now_ns);
 void core_refuse_all(struct node *n, err_t err);
 /* Takes nothing; body is copied into the entry. */
 void core_own_propose(struct node *n, enum own_purpose purpose, enum internal_field field, struct slice body, int64_t lease_id);
+void core_own_read(struct node *n);              /* a read index; core_leadership_confirmed */
 void core_own_answer(struct node *n, struct own_call *o);
 
-/* question.c: stopping waits for the answers. timeout_ms 0: the time limit of requests, per URL */
+/* question.c: timeout_ms 0: the time limit of requests, per URL. Once core stops nothing is done with answers any more: a call that a
+ * question was asked for is answered ERR_STOPPED. */
 struct core_question *core_question_new(enum member_endpoint endpoint, const struct member_urls *urls, core_answered *done);
 void core_ask(struct node *n, struct core_question *take_q);
 void core_question_back(struct node *n, struct msg *m);
+void core_questions_forget_calls(struct node *n, err_t err);
+void core_questions_free(struct node *n);       /* at the end: the carrier has given all back, or is gone */
+
+/* peers.c */
+void core_received(struct node *n, struct msg *m);
+void core_peer_report(struct node *n, struct msg *m);
+void core_send(struct node *n, struct raft_message *take_m);
+void core_flush(struct node *n);
+char *core_peer_urls(const struct node *n, uint64_t id);
+void core_peer_add(struct node *n, uint64_t id);
+void core_peer_remove(struct node *n, uint64_t id);
+void core_peers_set(struct node *n);
+size_t core_active_peers(struct node *n, uint64_t *longest_voter);
+void core_removed(struct node *n, uint64_t delay_ns);
+void core_removed_check(struct node *n, uint64_t now_ns);
+void core_peers_fini(struct node *n);
+
+/* version.c */
+void core_version_check(struct node *n);        /* leader: agree on a cluster version; at most one round of questions at a time */
+void core_version_stop(struct node *n);
+
+/* renew.c */
+void core_lease_renew(struct node *n, struct call *c);
+void core_lease_confirmed(struct node *n, struct call *c);      /* behind a read index of a time after it came */
+void core_renewals(struct node *n, uint64_t now_ns);            /* at each tick */
+
+/* install.c */
+void core_install_fini(struct node *n);
+bool core_install_running(const struct node *n);        /* the backend actor has it */
+void core_install(struct node *n, struct persist_append *take_a);
+void core_install_check(struct node *n);        /* begins once nothing else is at the file */
+void core_installed(struct node *n);
+void core_old_state_published(struct node *n);
+void core_old_files_close(struct node *n, bool all);
+bool core_lost_hold(struct node *n, int64_t revision);
 
 /* ready.c */
 bool core_ready(struct node *n);                /* true: it found something to do */
-void core_appended(struct node *n, struct persist_append *a);
+void core_appended(struct node *n, struct persist_append *take_a);
+void core_append_done(struct node *n, struct persist_append *take_a);
+/* Steps the responses that a storage message carried: to this member's raft, or to peers. */
+void core_respond(struct node *n, struct raft_message *m);
 void core_apply_queue(struct node *n, struct raft_message *take_m);
 bool core_apply(struct node *n);
 
@@ -221,6 +293,7 @@ void core_apply_one(struct node *n, const struct raft_entry *e);
 
 void core_raise_nospace(struct node *n);
 void core_members_changed(struct node *n);
+void core_conf_state_changed(struct node *n, const struct raft_conf_state *cs);
 void core_alarms_changed(struct node *n);
 
 /* commit.c */
@@ -234,8 +307,13 @@ void core_snapshot_check(struct node *n);
 struct raft_snapshot *core_snapshot_begin(struct node *n);
 void core_snapshot_saved(struct node *n);       /* backend and .snap durable: the WAL mark */
 void core_snapshot_marked(struct node *n, struct persist_append *take_a);
+void core_snapshot_send(struct node *n, struct raft_message *take_m);
+void core_snapshot_cut(struct node *n);         /* with the freeze of the present position */
+void core_snapshot_out(struct node *n);         /* that freeze is in the file */
+void core_snapshot_sent(struct node *n, bool ok);
 
 /* monitor.c */
+void core_leadership_confirmed(struct node *n);
 void core_tick(struct node *n);
 void core_first_campaign(struct node *n);
 void core_lead_changed(struct node *n);
@@ -269,6 +347,12 @@ void core_unpublish(struct node *n);            /* at the end; no reader */
 /* maintain.c */
 void core_defrag(struct node *n);
 void core_defrag_stepped(struct node *n);
+
+/* The file is being replaced, or about to be: nothing new begins with it. */
+static inline bool core_installing(const struct node *n)
+{
+	return n->install != NULL;
+}
 
 static inline uint64_t core_now(const struct node *n)
 {

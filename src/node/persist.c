@@ -58,14 +58,29 @@ static void write_end(struct persist *p)
 	p->writing_tail = &p->writing;
 	for (struct persist_append *a = list; a; a = a->next) {
 		a->sync_ns = took;
-		if (a->is_mark) {
-			wal_release(p->wal, a->mark.index);
+		if (a->is_mark || a->m.snapshot) {
+			uint64_t index = a->is_mark ? a->mark.index : a->m.snapshot->index;
+
+			wal_release(p->wal, index);
 			/* An older database file that cannot be removed is tried again at the next snapshot. */
-			err_ignore(snap_release_dbs(p->fs, p->snap_dir, a->mark.index, NULL));
+			err_ignore(snap_release_dbs(p->fs, p->snap_dir, index, NULL));
 		}
 	}
 	give_back(p, list);
 	timer_set(&p->prepare, PREPARE_AFTER_MS * UINT64_C(1000000));
+}
+
+/* One received: file first, then the record. */
+static void save_snapshot(struct persist *p, const struct raft_snapshot *s)
+{
+	struct wal_snapshot_mark mark = {.index = s->index, .term = s->term, .has_conf_state = true};
+	err_t err = snap_save(p->fs, p->snap_dir, s);
+
+	if (err)
+		fatal("failed to save Raft snapshot: %s", err_text(err));
+	raft_conf_state_copy(&mark.conf_state, &s->conf_state);
+	wal_save_snapshot(p->wal, &mark);
+	wal_snapshot_mark_fini(&mark);
 }
 
 static void save(struct persist *p, struct persist_append *a)
@@ -79,7 +94,9 @@ static void save(struct persist *p, struct persist_append *a)
 		struct raft_hard_state hs = {.term = a->m.term, .vote = a->m.vote, .commit = a->m.commit};
 		uint64_t began = sched_now_ns(p->sched);
 
-		must_sync = wal_save(p->wal, &hs, a->m.entries, a->m.entry_count);
+		if (a->m.snapshot)
+			save_snapshot(p, a->m.snapshot);
+		must_sync = wal_save(p->wal, &hs, a->m.entries, a->m.entry_count) || a->m.snapshot;
 		metric_observe(METRIC_DISK_WAL_WRITE_DURATION_SECONDS, sched_now_ns(p->sched) - began);
 	}
 	if (!must_sync && !p->busy && !p->waiting) {
@@ -166,10 +183,18 @@ static void move(struct persist *p, struct persist_move *m)
 	actor_post(p->core, &m->msg);
 }
 
+static void install(struct persist *p, struct persist_install *i)
+{
+	i->run(i);
+	actor_post(p->core, &i->msg);
+}
+
 static void backend_receive(void *self, struct msg *m)
 {
 	if (m->kind == PERSIST_MERGE)
 		merge(self, CONTAINER_OF(m, struct persist_merge, msg));
+	else if (m->kind == PERSIST_INSTALL)
+		install(self, CONTAINER_OF(m, struct persist_install, msg));
 	else
 		move(self, CONTAINER_OF(m, struct persist_move, msg));
 }

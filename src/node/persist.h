@@ -19,13 +19,14 @@ enum persist_kind {
 	PERSIST_WAL_IO,         /* wal actor to itself: a write-and-sync ended */
 	PERSIST_PURGE,          /* wal actor timer */
 	PERSIST_START,          /* to the wal actor, once: its timers */
+	PERSIST_INSTALL,        /* struct install (install.c) */
 	PERSIST_PREPARE,        /* wal actor timer: the next segment, ahead of its need */
 };
 
 /* One append. Exactly one of the two parts. Owner: core; at the wal actor between post and return. */
 struct persist_append {
 	struct msg msg;
-	struct raft_message m;                  /* MSG_STORAGE_APPEND: hard state, entries; its responses stay in it */
+	struct raft_message m;                  /* MSG_STORAGE_APPEND: hard state, snapshot, entries; its responses stay in it */
 	bool is_mark;
 	struct wal_snapshot_mark mark;          /* is_mark: a disk snapshot's record; older files are released behind it */
 	struct persist_append *next;
@@ -46,6 +47,12 @@ struct persist_move {
 	struct bolt *db;
 	err_t err;
 	bool done;                              /* nothing left to move; the file's tail is cut */
+};
+
+/* A received snapshot's file takes the database's place; run() does it on the backend actor. */
+struct persist_install {
+	struct msg msg;
+	void (*run)(struct persist_install *p);
 };
 
 struct persist {

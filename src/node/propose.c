@@ -53,7 +53,8 @@ void core_release(struct node *n, struct msg *m)
 {
 	struct release *r = CONTAINER_OF(m, struct release, msg);
 
-	mvcc_release(n->mvcc, r->revision);
+	if (!core_lost_hold(n, r->revision))
+		mvcc_release(n->mvcc, r->revision);
 	mem_free(r);
 }
 
@@ -88,32 +89,6 @@ static void admit(struct node *n, struct call *c)
 	}
 }
 
-static void lease_renewal(struct node *n, struct call *c)
-{
-	bool clear_checkpoint = false;
-	err_t err;
-
-	c->header = header_now(n);
-	err = lease_renew(n->lessor, c->lease_id, core_now(n), &c->ttl_s, &clear_checkpoint);
-	if (err == ERR_LEASE_NOT_FOUND || err == ERR_AGAIN) {
-		/* Expired and about to be revoked counts as gone: its revocation is in the log or will be. */
-		c->ttl_s = 0;
-		err = OK;
-	}
-	if (!err && clear_checkpoint) {
-		struct buf body;
-		size_t mark;
-
-		buf_init(&body, 64);
-		mark = pb_begin(&body, 1);
-		pb_put_uint(&body, 1, (uint64_t)c->lease_id);
-		pb_end(&body, mark);
-		core_own_propose(n, OWN_LEASE_CHECKPOINT, REQ_LEASE_CHECKPOINT, buf_slice(&body), c->lease_id);
-		buf_fini(&body);
-	}
-	core_answer(n, c, err);
-}
-
 static void lease_question(struct node *n, struct call *c)
 {
 	struct response_header h = header_now(n);
@@ -138,7 +113,7 @@ void core_call(struct node *n, struct msg *m)
 		list_push_back(&n->reads_new, &c->link);
 		break;
 	case CALL_LEASE_RENEW:
-		lease_renewal(n, c);
+		core_lease_renew(n, c);
 		break;
 	case CALL_LEASE_TTL:
 	case CALL_LEASE_LIST:
@@ -165,13 +140,35 @@ void core_call(struct node *n, struct msg *m)
 	}
 }
 
+/* What only a leader may decide must not be forwarded to another one: a lease that expired here may have been renewed there. */
+static void drop_leaders_own(struct node *n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n->proposals.count; i++) {
+		struct call *c = n->proposals.at[i];
+		enum own_purpose p = c->reply_kind == CORE_OWN_CALL ? CONTAINER_OF(c, struct own_call, call)->purpose : OWN_READ;
+
+		if (p == OWN_LEASE_REVOKE || p == OWN_LEASE_CHECKPOINT || p == OWN_CLUSTER_VERSION || p == OWN_DOWNGRADE_END) {
+			n->proposal_bytes -= c->entry->size;
+			core_answer(n, c, ERR_NOT_LEADER);
+		} else {
+			n->proposals.at[kept++] = c;
+		}
+	}
+	n->proposals.count = kept;
+}
+
 /* All that came in this batch is one raft message. Refused as a whole (no leader yet, too much uncommitted): it stays
  * and is tried again with the next batch, until its time is over. */
 void core_propose(struct node *n)
 {
-	size_t count = n->proposals.count;
+	size_t count;
 	err_t err;
 
+	if (n->proposals.count && raft_role(n->raft) != RAFT_LEADER)
+		drop_leaders_own(n);
+	count = n->proposals.count;
 	if (!count || raft_lead(n->raft) == RAFT_NONE)
 		return;
 	VEC_RESERVE(&n->proposal_data, count);
@@ -251,8 +248,18 @@ void core_reads_applied(struct node *n)
 		if (c->order > n->applied)
 			break;
 		list_remove(&c->link);
-		core_answer(n, c, OK);
+		if (c->msg.kind == CALL_LEASE_RENEW)
+			core_lease_confirmed(n, c);
+		else
+			core_answer(n, c, OK);
 	}
+}
+
+/* A leader that was lost takes the round in flight with it. */
+void core_reads_again(struct node *n)
+{
+	if (!list_empty(&n->reads_asked) && n->lead != RAFT_NONE)
+		read_ask(n);
 }
 
 /* ---- time limits ---- */
@@ -269,13 +276,40 @@ static void expire_list(struct node *n, struct list *l, uint64_t now_ns, err_t e
 	}
 }
 
+/* Upstream's guess at why an entry that was handed to raft did not come back in time. */
+static err_t timeout_reason(struct node *n, const struct call *c)
+{
+	const struct node_transport *t = n->cfg.transport;
+	uint64_t election_ns = n->cfg.election_ms * UINT64_C(1000000);
+	uint64_t lost_ns = n->leader_found_ns > 2 * election_ns ? n->leader_found_ns - 2 * election_ns : 0;
+
+	if (c->started_ns > lost_ns && c->started_ns < n->leader_found_ns)
+		return ERR_TIMEOUT_DUE_TO_LEADER_FAIL;
+	if (n->lead == n->member_id) {
+		size_t voters = members_voter_count(n->members), since = 1;
+
+		for (size_t i = 0; t && i < members_count(n->members); i++) {
+			uint64_t at = t->active_since_ns(t->arg, members_at(n->members, i)->id);
+
+			since += at && at <= c->started_ns && members_at(n->members, i)->id != n->member_id;
+		}
+		return since < voters / 2 + 1 ? ERR_TIMEOUT_DUE_TO_CONNECTION_LOST : ERR_TIMEOUT;
+	}
+	if (n->lead != RAFT_NONE) {
+		uint64_t at = t ? t->active_since_ns(t->arg, n->lead) : 0;
+
+		return at && at <= c->started_ns ? ERR_TIMEOUT : ERR_TIMEOUT_DUE_TO_CONNECTION_LOST;
+	}
+	return ERR_TIMEOUT;
+}
+
 void core_expire(struct node *n, uint64_t now_ns)
 {
 	struct call *c;
 	size_t kept = 0;
 
 	while ((c = waiters_oldest(&n->waiting)) && now_ns >= c->started_ns + n->time_limit_ns)
-		core_answer(n, waiters_take(&n->waiting, c->id), ERR_TIMEOUT);
+		core_answer(n, waiters_take(&n->waiting, c->id), timeout_reason(n, c));
 	for (size_t i = 0; i < n->proposals.count; i++) {
 		c = n->proposals.at[i];
 		if (now_ns >= c->started_ns + n->time_limit_ns) {
@@ -303,6 +337,8 @@ void core_refuse_all(struct node *n, err_t err)
 		core_answer(n, n->proposals.at[i], err);
 	n->proposals.count = 0;
 	n->proposal_bytes = 0;
+	core_questions_forget_calls(n, err);
+	answer_all(n, &n->renewals, err);
 	answer_all(n, &n->reads_new, err);
 	answer_all(n, &n->reads_asked, err);
 	answer_all(n, &n->reads_ready, err);
@@ -336,6 +372,17 @@ void core_own_propose(struct node *n, enum own_purpose purpose, enum internal_fi
 	admit(n, &o->call);
 }
 
+void core_own_read(struct node *n)
+{
+	struct own_call *o = NEW(struct own_call);
+
+	call_init(&o->call, n->core, CORE_OWN_CALL, 0);
+	o->purpose = OWN_READ;
+	o->call.started_ns = core_now(n);
+	o->call.msg.kind = CALL_READ_INDEX;
+	list_push_back(&n->reads_new, &o->call.link);
+}
+
 static void own_done(struct node *n, struct own_call *o)
 {
 	switch (o->purpose) {
@@ -350,6 +397,13 @@ static void own_done(struct node *n, struct own_call *o)
 				n->cfg.hooks.ready(n->cfg.hooks.arg);
 		}
 		break;
+	case OWN_READ:
+		if (!o->call.err)
+			core_leadership_confirmed(n);
+		else if (n->lessor_waits && !n->stopping)
+			core_own_read(n);
+		break;
+	case OWN_DOWNGRADE_END:
 	case OWN_CLUSTER_VERSION:
 		n->version_proposed = false;
 		break;

@@ -42,6 +42,7 @@ void core_publish(struct node *n)
 	mvcc_published(n->mvcc);
 	if (old)
 		epoch_retire(n->epoch, old, publication_free);
+	core_old_state_published(n);
 	n->lone_leader = leads_alone(n);
 }
 

@@ -12,6 +12,16 @@ struct core_question *core_question_new(enum member_endpoint endpoint, const str
 	return q;
 }
 
+static void question_free(struct node *n, struct core_question *q)
+{
+	list_remove(&q->link);
+	n->question_count--;
+	buf_fini(&q->q.answer);
+	buf_fini(&q->body);
+	mem_free(q->urls);
+	mem_free(q);
+}
+
 void core_ask(struct node *n, struct core_question *take_q)
 {
 	const struct node_transport *t = n->cfg.transport;
@@ -23,8 +33,9 @@ void core_ask(struct node *n, struct core_question *take_q)
 	q->body = buf_slice(&take_q->body);
 	if (!q->timeout_ms)
 		q->timeout_ms = (uint32_t)(n->time_limit_ns / 1000000);
-	n->jobs++;
-	if (t) {
+	list_push_back(&n->questions, &take_q->link);
+	n->question_count++;
+	if (t && n->question_count <= QUESTIONS_MAX) {
 		t->ask(t->arg, q);
 		return;
 	}
@@ -38,10 +49,26 @@ void core_question_back(struct node *n, struct msg *m)
 {
 	struct core_question *q = CONTAINER_OF(CONTAINER_OF(m, struct member_question, msg), struct core_question, q);
 
-	n->jobs--;
-	q->done(n, q);
-	buf_fini(&q->q.answer);
-	buf_fini(&q->body);
-	mem_free(q->urls);
-	mem_free(q);
+	if (!n->stopping)
+		q->done(n, q);
+	else if (q->call)
+		core_answer(n, q->call, ERR_STOPPED);
+	question_free(n, q);
+}
+
+void core_questions_forget_calls(struct node *n, err_t err)
+{
+	LIST_EACH(l, &n->questions) {
+		struct core_question *q = CONTAINER_OF(l, struct core_question, link);
+
+		if (q->call)
+			core_answer(n, q->call, err);
+		q->call = NULL;
+	}
+}
+
+void core_questions_free(struct node *n)
+{
+	while (!list_empty(&n->questions))
+		question_free(n, CONTAINER_OF(n->questions.next, struct core_question, link));
 }

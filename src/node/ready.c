@@ -11,14 +11,6 @@ static void append(struct node *n, struct raft_message *take_m)
 	actor_post(n->persist.wal_actor, &a->msg);
 }
 
-static void send(struct node *n, struct raft_message *take_m)
-{
-	struct raft_message m = raft_message_take(take_m);
-
-	/* Peers come with the transport. A lone voter has nobody to send to. */
-	raft_message_fini(&m);
-}
-
 static void message(struct node *n, struct raft_message *m)
 {
 	if (m->to == RAFT_APPEND_THREAD)
@@ -26,7 +18,7 @@ static void message(struct node *n, struct raft_message *m)
 	else if (m->to == RAFT_APPLY_THREAD)
 		core_apply_queue(n, m);
 	else
-		send(n, m);
+		core_send(n, m);
 }
 
 static void soft_state(struct node *n, const struct raft_soft_state *s)
@@ -35,18 +27,25 @@ static void soft_state(struct node *n, const struct raft_soft_state *s)
 
 	if (s->role != RAFT_LEADER)
 		n->lone_leader = false;         /* before any message of the new role leaves */
+	if (lead != s->lead && s->lead == RAFT_NONE)
+		n->leader_lost_ns = core_now(n);
+	else if (lead != s->lead)
+		n->leader_found_ns = core_now(n);
 	n->role = s->role;
 	n->lead = s->lead;
 	n->changed = true;
 	if (lead != s->lead || s->role != RAFT_LEADER)
 		core_lead_changed(n);
+	if (lead != s->lead)
+		core_reads_again(n);
 }
 
 bool core_ready(struct node *n)
 {
 	bool worked = false;
 
-	while (raft_has_ready(n->raft)) {
+	/* What leaves behind a change of membership must know of it (votes are counted by it): it is applied first. */
+	while (raft_has_ready(n->raft) && !(n->work && n->work->changes_members)) {
 		worked = true;
 		raft_ready(n->raft, &n->rd);
 		if (n->rd.has_soft_state)
@@ -56,12 +55,12 @@ bool core_ready(struct node *n)
 		for (size_t i = 0; i < n->rd.message_count; i++)
 			message(n, &n->rd.messages[i]);
 		raft_ready_clear(&n->rd);
+		core_flush(n);
 	}
 	return worked;
 }
 
-/* Steps the responses that a storage message carried: to this member's raft, or to peers. */
-static void respond(struct node *n, struct raft_message *m)
+void core_respond(struct node *n, struct raft_message *m)
 {
 	for (size_t i = 0; i < m->response_count; i++) {
 		struct raft_message r = raft_message_take(&m->responses[i]);
@@ -71,7 +70,7 @@ static void respond(struct node *n, struct raft_message *m)
 
 			ASSERT(err == OK);
 		} else {
-			send(n, &r);
+			core_send(n, &r);
 		}
 	}
 }
@@ -82,6 +81,15 @@ void core_appended(struct node *n, struct persist_append *a)
 		core_snapshot_marked(n, a);
 		return;
 	}
+	if (core_installing(n) || a->m.snapshot) {
+		core_install(n, a);
+		return;
+	}
+	core_append_done(n, a);
+}
+
+void core_append_done(struct node *n, struct persist_append *a)
+{
 	raft_mem_storage_append(n->log, a->m.entries, a->m.entry_count);
 	if (a->m.term || a->m.vote || a->m.commit) {
 		struct raft_hard_state hs = {.term = a->m.term, .vote = a->m.vote, .commit = a->m.commit};
@@ -93,7 +101,7 @@ void core_appended(struct node *n, struct persist_append *a)
 		if (a->sync_ns > UINT64_C(1000000000))
 			LOG_WARN("slow fdatasync", LOG_DURATION("took", (int64_t)a->sync_ns), LOG_DURATION("expected-duration", 1000000000));
 	}
-	respond(n, &a->m);
+	core_respond(n, &a->m);
 	raft_message_fini(&a->m);
 	mem_free(a);
 }
@@ -103,6 +111,8 @@ void core_apply_queue(struct node *n, struct raft_message *take_m)
 	struct apply_work *w = NEW(struct apply_work);
 
 	w->m = raft_message_take(take_m);
+	for (size_t i = 0; i < w->m.entry_count; i++)
+		w->changes_members |= w->m.entries[i].type != ENTRY_NORMAL;
 	*n->work_tail = w;
 	n->work_tail = &w->next;
 }
@@ -116,6 +126,11 @@ bool core_apply(struct node *n)
 		struct apply_work *w = n->work;
 
 		while (w->at < w->m.entry_count) {
+			/* Overtaken by a snapshot, which holds what they did. */
+			if (core_installing(n) || w->m.entries[w->at].index < raft_first_index(n->raft)) {
+				w->at++;
+				continue;
+			}
 			if (backend_full(n->backend)) {
 				core_commit(n);                 /* freezes if it can */
 				if (backend_full(n->backend))
@@ -127,7 +142,7 @@ bool core_apply(struct node *n)
 		n->work = w->next;
 		if (!n->work)
 			n->work_tail = &n->work;
-		respond(n, &w->m);
+		core_respond(n, &w->m);
 		raft_message_fini(&w->m);
 		mem_free(w);
 		worked = true;

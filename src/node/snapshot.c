@@ -4,10 +4,13 @@
  *	            -> WAL snapshot record, written behind the hard state with commit >= a, synced
  *	            -> only then older files are released
  *
+ * A snapshot for another member is the same cut without the files: frozen at a, merged, and then that commit of the file is
+ * streamed behind a MSG_SNAP of a, with a's ConfState.
+ *
  * The hard state that commits a was handed to the WAL before a was applied, so it stands in front of the record. */
 #include "node/node_impl.h"
 
-enum { MEMORY_SNAPSHOT_EVERY = 100 };
+enum { MEMORY_SNAPSHOT_EVERY = 100, SNAPSHOTS_WAITING_MAX = 16, KEEP_LOG_S = 30 };
 
 static void raft_memory(struct node *n)
 {
@@ -18,6 +21,9 @@ static void raft_memory(struct node *n)
 	n->memory_snapshot_index = n->applied;
 	if (raft_mem_storage_create_snapshot(n->log, n->applied, &cs, NULL))
 		return;
+	/* Who was just sent a snapshot goes on from behind it. */
+	if (n->snapshots_out || n->snapshots_wanted.count || n->snapshots_cut.count || core_now(n) < n->keep_log_until_ns)
+		return;
 	/* Gone already: nothing to do. */
 	if (compact >= raft_mem_storage_first_index(n->log))
 		err_ignore(raft_mem_storage_compact(n->log, compact));
@@ -25,7 +31,7 @@ static void raft_memory(struct node *n)
 
 void core_snapshot_check(struct node *n)
 {
-	if (n->work)
+	if (n->work || core_installing(n))
 		return;                 /* in the middle of a batch */
 	if (!n->snapshot_busy && !n->snapshot_wanted && !n->stopping &&
 	    (n->applied - n->snapshot_index > n->cfg.snapshot_count || (n->snapshot_forced && n->applied > n->snapshot_index))) {
@@ -86,4 +92,70 @@ void core_snapshot_marked(struct node *n, struct persist_append *take_a)
 	LOG_INFO("saved snapshot to disk", LOG_UINT("snapshot-index", n->snapshot_index));
 	wal_snapshot_mark_fini(&take_a->mark);
 	mem_free(take_a);
+}
+
+/* ---- to other members ---- */
+
+void core_snapshot_send(struct node *n, struct raft_message *take_m)
+{
+	struct raft_message m = raft_message_take(take_m);
+
+	if (n->snapshots_wanted.count == SNAPSHOTS_WAITING_MAX || n->stopping) {
+		raft_report_snapshot(n->raft, m.to, true);
+		raft_message_fini(&m);
+		return;
+	}
+	VEC_PUSH(&n->snapshots_wanted, m);
+	n->commit_wanted = true;
+}
+
+void core_snapshot_cut(struct node *n)
+{
+	struct buf json;
+
+	ASSERT(!n->snapshots_cut.count);
+	if (!n->snapshots_wanted.count)
+		return;
+	buf_init(&json, 64 << 20);
+	members_v2_json_write(n->members, &json);
+	ASSERT(!buf_failed(&json));
+	for (size_t i = 0; i < n->snapshots_wanted.count; i++) {
+		struct raft_message *m = &n->snapshots_wanted.at[i];
+		struct raft_snapshot *s = m->snapshot;
+
+		raft_snapshot_fini(s);
+		*s = (struct raft_snapshot){.index = MAX(n->applied, n->replayed), .term = MAX(n->applied_term, n->replayed_term),
+					    .data = blob_copy(buf_slice(&json))};
+		raft_conf_state_copy(&s->conf_state, raft_conf_state(n->raft));
+		VEC_PUSH(&n->snapshots_cut, *m);
+	}
+	n->snapshots_wanted.count = 0;
+	buf_fini(&json);
+}
+
+void core_snapshot_out(struct node *n)
+{
+	const struct node_transport *t = n->cfg.transport;
+	struct backend_view v;
+
+	if (!n->snapshots_cut.count)
+		return;
+	backend_view_get(n->backend, &v);
+	for (size_t i = 0; i < n->snapshots_cut.count; i++) {
+		struct raft_message *m = &n->snapshots_cut.at[i];
+
+		LOG_INFO("sending snapshot", LOG_HEX("to", m->to), LOG_UINT("snapshot-index", m->snapshot->index),
+			 LOG_UINT("size-bytes", bolt_pin_size(v.pin)));
+		n->snapshots_out++;
+		t->send_snapshot(t->arg, m, bolt_pin_ref(v.pin));
+	}
+	n->snapshots_cut.count = 0;
+}
+
+void core_snapshot_sent(struct node *n, bool ok)
+{
+	if (n->snapshots_out)
+		n->snapshots_out--;
+	if (ok)
+		n->keep_log_until_ns = core_now(n) + KEEP_LOG_S * UINT64_C(1000000000);
 }
