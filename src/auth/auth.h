@@ -67,20 +67,21 @@ NODISCARD err_t auth_enable(struct auth *a);
 /* False: it was off. */
 bool auth_disable(struct auth *a);
 
-/* options: the encoded authpb.UserAddOptions, as a field that is present or not. hash: bcrypt text; not looked at for a user
- * without password. ERR_USER_EMPTY, ERR_USER_ALREADY_EXIST. */
+/* options: the encoded authpb.UserAddOptions, empty if there is none. hash: bcrypt text; not looked at for a user without password.
+ * ERR_USER_EMPTY, ERR_USER_ALREADY_EXIST, ERR_NO_PASSWORD_USER; ERR_MALFORMED: options do not parse. */
 struct auth_new_user {
 	struct slice name;
 	struct slice hash;
 	struct slice options;
+	bool hash_bad; /* what the log entry has is no base64: ERR_NO_PASSWORD_USER, if the hash is needed */
 };
 NODISCARD err_t auth_user_add(struct auth *a, const struct auth_new_user *u);
 /* Does an encoded UserAddOptions say no_password? ERR_MALFORMED. */
 NODISCARD err_t auth_options_no_password(struct slice options, bool *out);
 /* ERR_INVALID_AUTH_MGMT (root, while enabled), ERR_USER_NOT_FOUND. */
 NODISCARD err_t auth_user_delete(struct auth *a, struct slice name);
-/* ERR_USER_NOT_FOUND. Of a user without password: nothing but the revision changes. */
-NODISCARD err_t auth_user_change_password(struct auth *a, struct slice name, struct slice hash);
+/* ERR_USER_NOT_FOUND, ERR_NO_PASSWORD_USER (hash_bad). Of a user without password: nothing but the revision changes. */
+NODISCARD err_t auth_user_change_password(struct auth *a, struct slice name, struct slice hash, bool hash_bad);
 /* ERR_USER_NOT_FOUND, ERR_ROLE_NOT_FOUND (role root need not exist). Held already: OK, nothing changes. */
 NODISCARD err_t auth_user_grant(struct auth *a, struct slice user, struct slice role);
 /* ERR_INVALID_AUTH_MGMT (root of root, while enabled), ERR_USER_NOT_FOUND, ERR_ROLE_NOT_GRANTED. */
