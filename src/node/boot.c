@@ -474,6 +474,11 @@ err_t node_open(const struct node_config *cfg, struct why *why, struct node **ou
 	list_init(&n->reads_new);
 	list_init(&n->reads_asked);
 	list_init(&n->reads_ready);
+	list_init(&n->conf_changes);
+	list_init(&n->promotions);
+	list_init(&n->catching_up);
+	list_init(&n->transfers);
+	list_init(&n->ttl_questions);
 	list_init(&n->barriers);
 	list_init(&n->physical);
 	list_init(&n->defrags);

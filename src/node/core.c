@@ -136,6 +136,7 @@ static void core_batch_end(void *self)
 	do {
 		core_propose(n);
 		core_reads(n);
+		core_membership(n);
 		worked = core_ready(n);
 		worked |= core_apply(n);
 		core_first_campaign(n);

@@ -131,6 +131,13 @@ struct node {
 	uint64_t read_round;
 	uint64_t read_sent_ns;
 
+	/* changes of membership, hand-overs */
+	struct list conf_changes;               /* checked, to be proposed one after the other */
+	struct list promotions;                 /* the leader is to be asked (again) */
+	struct list catching_up;                /* order = index that must be applied */
+	struct list transfers;
+	struct list ttl_questions;              /* the leader is to be asked (again) */
+
 	/* apply */
 	struct apply_work *work, **work_tail;
 	uint64_t applied, applied_term;
@@ -236,6 +243,18 @@ void core_refuse_all(struct node *n, err_t err);
 void core_own_propose(struct node *n, enum own_purpose purpose, enum internal_field field, struct slice body, int64_t lease_id);
 void core_own_read(struct node *n);              /* a read index; core_leadership_confirmed */
 void core_own_answer(struct node *n, struct own_call *o);
+
+/* membership.c */
+void core_conf_change(struct node *n, struct call *c);
+void core_transfer(struct node *n, struct call *c);
+void core_catch_up(struct node *n, struct call *c);              /* answered once what is committed now is applied */
+void core_membership(struct node *n);
+void core_membership_tick(struct node *n, uint64_t now_ns);
+void core_membership_refuse(struct node *n, err_t err);
+
+/* leases.c */
+void core_lease_question(struct node *n, struct call *c);
+void core_lease_questions_tick(struct node *n, uint64_t now_ns);
 
 /* question.c: timeout_ms 0: the time limit of requests, per URL. Once core stops nothing is done with answers any more: a call that a
  * question was asked for is answered ERR_STOPPED. */

@@ -69,11 +69,6 @@ void core_answer(struct node *n, struct call *c, err_t err)
 	VEC_PUSH(&n->answers, c);
 }
 
-static struct response_header header_now(const struct node *n)
-{
-	return (struct response_header){n->cluster_id, n->member_id, mvcc_revision(n->mvcc), raft_term(n->raft)};
-}
-
 static void admit(struct node *n, struct call *c)
 {
 	uint64_t behind = raft_commit(n->raft) - n->applied;
@@ -87,18 +82,6 @@ static void admit(struct node *n, struct call *c)
 		VEC_PUSH(&n->proposals, c);
 		n->proposal_bytes += c->entry->size;
 	}
-}
-
-static void lease_question(struct node *n, struct call *c)
-{
-	struct response_header h = header_now(n);
-
-	if (c->msg.kind == CALL_LEASE_TTL)
-		lease_ttl_encode(n->lessor, c->lease_id, core_now(n), c->want_keys, &c->resp);
-	else
-		lease_list_encode(n->lessor, &c->resp);
-	response_header_encode(&h, 1, &c->resp);
-	core_answer(n, c, buf_failed(&c->resp) ? ERR_TOO_LARGE : OK);
 }
 
 void core_call(struct node *n, struct msg *m)
@@ -117,7 +100,16 @@ void core_call(struct node *n, struct msg *m)
 		break;
 	case CALL_LEASE_TTL:
 	case CALL_LEASE_LIST:
-		lease_question(n, c);
+		core_lease_question(n, c);
+		break;
+	case CALL_CONF_CHANGE:
+		core_conf_change(n, c);
+		break;
+	case CALL_TRANSFER:
+		core_transfer(n, c);
+		break;
+	case CALL_CAUGHT_UP:
+		core_catch_up(n, c);
 		break;
 	case CALL_COMMIT:
 		c->order = backend_freeze_number(n->backend);
@@ -323,6 +315,8 @@ void core_expire(struct node *n, uint64_t now_ns)
 	expire_list(n, &n->reads_ready, now_ns, ERR_TIMEOUT);
 	expire_list(n, &n->reads_asked, now_ns, ERR_TIMEOUT);
 	expire_list(n, &n->reads_new, now_ns, ERR_TIMEOUT);
+	core_membership_tick(n, now_ns);
+	core_lease_questions_tick(n, now_ns);
 	if (!list_empty(&n->reads_asked) && now_ns - n->read_sent_ns >= READ_RETRY_MS * UINT64_C(1000000))
 		read_ask(n);
 }
@@ -342,6 +336,8 @@ void core_refuse_all(struct node *n, err_t err)
 	answer_all(n, &n->reads_new, err);
 	answer_all(n, &n->reads_asked, err);
 	answer_all(n, &n->reads_ready, err);
+	core_membership_refuse(n, err);
+	answer_all(n, &n->ttl_questions, err);
 	answer_all(n, &n->physical, err);
 	answer_all(n, &n->defrags, err);
 	answer_all(n, &n->after_alarm, err);

@@ -12,13 +12,16 @@ static void publication_free(void *p)
 
 static bool leads_alone(const struct node *n)
 {
-	return n->role == RAFT_LEADER && raft_is_only_voter(n->raft) && n->applied_own_term && !n->stopping;
+	return n->role == RAFT_LEADER && raft_is_only_voter(n->raft) && n->applied_own_term && !n->stopping &&
+	       raft_pending_conf_index(n->raft) <= n->applied;
 }
 
 void core_publish(struct node *n)
 {
 	struct publication *pub, *old;
 
+	if (!leads_alone(n))
+		n->lone_leader = false;
 	if (!n->changed)
 		return;
 	n->changed = false;

@@ -257,6 +257,8 @@ bool raft_is_only_voter(const struct raft *r);          /* and not joint */
 bool raft_committed_in_term(const struct raft *r);
 struct raft_hard_state raft_hard_state(const struct raft *r);
 const struct raft_conf_state *raft_conf_state(const struct raft *r);    /* borrowed until it changes */
+/* A leader proposes no change of membership before this index is applied; 0 elsewhere. */
+uint64_t raft_pending_conf_index(const struct raft *r);
 /* Fixes the present election timeout, until the next reset of the role draws a new one. For transcripts and tests. */
 void raft_set_election_timeout(struct raft *r, uint32_t ticks);
 

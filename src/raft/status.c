@@ -41,6 +41,11 @@ uint64_t raft_last_index(const struct raft *r)
 	return raft_log_last_index(&r->log);
 }
 
+uint64_t raft_pending_conf_index(const struct raft *r)
+{
+	return r->pending_conf_index;
+}
+
 uint64_t raft_lead_transferee(const struct raft *r)
 {
 	return r->lead_transferee;
