@@ -126,9 +126,11 @@ enum client_recv { CLIENT_MESSAGE, CLIENT_ENDED, CLIENT_TIMEOUT, CLIENT_INTERRUP
 enum client_recv client_recv(struct client_stream *s, uint64_t wait_ms, struct buf *message, struct client_status *st);
 void client_stream_close(struct client_stream *s);
 
-/* --- calling one endpoint alone, whatever the others do --- */
+/* --- asking --- */
 
 size_t client_endpoint_count(const struct client *c);
 const char *client_endpoint(const struct client *c, size_t i);
+/* The last failure to connect, in Go's words ("dial tcp 127.0.0.1:1: connect: connection refused"); "" if none. */
+const char *client_trouble(const struct client *c);
 
 #endif

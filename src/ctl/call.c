@@ -1,0 +1,69 @@
+/* One call: packed from a protobuf-c struct, unpacked into the arena, its trouble told. */
+#include <time.h>
+
+#include "ctl/ctl_impl.h"
+
+bool ctl_call_on(struct ctl *c, struct client *client, enum rpc rpc, const ProtobufCMessage *request,
+		 uint64_t timeout_ms, void *out)
+{
+	struct client_call_opts opts = {.timeout_ms = timeout_ms};
+	err_t err;
+
+	if (!timeout_ms)
+		opts.timeout_ms = MAX(ctl_ms(c, "command-timeout"), (uint64_t)1);
+	else if (timeout_ms == CTL_NO_TIMEOUT)
+		opts.timeout_ms = 0;
+	buf_clear(&c->request);
+	pb_pack(request, &c->request);
+	if (!client_unary(client, rpc, buf_slice(&c->request), &opts, &c->response, &c->status)) {
+		ctl_explain(c, client);
+		return false;
+	}
+	err = pb_unpack(&c->arena, rpc_methods[rpc].response, buf_slice(&c->response), out);
+	if (err) {
+		c->status.code = GRPC_INTERNAL;
+		c->status.is_local = false;
+		snprintf(c->status.text, sizeof(c->status.text), "grpc: failed to unmarshal the received message: %s",
+			 err_text(err));
+	}
+	return !err;
+}
+
+bool ctl_call(struct ctl *c, enum rpc rpc, const ProtobufCMessage *request, uint64_t timeout_ms, void *out)
+{
+	return ctl_call_on(c, c->client, rpc, request, timeout_ms, out);
+}
+
+/* A deadline alone says little: the last failure to connect goes before it, as a line of upstream's shape. */
+void ctl_explain(struct ctl *c, struct client *client)
+{
+	struct timespec now;
+	struct tm tm;
+	struct buf b;
+	char ts[40];
+
+	if (c->status.code != GRPC_DEADLINE_EXCEEDED || !c->status.is_local || !client_trouble(client)[0])
+		return;
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	strftime(ts, sizeof(ts), "%Y-%m-%dT%H:%M:%S", &tm);
+	buf_init(&b, SIZE_MAX / 2);
+	buf_printf(&b, "{\"level\":\"warn\",\"ts\":\"%s.%06ldZ\",\"logger\":\"etcd-client\",\"msg\":\"no connection\",\"error\":",
+		   ts, now.tv_nsec / 1000);
+	json_string(&b, slice_str(client_trouble(client)));
+	buf_printf(&b, "}\n");
+	fwrite(b.data, 1, b.size, stderr);
+	buf_fini(&b);
+}
+
+const char *ctl_call_error(struct ctl *c)
+{
+	char text[CLIENT_ERROR_SIZE];
+
+	return ctl_copy(c, "%s", client_error(text, &c->status));
+}
+
+int ctl_call_failed(struct ctl *c, int code, const char *before, const char *after)
+{
+	return ctl_fail(code, "%s%s%s", before, ctl_call_error(c), after);
+}
