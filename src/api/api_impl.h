@@ -53,6 +53,7 @@ struct api_rpc {
 	bool more_out;                  /* the message to ourselves is under way */
 	bool job_out;
 	bool held;                      /* by something else that will come back (watch.c) */
+	bool stopping;                  /* in row->stop */
 	bool half_closed;
 	api_step *next;                 /* when call comes back */
 	api_step *more;                 /* when more_msg comes back */
@@ -72,6 +73,7 @@ struct api_row {
 	void (*message)(struct api_rpc *r, struct blob *take_body);
 	void (*half_close)(struct api_rpc *r);                  /* may be NULL */
 	void (*writable)(struct api_rpc *r);                    /* may be NULL */
+	void (*stop)(struct api_rpc *r);                        /* the answer is given, or nobody waits for it; may be NULL */
 	void (*drop)(struct api_rpc *r);                        /* frees state; may be NULL */
 	bool learner_ok;
 	bool any_leader;                /* hasleader is not looked at (health) */
@@ -106,6 +108,28 @@ static inline bool api_alive(const struct api_rpc *r)
 /* Frees it once the sink is gone and nothing is out. */
 void api_settle(struct api_rpc *r);
 
+/* part.c: a call that a call makes itself (lock.c, election.c), as the same client. One at a time. */
+struct api_part {
+	struct api_rpc *owner;
+	struct api_rpc *inner;          /* NULL: none under way */
+	struct buf answer;              /* a whole response message */
+	/* The end. OK: of a unary call answer holds the response. Runs also when the owner's client is gone. */
+	void (*done)(struct api_rpc *owner, err_t err, const char *text);
+	/* Streams: answer holds a message. The inner call must not be stopped from in here (api_later does it). False: no room
+	 * for more until api_part_writable. */
+	bool (*message)(struct api_rpc *owner);
+};
+void api_part_init(struct api_part *p, struct api_rpc *owner);
+void api_part_fini(struct api_part *p);
+/* request is consumed. done may come before this returns. */
+void api_part_call(struct api_part *p, enum rpc m, struct buf *take_request, void (*done)(struct api_rpc *owner, err_t err, const char *text));
+/* A stream: messages until done, or until it is stopped. */
+void api_part_open(struct api_part *p, enum rpc m, struct buf *take_request, bool (*message)(struct api_rpc *owner),
+		   void (*done)(struct api_rpc *owner, err_t err, const char *text));
+void api_part_writable(struct api_part *p);
+/* Forgets the inner call; done does not come. */
+void api_part_stop(struct api_part *p);
+
 /* stats.c */
 void api_series_make(struct api *a);
 uint64_t api_now(const struct api_rpc *r);
@@ -123,6 +147,7 @@ extern const struct api_row alarm_row, status_row, defragment_row, hash_row, has
 extern const struct api_row health_check_row, health_list_row, health_watch_row;
 void watch_batch_received(struct api_io *io, struct msg *m);
 void watch_closed(struct api_io *io, struct msg *m);
-void watch_stop(struct api_rpc *r);
+extern const struct api_row lock_lock_row, lock_unlock_row;
+extern const struct api_row election_campaign_row, election_proclaim_row, election_leader_row, election_observe_row, election_resign_row;
 
 #endif

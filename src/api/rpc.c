@@ -16,7 +16,7 @@ static void rpc_unlink(struct api_rpc *r)
 
 void api_settle(struct api_rpc *r)
 {
-	if (!r->sink && !r->call_out && !r->more_out && !r->job_out && !r->held)
+	if (!r->sink && !r->call_out && !r->more_out && !r->job_out && !r->held && !r->stopping)
 		rpc_unlink(r);
 }
 
@@ -103,6 +103,13 @@ const struct api_row *const api_rows[RPC__COUNT] = {
 	[RPC_HASH] = &hash_row,
 	[RPC_HASH_KV] = &hash_kv_row,
 	[RPC_SNAPSHOT] = &snapshot_row,
+	[RPC_LOCK_LOCK] = &lock_lock_row,
+	[RPC_LOCK_UNLOCK] = &lock_unlock_row,
+	[RPC_ELECTION_CAMPAIGN] = &election_campaign_row,
+	[RPC_ELECTION_PROCLAIM] = &election_proclaim_row,
+	[RPC_ELECTION_LEADER] = &election_leader_row,
+	[RPC_ELECTION_OBSERVE] = &election_observe_row,
+	[RPC_ELECTION_RESIGN] = &election_resign_row,
 	[RPC_HEALTH_CHECK] = &health_check_row,
 	[RPC_HEALTH_LIST] = &health_list_row,
 	[RPC_HEALTH_WATCH] = &health_watch_row,
@@ -161,12 +168,20 @@ void api_writable(struct api_rpc *r)
 		r->row->writable(r);
 }
 
+static void stop(struct api_rpc *r)
+{
+	if (r->row->stop) {
+		r->stopping = true;
+		r->row->stop(r);
+		r->stopping = false;
+	}
+	api_settle(r);
+}
+
 void api_cancel(struct api_rpc *r)
 {
 	r->sink = NULL;
-	if (r->row == &watch_row)
-		watch_stop(r);
-	api_settle(r);
+	stop(r);
 }
 
 void api_fail_text(struct api_rpc *r, err_t err, const char *text)
@@ -177,9 +192,7 @@ void api_fail_text(struct api_rpc *r, err_t err, const char *text)
 		return;
 	r->sink = NULL;
 	r->ops->finish(sink, err, text);
-	if (r->row == &watch_row)
-		watch_stop(r);
-	api_settle(r);
+	stop(r);
 }
 
 void api_fail(struct api_rpc *r, err_t err)
@@ -376,11 +389,23 @@ void api_receive(struct api_io *io, struct msg *m)
 
 void api_io_stop(struct api_io *io)
 {
-	LIST_EACH_SAFE(l, &io->rpcs) {
-		struct api_rpc *r = CONTAINER_OF(l, struct api_rpc, link);
+	struct list seen;
 
+	/* The end of one may end or begin others. */
+	list_init(&seen);
+	while (!list_empty(&io->rpcs)) {
+		struct api_rpc *r = CONTAINER_OF(io->rpcs.next, struct api_rpc, link);
+
+		list_remove(&r->link);
+		list_push_back(&seen, &r->link);
 		if (r->sink && !r->call_out)
 			api_fail(r, ERR_STOPPED);
+	}
+	while (!list_empty(&seen)) {
+		struct list *l = seen.next;
+
+		list_remove(l);
+		list_push_back(&io->rpcs, l);
 	}
 }
 

@@ -96,7 +96,7 @@ static void watch_message(struct api_rpc *r, struct blob *take_body)
 }
 
 /* The call is over, or its client gone: core is told, and the rest waits for its answer. */
-void watch_stop(struct api_rpc *r)
+static void watch_stop(struct api_rpc *r)
 {
 	struct watching *w = r->state;
 
@@ -216,4 +216,4 @@ static void watch_writable(struct api_rpc *r)
 }
 
 /* A client's half close changes nothing: events go on. */
-const struct api_row watch_row = {.name = "Watch", .message = watch_message, .writable = watch_writable};
+const struct api_row watch_row = {.name = "Watch", .message = watch_message, .writable = watch_writable, .stop = watch_stop};

@@ -84,6 +84,7 @@ X(MISSING_LEADER_KEY, GRPC_UNKNOWN, "\"leader\" field must be provided")
 X(ELECTION_NO_LEADER, GRPC_UNKNOWN, "election: no leader")
 X(ELECTION_NOT_LEADER, GRPC_UNKNOWN, "election: not leader")
 X(SESSION_EXPIRED, GRPC_UNKNOWN, "mutex: session is expired")
+X(PART, GRPC_UNKNOWN, "unknown error") /* of a call that the server made for a call; the text is that one's */
 X(STREAM_SORT, GRPC_UNIMPLEMENTED, "RangeStream does not support custom sort orders")
 X(STREAM_FILTER, GRPC_UNIMPLEMENTED, "RangeStream does not support revision filters")
 X(UNKNOWN_SERVICE, GRPC_NOT_FOUND, "unknown service")

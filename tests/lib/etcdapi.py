@@ -100,6 +100,11 @@ class Api:
         f = self.channel.unary_unary(path, lambda m: m.SerializeToString(), response_class.FromString)
         return f(request, timeout=timeout, metadata=self.metadata)
 
+    def future(self, name, request, timeout=30):
+        path, _, response_class = method(name)
+        f = self.channel.unary_unary(path, lambda m: m.SerializeToString(), response_class.FromString)
+        return f.future(request, timeout=timeout, metadata=self.metadata)
+
     def raw(self, path, data=b"", timeout=20):
         return self.channel.unary_unary(path)(data, timeout=timeout, metadata=self.metadata)
 
