@@ -12,6 +12,15 @@
 
 enum { MEMORY_SNAPSHOT_EVERY = 100, SNAPSHOTS_WAITING_MAX = 16, KEEP_LOG_S = 30 };
 
+/* Applied entries are kept for members that fall behind: so many bytes of them, however few entries that is. A lone member
+ * keeps some for one that joins soon. */
+enum { LOG_BYTES_MAX = 64 << 20, LOG_BYTES_MAX_ALONE = 8 << 20 };
+
+static size_t log_bytes_max(const struct node *n)
+{
+	return raft_is_only_voter(n->raft) && raft_conf_state(n->raft)->learners.count == 0 ? LOG_BYTES_MAX_ALONE : LOG_BYTES_MAX;
+}
+
 static void raft_memory(struct node *n)
 {
 	uint64_t catchup = n->cfg.snapshot_catchup_entries;
@@ -27,6 +36,8 @@ static void raft_memory(struct node *n)
 	/* Gone already: nothing to do. */
 	if (compact >= raft_mem_storage_first_index(n->log))
 		err_ignore(raft_mem_storage_compact(n->log, compact));
+	while (raft_mem_storage_data_bytes(n->log) > log_bytes_max(n) && raft_mem_storage_first_index(n->log) < n->applied)
+		err_ignore(raft_mem_storage_compact(n->log, raft_mem_storage_first_index(n->log)));
 }
 
 void core_snapshot_check(struct node *n)
@@ -39,7 +50,8 @@ void core_snapshot_check(struct node *n)
 		n->snapshot_forced = false;
 		n->commit_wanted = true;
 	}
-	if (n->applied > n->memory_snapshot_index + MEMORY_SNAPSHOT_EVERY)
+	if (n->applied > n->memory_snapshot_index + MEMORY_SNAPSHOT_EVERY ||
+	    (n->applied > n->memory_snapshot_index && raft_mem_storage_data_bytes(n->log) > log_bytes_max(n) * 9 / 8))
 		raft_memory(n);
 }
 
