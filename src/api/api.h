@@ -24,7 +24,7 @@ struct api_rpc;
 
 /* Message kinds that an io actor hands to api_receive. */
 enum api_msg_kind { API_MSG_FIRST = 1000, API_MSG_CALL = API_MSG_FIRST, API_MSG_MORE, API_MSG_WATCH_CLOSED, API_MSG_WATCH_BATCH, API_MSG_JOB, API_MSG_CALLS,
-		    API_MSG_END };
+		    API_MSG_MEMBER_CALL, API_MSG_MEMBER_JOB, API_MSG_END };
 
 /* Where answers go. All but finish only before finish. */
 struct api_sink_ops {

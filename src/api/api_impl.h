@@ -29,7 +29,9 @@ struct api_io {
 	struct actor *actor;
 	uint32_t port;
 	struct list rpcs;               /* all that live, also those whose sink is gone */
-	size_t count;
+	struct list members;            /* requests of other members (members.c) */
+	size_t count;                   /* of both */
+	size_t member_count;
 	struct msg *calls, **calls_tail;        /* for core, since calls_msg was posted to ourselves: they leave together */
 	struct msg calls_msg;
 };
@@ -142,9 +144,13 @@ void api_read_txn_observe(struct api_rpc *r, bool success);
 extern const struct api_row kv_range_row, kv_range_stream_row, kv_put_row, kv_delete_row, kv_txn_row, kv_compact_row;
 extern const struct api_row lease_grant_row, lease_revoke_row, lease_keep_alive_row, lease_ttl_row, lease_leases_row;
 extern const struct api_row watch_row;
-extern const struct api_row member_list_row;
+extern const struct api_row member_list_row, member_add_row, member_remove_row, member_update_row, member_promote_row;
+extern const struct api_row move_leader_row, downgrade_row;
 extern const struct api_row alarm_row, status_row, defragment_row, hash_row, hash_kv_row, snapshot_row;
 extern const struct api_row health_check_row, health_list_row, health_watch_row;
+void members_call_back(struct msg *m);
+void members_job_back(struct msg *m);
+void members_abandon(struct api_io *io);
 void watch_batch_received(struct api_io *io, struct msg *m);
 void watch_closed(struct api_io *io, struct msg *m);
 extern const struct api_row lock_lock_row, lock_unlock_row;

@@ -46,6 +46,7 @@ struct api_io *api_io_new(struct api *a, struct actor *actor, uint32_t port)
 	io->calls_tail = &io->calls;
 	io->calls_msg.kind = API_MSG_CALLS;
 	list_init(&io->rpcs);
+	list_init(&io->members);
 	return io;
 }
 
@@ -97,6 +98,12 @@ const struct api_row *const api_rows[RPC__COUNT] = {
 	[RPC_LEASE_TIME_TO_LIVE] = &lease_ttl_row,
 	[RPC_LEASE_LEASES] = &lease_leases_row,
 	[RPC_MEMBER_LIST] = &member_list_row,
+	[RPC_MEMBER_ADD] = &member_add_row,
+	[RPC_MEMBER_REMOVE] = &member_remove_row,
+	[RPC_MEMBER_UPDATE] = &member_update_row,
+	[RPC_MEMBER_PROMOTE] = &member_promote_row,
+	[RPC_MOVE_LEADER] = &move_leader_row,
+	[RPC_DOWNGRADE] = &downgrade_row,
 	[RPC_ALARM] = &alarm_row,
 	[RPC_STATUS] = &status_row,
 	[RPC_DEFRAGMENT] = &defragment_row,
@@ -376,6 +383,12 @@ void api_receive(struct api_io *io, struct msg *m)
 	case API_MSG_CALLS:
 		calls_leave(io);
 		break;
+	case API_MSG_MEMBER_CALL:
+		members_call_back(m);
+		break;
+	case API_MSG_MEMBER_JOB:
+		members_job_back(m);
+		break;
 	case API_MSG_WATCH_CLOSED:
 		watch_closed(io, m);
 		break;
@@ -411,6 +424,7 @@ void api_io_stop(struct api_io *io)
 
 void api_io_abandon(struct api_io *io)
 {
+	members_abandon(io);
 	LIST_EACH_SAFE(l, &io->rpcs)
 		rpc_unlink(CONTAINER_OF(l, struct api_rpc, link));
 	io_free(io);

@@ -63,6 +63,7 @@ struct call {
 	struct buf resp;                /* initialised by call_init; freed by call_fini */
 	struct response_header header;
 	int64_t ttl_s;
+	bool unknown_lease;             /* CALL_LEASE_TTL; resp says so too */
 	struct bolt_pin *pin;           /* CALL_COMMIT: counted, the origin's */
 
 	/* core's while it has the call */

@@ -64,13 +64,11 @@ static void ttl_ask(struct node *n, struct call *c)
 
 static void ttl_here(struct node *n, struct call *c)
 {
-	struct lease_info info;
-
 	if (c->local && !lessor_is_primary(n->lessor)) {
 		core_answer(n, c, ERR_NOT_PRIMARY_LESSOR);
 		return;
 	}
-	c->ttl_s = lease_get(n->lessor, c->lease_id, core_now(n), &info) ? TTL_UNKNOWN : info.remaining_s;
+	c->unknown_lease = !lease_exists(n->lessor, c->lease_id);
 	lease_ttl_encode(n->lessor, c->lease_id, core_now(n), c->want_keys, &c->resp);
 	answer_with_header(n, c);
 }

@@ -117,6 +117,8 @@ uint64_t node_cluster_id(const struct node *n);
 uint64_t node_member_id(const struct node *n);
 /* Unique among members and restarts: (member id low 16 bits, time, counter). Any thread. */
 uint64_t node_next_id(struct node *n);
+/* Wall clock, ns since 1970. Any thread. */
+int64_t node_wall_ns(struct node *n);
 
 /* Enters the node's epoch; the publication and all it leads to stay valid until node_leave. One slice of work. */
 const struct publication *node_view(struct node *n);

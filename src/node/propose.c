@@ -58,6 +58,11 @@ void core_release(struct node *n, struct msg *m)
 	mem_free(r);
 }
 
+int64_t node_wall_ns(struct node *n)
+{
+	return n->cfg.hooks.wall_ns(n->cfg.hooks.arg);
+}
+
 uint64_t node_next_id(struct node *n)
 {
 	return n->id_prefix | ((atomic_fetch_add_explicit(&n->id_suffix, 1, memory_order_relaxed) + 1) & 0xffffffffffffu);
