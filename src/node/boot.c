@@ -525,7 +525,6 @@ static void transport_begin(struct node *n)
 
 void node_start(struct node *n)
 {
-	transport_begin(n);
 	n->core = actor_new(n->sched, "core", &core_ops, n, ACTOR_OWN_THREAD);
 	n->persist.core = n->core;
 	timer_init(&n->tick, n->core, CORE_TICK);
@@ -533,6 +532,7 @@ void node_start(struct node *n)
 	timer_init(&n->compact_timer, n->core, CORE_COMPACT_TIMER);
 	timer_init(&n->watch_more, n->core, CORE_WATCH_MORE);
 	persist_start(&n->persist);
+	transport_begin(n);
 	n->start_msg.kind = CORE_START;
 	actor_post(n->core, &n->start_msg);
 }

@@ -37,7 +37,10 @@ static void give_back(struct call_state *t)
 	mem_free(t);
 	c->state = NULL;
 	c->msg.kind = c->reply_kind;
-	actor_post(c->reply, &c->msg);
+	if (c->reply)
+		actor_post(c->reply, &c->msg);
+	else
+		c->done(c);
 }
 
 /* false: none is left. */
@@ -132,7 +135,9 @@ static bool is_header_text(const char *s)
 
 static void put_headers(const struct peer_call *c, struct buf *out)
 {
-	buf_printf(out, "User-Agent: cetcd/%s\r\nX-Etcd-Cluster-Id: %s\r\n", c->set->cfg.version, c->set->cluster_text);
+	buf_printf(out, "User-Agent: cetcd/%s\r\n", c->set->cfg.version);
+	if (c->set->cfg.member_id)
+		buf_printf(out, "X-Etcd-Cluster-Id: %s\r\n", c->set->cluster_text);
 	if (c->content_type)
 		buf_printf(out, "Content-Type: %s\r\n", c->content_type);
 	if (c->token && is_header_text(c->token))

@@ -2,6 +2,7 @@
  *
  *	struct peer_set *s = peer_set_new(&cfg);                 makes the peer actor on a net loop of its own
  *	net_listen({.loops = {peer_set_loop(s)}, .on_accept = peer_accept, .arg = s}, …)      for each peer URL
+ *	peer_set_identify(s, member, cluster);                   who this is; connections accepted before were kept waiting
  *	peer_add(s, id, "http://a:2380,http://b:2380");          dials; one call per other member
  *	peer_send(s, messages, count);                           from core
  *	peer_set_free(s);                                        after the listeners were closed
@@ -122,7 +123,7 @@ struct peer_config {
 	struct sched *sched;
 	struct vfs *fs;
 	const char *snap_dir;           /* copied, as all strings here */
-	uint64_t member_id;
+	uint64_t member_id;                     /* 0: not known yet, peer_set_identify will say */
 	uint64_t cluster_id;
 	const char *version;            /* "3.7.1" */
 	const char *min_cluster_version;        /* "3.0.0" */
@@ -135,8 +136,10 @@ struct peer_config {
 
 /* Starts the actor's thread. */
 struct peer_set *peer_set_new(const struct peer_config *cfg);
-/* Ends all connections and the thread; what was not sent is dropped, unanswered calls come back with ERR_STOPPED. Every
- * peer_received and peer_request must be back. */
+/* Once, unless the configuration had the ids; not on a loop's thread. Calls can be made before, nothing else. */
+void peer_set_identify(struct peer_set *s, uint64_t member_id, uint64_t cluster_id);
+/* Ends all connections and the thread; what was not sent is dropped, unanswered calls come back with ERR_STOPPED. Waits for every
+ * peer_received and peer_request that is not back yet. */
 void peer_set_free(struct peer_set *s);
 struct net_loop *peer_set_loop(struct peer_set *s);
 /* A connection of a peer listener (after its TLS handshake): net_listen_opts.on_accept, arg the set. On the loop. */
@@ -195,11 +198,13 @@ void peer_pause(struct peer_set *s, bool paused);
 
 /* --- asking other members --- */
 
-/* One request to the first of the URLs that answers. The caller's; comes back to reply as the same message. */
+/* One request to the first of the URLs that answers. The caller's; comes back to reply as the same message, or, if that is
+ * NULL, through done, on the peer actor. */
 struct peer_call {
 	struct msg msg;
 	struct actor *reply;
 	uint32_t reply_kind;
+	void (*done)(struct peer_call *c);
 	/* in; strings and body are borrowed till it is back */
 	const char *urls;               /* comma-joined, tried in order */
 	const char *method;             /* "GET", "POST" */

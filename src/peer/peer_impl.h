@@ -238,6 +238,8 @@ struct peer_set {
 	_Atomic uint64_t send_backlog;
 	_Atomic bool send_overflow;
 	_Atomic uint64_t received_count, received_proposals, received_bytes;
+	_Atomic uint64_t requests_out;  /* peer_request given up and not answered */
+	VEC(struct net_stream *) early; /* accepted before it was known who this is */
 };
 
 struct peer *set_find(struct peer_set *s, uint64_t id);

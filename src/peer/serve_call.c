@@ -175,6 +175,7 @@ static void on_body_end(struct http_req *r)
 	q->status = 0;
 	q->msg.kind = 0;
 	r->user = q;
+	atomic_fetch_add(&q->set->requests_out, 1);
 	q->set->cfg.events.request(q->set->cfg.events.arg, q);
 }
 
@@ -215,6 +216,7 @@ void serve_call_answered(struct peer_request *q)
 	struct slice body = buf_slice(&q->answer);
 	size_t n = 0;
 
+	atomic_fetch_sub(&q->set->requests_out, 1);
 	if (!r) {
 		free_request(q);                                                        /* Q1 */
 		return;

@@ -3,6 +3,7 @@
  *   T1  peers ascends by id; the array changes on the actor and under lock, so the actor reads it without
  *   T2  no id is both in peers and in removed */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "obs/log.h"
 #include "peer/peer_impl.h"
@@ -525,6 +526,8 @@ void peer_accept(void *arg, struct net_loop *loop, struct net_stream *take_s)
 	ASSERT(loop == s->loop);
 	if (s->closing)
 		net_stream_close(take_s, false);
+	else if (!s->cfg.member_id)
+		VEC_PUSH(&s->early, take_s);
 	else
 		http_serve(s->io, &s->service, take_s);
 }
@@ -574,7 +577,7 @@ struct peer_set *peer_set_new(const struct peer_config *cfg)
 	static const struct actor_ops ops = {receive, NULL};
 	struct peer_set *s = NEW(struct peer_set);
 
-	ASSERT(cfg->member_id && cfg->sched && cfg->fs);
+	ASSERT(cfg->sched && cfg->fs);
 	s->cfg = *cfg;
 	s->cfg.snap_dir = mem_strdup(cfg->snap_dir);
 	s->cfg.version = mem_strdup(cfg->version);
@@ -596,11 +599,41 @@ struct peer_set *peer_set_new(const struct peer_config *cfg)
 	return s;
 }
 
+struct identity {
+	struct peer_set *set;
+	uint64_t member_id, cluster_id;
+};
+
+static void identify(void *arg)
+{
+	const struct identity *id = arg;
+	struct peer_set *s = id->set;
+
+	ASSERT(!s->cfg.member_id && id->member_id);
+	s->cfg.member_id = id->member_id;
+	s->cfg.cluster_id = id->cluster_id;
+	hex_id(id->member_id, s->id_text);
+	hex_id(id->cluster_id, s->cluster_text);
+	for (size_t i = 0; i < s->early.count; i++)
+		http_serve(s->io, &s->service, s->early.at[i]);
+	s->early.count = 0;
+}
+
+void peer_set_identify(struct peer_set *s, uint64_t member_id, uint64_t cluster_id)
+{
+	struct identity id = {s, member_id, cluster_id};
+
+	net_loop_call_wait(s->loop, identify, &id);
+}
+
 static void close_all(void *arg)
 {
 	struct peer_set *s = arg;
 
 	s->closing = true;
+	for (size_t i = 0; i < s->early.count; i++)
+		net_stream_close(s->early.at[i], false);
+	s->early.count = 0;
 	clear(s);
 	call_end_all(s);
 	http_io_close(s->io);
@@ -613,16 +646,18 @@ void peer_set_free(struct peer_set *s)
 	while (s->jobs)
 		pthread_cond_wait(&s->job_done, &s->lock);
 	pthread_mutex_unlock(&s->lock);
+	while (atomic_load(&s->received_count) || atomic_load(&s->received_proposals) || atomic_load(&s->requests_out))
+		usleep(1000);
 	net_loop_call_wait(s->loop, close_all, s);      /* what was in the box when the first ran */
 	net_loop_stop(s->loop);
 	http_io_free(s->io);
 	net_loop_free(s->loop);
-	ASSERT(atomic_load(&s->received_count) == 0 && atomic_load(&s->received_proposals) == 0);
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->job_done);
 	buf_fini(&s->scratch);
 	VEC_FREE(&s->peers);
 	VEC_FREE(&s->removed);
+	VEC_FREE(&s->early);
 	mem_free((char *)s->cfg.snap_dir);
 	mem_free((char *)s->cfg.version);
 	mem_free((char *)s->cfg.min_cluster_version);

@@ -1,6 +1,7 @@
 #include "server/server.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include "net/net.h"
 #include "node/node.h"
 #include "obs/log.h"
+#include "server/peers.h"
 #include "obs/metric.h"
 
 enum { IO_LOOPS_MAX = 16, WORKERS = 2, LISTENERS_MAX = 64, BUDGET_BYTES = 1 << 30 };
@@ -42,6 +44,8 @@ struct server {
 	struct config *cfg;
 	struct sched *sched;
 	struct node *node;
+	struct peers *peers;
+	struct net_loop *peer_loop;
 	struct api *api;
 	struct grpc_server *grpc;
 	struct http_budget *budget;
@@ -53,6 +57,7 @@ struct server {
 	char *data_dir;
 	struct slice *hosts, *origins;          /* --host-whitelist, --cors */
 	_Atomic bool ready;
+	_Atomic bool removed;
 };
 
 /* ---- io threads ---- */
@@ -98,9 +103,14 @@ static struct io *io_of(struct server *s, struct net_loop *loop)
 static void on_accept(void *arg, struct net_loop *loop, struct net_stream *take_s)
 {
 	struct listener *l = arg;
-	struct io *io = io_of(l->server, loop);
+	struct io *io;
 
-	if (l->kind == LISTEN_PEER || io->serving)
+	if (l->kind == LISTEN_PEER) {
+		peers_accept(l->server->peers, loop, take_s);
+		return;
+	}
+	io = io_of(l->server, loop);
+	if (io->serving)
 		http_serve(io->http, &l->service, take_s);
 	else
 		VEC_PUSH(&io->early, take_s);
@@ -187,8 +197,9 @@ static err_t listen_one(struct server *s, enum listener_kind kind, const struct 
 	bool split = s->cfg->listen_client_http_urls.count > 0;
 	char *address = url_is_unix(u) ? mem_strdup(u->path[0] ? u->path : u->host) :
 			strchr(u->host, ':') ? mem_printf("[%s]:%s", u->host, u->port) : mem_printf("%s:%s", u->host, u->port);
-	struct net_listen_opts o = {.network = url_is_unix(u) ? "unix" : "tcp", .address = address, .loops = s->loops,
-		.loop_count = s->io_count, .on_accept = on_accept, .reuse_port = s->cfg->socket_reuse_port,
+	bool is_peer = kind == LISTEN_PEER;
+	struct net_listen_opts o = {.network = url_is_unix(u) ? "unix" : "tcp", .address = address,
+		.loops = is_peer ? &s->peer_loop : s->loops, .loop_count = is_peer ? 1 : s->io_count, .on_accept = on_accept, .reuse_port = s->cfg->socket_reuse_port,
 		.reuse_address = s->cfg->socket_reuse_address};
 	err_t err;
 
@@ -202,7 +213,7 @@ static err_t listen_one(struct server *s, enum listener_kind kind, const struct 
 	l->url = u;
 	l->service = service_for(s, l, kind == LISTEN_CLIENT, kind != LISTEN_CLIENT || !split);
 	l->web = (struct web_listener){.gateway = s->cfg->enable_grpc_gateway,
-		.kind = kind == LISTEN_PEER ? WEB_PEER : kind == LISTEN_METRICS ? WEB_METRICS : WEB_CLIENT,
+		.kind = kind == LISTEN_METRICS ? WEB_METRICS : WEB_CLIENT,
 		.front = {s->hosts, s->cfg->host_whitelist.count, s->origins, s->cfg->cors.count}};
 	o.arg = l;
 	err = net_listen(&o, why, &l->net);
@@ -245,6 +256,25 @@ static void hook_watch_output(void *arg, uint32_t port, struct watch_batch *take
 	api_watch_output(s->ios[port].api, take_b);
 }
 
+static void hook_ask(void *arg, struct member_question *q)
+{
+	peers_ask(((struct server *)arg)->peers, q);
+}
+
+/* Removed from the cluster for ever: ends as upstream does, in good order. */
+static void hook_removed(void *arg)
+{
+	struct server *s = arg;
+
+	s->removed = true;
+	kill(getpid(), SIGTERM);
+}
+
+bool server_is_removed(const struct server *s)
+{
+	return s->removed;
+}
+
 static struct node_config node_options(struct server *s)
 {
 	struct config *c = s->cfg;
@@ -252,7 +282,9 @@ static struct node_config node_options(struct server *s)
 	return (struct node_config){
 		.sched = s->sched,
 		.fs = vfs_posix(),
-		.hooks = {s, hook_random, hook_wall_ns, hook_sleep_ms, on_ready, hook_watch_output},
+		.hooks = {.arg = s, .random = hook_random, .wall_ns = hook_wall_ns, .sleep_ms = hook_sleep_ms, .ready = on_ready,
+			  .watch_output = hook_watch_output, .removed = hook_removed, .ask = hook_ask},
+		.transport = peers_transport(s->peers),
 		.data_dir = s->data_dir,
 		.wal_dir = c->wal_dir[0] ? c->wal_dir : NULL,
 		.name = c->name,
@@ -341,6 +373,8 @@ err_t server_start(struct config *cfg, struct why *why, struct server **out)
 	s->hosts = slices_of(&cfg->host_whitelist);
 	s->origins = slices_of(&cfg->cors);
 	loops_start(s);
+	s->peers = peers_new(s->sched, cfg, s->data_dir);
+	s->peer_loop = peers_loop(s->peers);
 	LOG_INFO("configuring peer listeners",
 		 LOG_STRS("listen-peer-urls", url_list_texts(&cfg->arena, &cfg->listen_peer_urls), cfg->listen_peer_urls.count));
 	err = listen_all(s, LISTEN_PEER, &cfg->listen_peer_urls, why);
@@ -370,7 +404,9 @@ err_t server_start(struct config *cfg, struct why *why, struct server **out)
 	for (size_t i = 0; i < s->listener_count; i++)
 		if (s->listeners[i].kind == LISTEN_PEER)
 			LOG_INFO("serving peer traffic", LOG_STR("address", net_listener_address(s->listeners[i].net)));
+	peers_begin(s->peers, s->node, s->ios[0].loop, s->ios[0].api);
 	node_start(s->node);
+	peers_serve(s->peers);
 	*out = s;
 	return OK;
 }
@@ -431,6 +467,7 @@ void server_stop(struct server *s)
 		while (!node_stopped(s->node))
 			usleep(1000);
 	}
+	peers_free(s->peers);
 	for (unsigned i = 0; i < s->io_count; i++)
 		net_loop_call_wait(s->ios[i].loop, io_close, &s->ios[i]);
 	for (unsigned i = 0; i < s->io_count; i++)

@@ -17,6 +17,8 @@ struct server;
 NODISCARD err_t server_start(struct config *cfg, struct why *why, struct server **out);
 /* True once the member serves clients. */
 bool server_is_ready(const struct server *s);
+/* This member was removed from the cluster; it sent itself SIGTERM. */
+bool server_is_removed(const struct server *s);
 /* Ends streams, commits, closes. Blocks. */
 void server_stop(struct server *s);
 

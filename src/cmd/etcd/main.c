@@ -73,16 +73,19 @@ static int serve(struct config *cfg, const sigset_t *set)
 	struct why why = {""};
 	err_t err = server_start(cfg, &why, &s);
 	int sig = 0;
+	bool removed;
 
 	if (err)
 		LOG_FATAL("discovery failed", LOG_WHY(&why));
 	while (sigwait(set, &sig) == EINTR)
 		;
-	LOG_INFO("received signal; shutting down", LOG_STR("signal", sig == SIGINT ? "interrupt" : "terminated"));
+	removed = server_is_removed(s);
+	if (!removed)
+		LOG_INFO("received signal; shutting down", LOG_STR("signal", sig == SIGINT ? "interrupt" : "terminated"));
 	LOG_INFO("closing etcd server", LOG_STR("name", cfg->name), LOG_STR("data-dir", cfg->data_dir));
 	server_stop(s);
 	LOG_INFO("closed etcd server", LOG_STR("name", cfg->name), LOG_STR("data-dir", cfg->data_dir));
-	return end_by(sig);
+	return removed ? 0 : end_by(sig);
 }
 
 int main(int argc, char **argv)
