@@ -29,6 +29,7 @@
 
 #include "base/err.h"
 #include "base/slice.h"
+#include "env/pacer.h"
 #include "env/vfs.h"
 
 struct bolt;
@@ -68,6 +69,7 @@ struct bolt_options {
 	uint64_t grow_bytes;          /* the file's length is a multiple of this once it has grown; 0: 16 MiB */
 	uint64_t reserve_bytes;       /* address space for the mapping; 0: 1 TiB; less if the kernel grants less */
 	const struct bolt_rows *rows; /* NULL: none */
+	struct pacer *pacer;          /* pages of a commit go through it; must outlive the database; NULL: as fast as they go */
 };
 
 /* On success *out is the caller's, to be closed. ERR_CORRUPT_FILE, ERR_LOCKED, ERR_NOT_EXIST, ERR_TOO_LARGE (the file

@@ -280,7 +280,7 @@ static err_t staging_flush(struct bolt *db, uint64_t first_page)
 	err_t err = OK;
 
 	if (db->staging.size)
-		err = vfs_pwrite(db->file, first_page * db->page_size, db->staging.data, db->staging.size);
+		err = pacer_write(db->pacer, db->file, first_page * db->page_size, db->staging.data, db->staging.size);
 	buf_clear(&db->staging);
 	return err;
 }
@@ -366,11 +366,11 @@ static err_t tx_write(struct bolt_tx *tx)
 	if (err)
 		return err;
 	db->broken = true; /* until the last sync has returned well */
-	err = vfs_sync(db->file);
+	err = pacer_sync(db->pacer, db->file);
 	if (!err)
 		err = write_meta(tx);
 	if (!err)
-		err = vfs_sync(db->file);
+		err = pacer_sync(db->pacer, db->file);
 	if (!err)
 		db->broken = false;
 	return err;

@@ -346,6 +346,7 @@ err_t bolt_open(struct vfs *fs, const char *path, const struct bolt_options *o, 
 	db->fs = fs;
 	db->path = mem_strdup(path);
 	db->read_only = o->read_only;
+	db->pacer = o->pacer;
 	db->grow_bytes = o->grow_bytes ? o->grow_bytes : BOLT_GROW_BYTES;
 	buf_init(&db->staging, SIZE_MAX / 2);
 	pthread_mutex_init(&db->lock, NULL);

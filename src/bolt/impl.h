@@ -54,6 +54,7 @@ struct move_state {
 struct bolt {
 	struct vfs *fs;
 	struct vfs_file *file;
+	struct pacer *pacer;
 	char *path;
 	bool read_only;
 	bool broken;         /* a failed commit left the file in doubt */

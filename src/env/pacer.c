@@ -4,6 +4,7 @@
 #include "env/pacer.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <time.h>
 
 #include "env/env.h"
@@ -14,6 +15,7 @@
 struct pacer {
 	pthread_mutex_t lock;
 	pthread_cond_t quiet;
+	atomic_bool hurry;
 	unsigned syncs;   /* running */
 	uint64_t sync_ns; /* running mean, new ones count 1/8 */
 	uint64_t last_ns; /* when the last one ended */
@@ -64,6 +66,17 @@ void pacer_sync_end(struct pacer *p, uint64_t sync_ns)
 	pthread_mutex_unlock(&p->lock);
 }
 
+void pacer_hurry(struct pacer *p, bool on)
+{
+	if (p)
+		atomic_store_explicit(&p->hurry, on, memory_order_relaxed);
+}
+
+static bool in_hurry(struct pacer *p)
+{
+	return !p || atomic_load_explicit(&p->hurry, memory_order_relaxed);
+}
+
 static struct timespec timespec_of(uint64_t ns)
 {
 	return (struct timespec){.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
@@ -87,9 +100,9 @@ err_t pacer_write(struct pacer *p, struct vfs_file *f, uint64_t offset, const vo
 {
 	err_t err = OK;
 
-	if (!p)
-		return vfs_pwrite(f, offset, data, size);
 	for (size_t done = 0; !err && done < size;) {
+		if (in_hurry(p))
+			return vfs_pwrite(f, offset + done, (const uint8_t *)data + done, size - done);
 		size_t part = MIN(size - done, PACER_SLICE_BYTES);
 		uint64_t pause_ns = wait_quiet(p);
 
@@ -104,4 +117,11 @@ err_t pacer_write(struct pacer *p, struct vfs_file *f, uint64_t offset, const vo
 		}
 	}
 	return err;
+}
+
+err_t pacer_sync(struct pacer *p, struct vfs_file *f)
+{
+	if (!in_hurry(p))
+		(void)wait_quiet(p);
+	return vfs_sync(f);
 }

@@ -172,7 +172,8 @@ static err_t boot_judge(struct boot *b, struct why *why)
 
 static struct wal_options wal_options(const struct node *n)
 {
-	return (struct wal_options){.segment_bytes = n->cfg.wal_segment_bytes, .no_sync = n->cfg.no_fsync, .repair = true, .note = wal_note};
+	return (struct wal_options){.segment_bytes = n->cfg.wal_segment_bytes, .no_sync = n->cfg.no_fsync, .repair = true, .note = wal_note,
+				    .pacer = n->cfg.pacer};
 }
 
 static err_t boot_wal_open(struct boot *b, struct why *why)

@@ -29,6 +29,8 @@ void core_commit(struct node *n)
 {
 	struct slice conf = n->conf_state_changed ? buf_slice(&n->conf_state_json) : (struct slice){0};
 
+	/* A buffer that runs full stops the applying of entries: worse than a slow sync. */
+	pacer_hurry(n->cfg.pacer, n->stopping || backend_pending_bytes(n->backend) > BACKEND_BUFFER_BYTES_MAX / 2);
 	if (n->merging || core_installing(n) || !due(n))
 		return;
 	core_snapshot_cut(n);

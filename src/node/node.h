@@ -13,6 +13,7 @@
 #define NODE_NODE_H
 
 #include "alarm/alarm.h"
+#include "env/pacer.h"
 #include "env/vfs.h"
 #include "member/member.h"
 #include "mvcc/mvcc.h"
@@ -49,6 +50,7 @@ struct node_hooks {
 struct node_config {
 	struct sched *sched;
 	struct vfs *fs;
+	struct pacer *pacer;                    /* NULL: none (the simulator). Outlives the node */
 	struct node_hooks hooks;
 	const struct node_transport *transport; /* borrowed; NULL: alone */
 	const char *data_dir;

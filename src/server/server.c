@@ -43,6 +43,7 @@ struct listener {
 struct server {
 	struct config *cfg;
 	struct sched *sched;
+	struct pacer *pacer;
 	struct node *node;
 	struct peers *peers;
 	struct net_loop *peer_loop;
@@ -285,6 +286,7 @@ static struct node_config node_options(struct server *s)
 		.hooks = {.arg = s, .random = hook_random, .wall_ns = hook_wall_ns, .sleep_ms = hook_sleep_ms, .ready = on_ready,
 			  .watch_output = hook_watch_output, .removed = hook_removed, .ask = hook_ask},
 		.transport = peers_transport(s->peers),
+		.pacer = s->pacer,
 		.data_dir = s->data_dir,
 		.wal_dir = c->wal_dir[0] ? c->wal_dir : NULL,
 		.name = c->name,
@@ -369,6 +371,7 @@ err_t server_start(struct config *cfg, struct why *why, struct server **out)
 	s->cfg = cfg;
 	s->data_dir = cfg->data_dir[0] ? mem_strdup(cfg->data_dir) : mem_printf("%s.etcd", cfg->name);
 	s->sched = sched_threads_new(WORKERS);
+	s->pacer = pacer_new();
 	s->budget = http_budget_new(BUDGET_BYTES);
 	s->hosts = slices_of(&cfg->host_whitelist);
 	s->origins = slices_of(&cfg->cors);
@@ -482,6 +485,7 @@ void server_stop(struct server *s)
 		net_loop_free(io->loop);
 	}
 	node_close(s->node);
+	pacer_free(s->pacer);
 	grpc_server_free(s->grpc);
 	api_free(s->api);
 	http_budget_free(s->budget);

@@ -114,11 +114,30 @@ static void test_hanging_sync(void **state)
 	check_content(x, 0);
 }
 
+/* In a hurry nothing waits, whatever the log does. */
+static void test_hurry(void **state)
+{
+	struct place *x = *state;
+	struct pacer *busy = pacer_new();
+
+	pacer_sync_begin(busy);
+	pacer_hurry(busy, true);
+	for (int i = 0; i < 100; i++) {                 /* waiting would take eight seconds and more */
+		assert_ok(pacer_write(busy, x->f, 3, x->data, SIZE));
+		check_content(x, 3);
+	}
+	pacer_sync_end(busy, 1000);
+	assert_ok(pacer_sync(busy, x->f));
+	assert_ok(pacer_sync(NULL, x->f));
+	pacer_hurry(NULL, true);
+	pacer_free(busy);
+}
+
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {TEST(test_content), TEST(test_waits_for_sync), TEST(test_hanging_sync)};
+	const struct CMUnitTest tests[] = {TEST(test_content), TEST(test_waits_for_sync), TEST(test_hanging_sync), TEST(test_hurry)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
