@@ -28,15 +28,15 @@ enum cli_kind {
 
 struct cli_flag {
 	const char *name;
-	char letter;             /* 0: none */
+	char letter; /* 0: none */
 	enum cli_kind kind;
-	size_t offset;           /* of the field in the options */
-	const char *preset;      /* as it would be typed; NULL: "", false, 0 */
+	size_t offset;      /* of the field in the options */
+	const char *preset; /* as it would be typed; NULL: "", false, 0 */
 	const char *help;
 	bool required;
-	bool inherited;          /* known to the commands below as well */
-	bool hidden;             /* works, and is not listed */
-	bool takes_file;         /* completion offers file names */
+	bool inherited;  /* known to the commands below as well */
+	bool hidden;     /* works, and is not listed */
+	bool takes_file; /* completion offers file names */
 	bool takes_dir;
 	const char *const *values; /* NULL-ended list that completion offers; NULL: none */
 };
@@ -47,17 +47,17 @@ struct cli;
 
 struct cli_command {
 	const char *name;
-	const char *args;        /* what follows the name in the usage line: "<filename>"; NULL: nothing */
-	const char *brief;       /* one line */
-	const char *about;       /* paragraphs for --help, without a newline at the end; NULL: none */
-	const char *group;       /* title under which the parent lists it; NULL: "Available Commands" */
+	const char *args;  /* what follows the name in the usage line: "<filename>"; NULL: nothing */
+	const char *brief; /* one line */
+	const char *about; /* paragraphs for --help, without a newline at the end; NULL: none */
+	const char *group; /* title under which the parent lists it; NULL: "Available Commands" */
 	const struct cli_flag *flags;
 	size_t flag_count;
 	const struct cli_command *const *children;
 	size_t child_count;
-	int args_exact;          /* CLI_ARGS_ANY, or how many */
+	int args_exact;                /* CLI_ARGS_ANY, or how many */
 	const char *const *arg_values; /* NULL-ended list, the only words allowed; NULL: any */
-	bool takes_file;         /* completion of arguments */
+	bool takes_file;               /* completion of arguments */
 	bool hidden;
 	int (*run)(struct cli *c); /* NULL: a group; prints its help */
 };
@@ -73,12 +73,12 @@ struct cli {
 	const struct cli_command *path[CLI_DEPTH_MAX]; /* from the root to command */
 	size_t depth;
 	const struct cli_command *command;
-	const char **args;       /* owned array of borrowed words */
+	const char **args; /* owned array of borrowed words */
 	size_t arg_count;
 	void *options;
-	void *user;              /* the caller's */
-	uint64_t set;            /* which flags of cli_flags() were given: bit i */
-	int exit_code;           /* when cli_parse returned false */
+	void *user;    /* the caller's */
+	uint64_t set;  /* which flags of cli_flags() were given: bit i */
+	int exit_code; /* when cli_parse returned false */
 	struct buf *out;
 	struct buf *err;
 };

@@ -54,7 +54,8 @@ static void offer_commands(struct offer *o, const struct cli_command *c, bool ro
 }
 
 /* The flag whose value the last word is, or NULL: "--flag=val" (then *value is behind the =), or "--flag" before it. */
-static const struct cli_flag *value_of(const struct cli_flags *flags, const char *before, const char *word, const char **value)
+static const struct cli_flag *value_of(const struct cli_flags *flags, const char *before, const char *word,
+				       const char **value)
 {
 	const char *equals = word[0] == '-' && word[1] == '-' ? strchr(word, '=') : NULL;
 	const struct cli_flag *f = NULL;
@@ -109,92 +110,94 @@ void cli_complete(const struct cli_program *p, const char *const *words, size_t 
 /* ---- scripts: each asks "PROGRAM __complete WORDS" and shows what comes back. ~ stands for the program's name. */
 
 static const char bash_script[] =
-	"# bash completion for ~: source <(~ completion bash)\n"
-	"_~_complete() {\n"
-	"\tlocal line rest=nothing cur=${COMP_WORDS[COMP_CWORD]} words=(\"${COMP_WORDS[@]:1:COMP_CWORD}\")\n"
-	"\tif declare -F _get_comp_words_by_ref >/dev/null; then\n"
-	"\t\tlocal all cword\n"
-	"\t\t_get_comp_words_by_ref -n =: -w all -i cword -c cur\n"
-	"\t\twords=(\"${all[@]:1:cword}\")\n"
-	"\tfi\n"
-	"\tCOMPREPLY=()\n"
-	"\twhile IFS= read -r line; do\n"
-	"\t\tcase $line in\n"
-	"\t\t:*) rest=${line#:} ;;\n"
-	"\t\t*) COMPREPLY+=(\"${line%%$'\\t'*}\") ;;\n"
-	"\t\tesac\n"
-	"\tdone < <(\"${COMP_WORDS[0]}\" __complete \"${words[@]}\" 2>/dev/null)\n"
-	"\tcase $rest in\n"
-	"\tfiles) mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -f -- \"$cur\"); compopt -o filenames 2>/dev/null ;;\n"
-	"\tdirs) mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -d -- \"$cur\"); compopt -o filenames 2>/dev/null ;;\n"
-	"\tesac\n"
-	"\tdeclare -F __ltrim_colon_completions >/dev/null && __ltrim_colon_completions \"$cur\"\n"
-	"\treturn 0\n"
-	"}\n"
-	"complete -F _~_complete ~\n";
+    "# bash completion for ~: source <(~ completion bash)\n"
+    "_~_complete() {\n"
+    "\tlocal line rest=nothing cur=${COMP_WORDS[COMP_CWORD]} words=(\"${COMP_WORDS[@]:1:COMP_CWORD}\")\n"
+    "\tif declare -F _get_comp_words_by_ref >/dev/null; then\n"
+    "\t\tlocal all cword\n"
+    "\t\t_get_comp_words_by_ref -n =: -w all -i cword -c cur\n"
+    "\t\twords=(\"${all[@]:1:cword}\")\n"
+    "\tfi\n"
+    "\tCOMPREPLY=()\n"
+    "\twhile IFS= read -r line; do\n"
+    "\t\tcase $line in\n"
+    "\t\t:*) rest=${line#:} ;;\n"
+    "\t\t*) COMPREPLY+=(\"${line%%$'\\t'*}\") ;;\n"
+    "\t\tesac\n"
+    "\tdone < <(\"${COMP_WORDS[0]}\" __complete \"${words[@]}\" 2>/dev/null)\n"
+    "\tcase $rest in\n"
+    "\tfiles) mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -f -- \"$cur\"); compopt -o filenames 2>/dev/null "
+    ";;\n"
+    "\tdirs) mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -d -- \"$cur\"); compopt -o filenames 2>/dev/null "
+    ";;\n"
+    "\tesac\n"
+    "\tdeclare -F __ltrim_colon_completions >/dev/null && __ltrim_colon_completions \"$cur\"\n"
+    "\treturn 0\n"
+    "}\n"
+    "complete -F _~_complete ~\n";
 
 static const char zsh_script[] =
-	"#compdef ~\n"
-	"# zsh completion for ~: put this file as _~ into a folder of $fpath, or: source <(~ completion zsh)\n"
-	"_~() {\n"
-	"\tlocal line rest=nothing\n"
-	"\tlocal -a offers\n"
-	"\twhile IFS= read -r line; do\n"
-	"\t\tcase $line in\n"
-	"\t\t:*) rest=${line#:} ;;\n"
-	"\t\t*$'\\t'*) offers+=(\"${${line%%$'\\t'*}//:/\\\\:}:${line#*$'\\t'}\") ;;\n"
-	"\t\t*) offers+=(\"${line//:/\\\\:}\") ;;\n"
-	"\t\tesac\n"
-	"\tdone < <(\"${words[1]}\" __complete \"${(@)words[2,$CURRENT]}\" 2>/dev/null)\n"
-	"\t(( $#offers )) && _describe '~' offers\n"
-	"\tcase $rest in\n"
-	"\tfiles) _files ;;\n"
-	"\tdirs) _files -/ ;;\n"
-	"\tesac\n"
-	"}\n"
-	"if [ \"$funcstack[1]\" = \"_~\" ]; then\n"
-	"\t_~\n"
-	"else\n"
-	"\tcompdef _~ ~\n"
-	"fi\n";
+    "#compdef ~\n"
+    "# zsh completion for ~: put this file as _~ into a folder of $fpath, or: source <(~ completion zsh)\n"
+    "_~() {\n"
+    "\tlocal line rest=nothing\n"
+    "\tlocal -a offers\n"
+    "\twhile IFS= read -r line; do\n"
+    "\t\tcase $line in\n"
+    "\t\t:*) rest=${line#:} ;;\n"
+    "\t\t*$'\\t'*) offers+=(\"${${line%%$'\\t'*}//:/\\\\:}:${line#*$'\\t'}\") ;;\n"
+    "\t\t*) offers+=(\"${line//:/\\\\:}\") ;;\n"
+    "\t\tesac\n"
+    "\tdone < <(\"${words[1]}\" __complete \"${(@)words[2,$CURRENT]}\" 2>/dev/null)\n"
+    "\t(( $#offers )) && _describe '~' offers\n"
+    "\tcase $rest in\n"
+    "\tfiles) _files ;;\n"
+    "\tdirs) _files -/ ;;\n"
+    "\tesac\n"
+    "}\n"
+    "if [ \"$funcstack[1]\" = \"_~\" ]; then\n"
+    "\t_~\n"
+    "else\n"
+    "\tcompdef _~ ~\n"
+    "fi\n";
 
-static const char fish_script[] =
-	"# fish completion for ~: ~ completion fish | source\n"
-	"function __~_complete\n"
-	"\tset -l words (commandline -opc) (commandline -ct)\n"
-	"\tset -l lines ($words[1] __complete $words[2..-1] 2>/dev/null)\n"
-	"\tfor line in $lines\n"
-	"\t\tswitch $line\n"
-	"\t\t\tcase ':files'\n"
-	"\t\t\t\t__fish_complete_path (commandline -ct)\n"
-	"\t\t\tcase ':dirs'\n"
-	"\t\t\t\t__fish_complete_directories (commandline -ct)\n"
-	"\t\t\tcase ':*'\n"
-	"\t\t\tcase '*'\n"
-	"\t\t\t\techo $line\n"
-	"\t\tend\n"
-	"\tend\n"
-	"end\n"
-	"complete -c ~ -f -a '(__~_complete)'\n";
+static const char fish_script[] = "# fish completion for ~: ~ completion fish | source\n"
+				  "function __~_complete\n"
+				  "\tset -l words (commandline -opc) (commandline -ct)\n"
+				  "\tset -l lines ($words[1] __complete $words[2..-1] 2>/dev/null)\n"
+				  "\tfor line in $lines\n"
+				  "\t\tswitch $line\n"
+				  "\t\t\tcase ':files'\n"
+				  "\t\t\t\t__fish_complete_path (commandline -ct)\n"
+				  "\t\t\tcase ':dirs'\n"
+				  "\t\t\t\t__fish_complete_directories (commandline -ct)\n"
+				  "\t\t\tcase ':*'\n"
+				  "\t\t\tcase '*'\n"
+				  "\t\t\t\techo $line\n"
+				  "\t\tend\n"
+				  "\tend\n"
+				  "end\n"
+				  "complete -c ~ -f -a '(__~_complete)'\n";
 
 static const char powershell_script[] =
-	"# PowerShell completion for ~: ~ completion powershell | Out-String | Invoke-Expression\n"
-	"Register-ArgumentCompleter -Native -CommandName '~' -ScriptBlock {\n"
-	"\tparam($word, $line, $cursor)\n"
-	"\t$words = @($line.CommandElements | Select-Object -Skip 1 | ForEach-Object { $_.ToString() })\n"
-	"\tif ($word -eq '') { $words += '\"\"' }\n"
-	"\t& '~' __complete @words 2>$null | Where-Object { $_ -notmatch '^:' } | ForEach-Object {\n"
-	"\t\t$text, $about = $_ -split \"`t\", 2\n"
-	"\t\tif (-not $about) { $about = $text }\n"
-	"\t\t[System.Management.Automation.CompletionResult]::new($text, $text, 'ParameterValue', $about)\n"
-	"\t}\n"
-	"}\n";
+    "# PowerShell completion for ~: ~ completion powershell | Out-String | Invoke-Expression\n"
+    "Register-ArgumentCompleter -Native -CommandName '~' -ScriptBlock {\n"
+    "\tparam($word, $line, $cursor)\n"
+    "\t$words = @($line.CommandElements | Select-Object -Skip 1 | ForEach-Object { $_.ToString() })\n"
+    "\tif ($word -eq '') { $words += '\"\"' }\n"
+    "\t& '~' __complete @words 2>$null | Where-Object { $_ -notmatch '^:' } | ForEach-Object {\n"
+    "\t\t$text, $about = $_ -split \"`t\", 2\n"
+    "\t\tif (-not $about) { $about = $text }\n"
+    "\t\t[System.Management.Automation.CompletionResult]::new($text, $text, 'ParameterValue', $about)\n"
+    "\t}\n"
+    "}\n";
 
 bool cli_completion_script(const struct cli_program *p, const char *shell, struct buf *out)
 {
 	static const struct {
 		const char *shell, *text;
-	} scripts[] = {{"bash", bash_script}, {"zsh", zsh_script}, {"fish", fish_script}, {"powershell", powershell_script}};
+	} scripts[] = {
+	    {"bash", bash_script}, {"zsh", zsh_script}, {"fish", fish_script}, {"powershell", powershell_script}};
 	const char *text = NULL;
 
 	for (size_t i = 0; i < ARRAY_COUNT(scripts); i++) {

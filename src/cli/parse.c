@@ -32,8 +32,11 @@ static int help_run(struct cli *c)
 }
 
 const struct cli_command cli_command_help = {
-	.name = "help", .args = "[command]", .brief = "Shows what a command does and its flags", .args_exact = CLI_ARGS_ANY,
-	.run = help_run,
+    .name = "help",
+    .args = "[command]",
+    .brief = "Shows what a command does and its flags",
+    .args_exact = CLI_ARGS_ANY,
+    .run = help_run,
 };
 
 /* ---- commands ---- */
@@ -222,7 +225,8 @@ static void did_you_mean(struct buf *out, const struct cli_command *c, const cha
 	for (size_t i = 0; i < c->child_count; i++) {
 		const struct cli_command *child = c->children[i];
 
-		if (child->hidden || (edits(word, child->name) > DID_YOU_MEAN_EDITS && strncasecmp(child->name, word, strlen(word))))
+		if (child->hidden ||
+		    (edits(word, child->name) > DID_YOU_MEAN_EDITS && strncasecmp(child->name, word, strlen(word))))
 			continue;
 		buf_printf(out, "%s\t%s\n", any ? "" : "\n\nDid you mean this?\n", child->name);
 		any = true;
@@ -384,7 +388,8 @@ static bool required_are_set(struct cli *c, const struct cli_flags *flags)
 
 	for (size_t i = 0; i < flags->count; i++) {
 		if (flags->at[i]->required && !(c->set >> i & 1) && n < sizeof(text))
-			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s\"%s\"", n ? ", " : "", flags->at[i]->name);
+			n +=
+			    (size_t)snprintf(text + n, sizeof(text) - n, "%s\"%s\"", n ? ", " : "", flags->at[i]->name);
 	}
 	return !n || failf(c, "required flag(s) %s not set", text);
 }
@@ -393,8 +398,8 @@ static bool preset_all(struct cli *c, const struct cli_flags *flags)
 {
 	for (size_t i = 0; i < flags->count; i++) {
 		const struct cli_flag *f = flags->at[i];
-		static const char *const none[] = {[CLI_TEXT] = "", [CLI_BOOL] = "false", [CLI_INT] = "0", [CLI_UINT] = "0",
-						   [CLI_DURATION] = "0s"};
+		static const char *const none[] = {
+		    [CLI_TEXT] = "", [CLI_BOOL] = "false", [CLI_INT] = "0", [CLI_UINT] = "0", [CLI_DURATION] = "0s"};
 
 		if (f != &cli_flag_help)
 			ASSERT(cli_set(c->options, f, f->preset ? f->preset : none[f->kind], NULL) == OK);
@@ -402,8 +407,8 @@ static bool preset_all(struct cli *c, const struct cli_flags *flags)
 	return true;
 }
 
-bool cli_parse(const struct cli_program *p, int argc, const char *const *argv, void *options, struct cli *c, struct buf *out,
-	       struct buf *err)
+bool cli_parse(const struct cli_program *p, int argc, const char *const *argv, void *options, struct cli *c,
+	       struct buf *out, struct buf *err)
 {
 	size_t count = argc > 1 ? (size_t)argc - 1 : 0;
 	const char **words = NEW_ARRAY(const char *, count + 1), *rest;

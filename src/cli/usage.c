@@ -29,7 +29,8 @@ static bool same_group(const char *a, const char *b)
 	return a == b || (a && b && !strcmp(a, b));
 }
 
-static void put_group(const struct cli_command *const *list, size_t count, const char *group, size_t width, struct buf *out)
+static void put_group(const struct cli_command *const *list, size_t count, const char *group, size_t width,
+		      struct buf *out)
 {
 	buf_printf(out, "\n%s:\n", group ? group : "Available Commands");
 	for (size_t i = 0; i < count; i++) {
@@ -55,7 +56,8 @@ static void put_commands(const struct cli_command *c, bool root, struct buf *out
 		bool listed = child->hidden;
 
 		for (size_t k = 0; !listed && k < i; k++)
-			listed = same_group(cli_child_at(c, root, k)->group, child->group) && !cli_child_at(c, root, k)->hidden;
+			listed = same_group(cli_child_at(c, root, k)->group, child->group) &&
+				 !cli_child_at(c, root, k)->hidden;
 		if (!listed)
 			put_group(list, count, child->group, width + 3, out);
 	}

@@ -11,8 +11,8 @@ static err_t number_bad(enum text_number n, const char *func, const char *text, 
 
 	buf_init(&quoted, 4096);
 	text_quote(&quoted, slice_str(text));
-	err = why_set(why, ERR_INVALID, "strconv.%s: parsing %.*s: %s", func, (int)quoted.size, (const char *)quoted.data,
-		      n == TEXT_NUMBER_RANGE ? "value out of range" : "invalid syntax");
+	err = why_set(why, ERR_INVALID, "strconv.%s: parsing %.*s: %s", func, (int)quoted.size,
+		      (const char *)quoted.data, n == TEXT_NUMBER_RANGE ? "value out of range" : "invalid syntax");
 	buf_fini(&quoted);
 	return err;
 }
@@ -23,18 +23,29 @@ err_t cli_set(void *options, const struct cli_flag *f, const char *text, struct 
 	enum text_number n = TEXT_NUMBER_OK;
 
 	switch (f->kind) {
-	case CLI_TEXT: *(const char **)field = text; return OK;
-	case CLI_BOOL: return text_parse_bool(text, field) ? OK : number_bad(TEXT_NUMBER_SYNTAX, "ParseBool", text, why);
-	case CLI_INT: n = text_parse_int(text, 64, field); return n ? number_bad(n, "ParseInt", text, why) : OK;
-	case CLI_UINT: n = text_parse_uint(text, 64, field); return n ? number_bad(n, "ParseUint", text, why) : OK;
-	case CLI_DURATION: return text_parse_duration(text, field, why);
+	case CLI_TEXT:
+		*(const char **)field = text;
+		return OK;
+	case CLI_BOOL:
+		return text_parse_bool(text, field) ? OK : number_bad(TEXT_NUMBER_SYNTAX, "ParseBool", text, why);
+	case CLI_INT:
+		n = text_parse_int(text, 64, field);
+		return n ? number_bad(n, "ParseInt", text, why) : OK;
+	case CLI_UINT:
+		n = text_parse_uint(text, 64, field);
+		return n ? number_bad(n, "ParseUint", text, why) : OK;
+	case CLI_DURATION:
+		return text_parse_duration(text, field, why);
 	}
 	UNREACHABLE();
 }
 
 const char *cli_kind_name(enum cli_kind k)
 {
-	static const char *const names[] = {[CLI_TEXT] = "string", [CLI_BOOL] = "", [CLI_INT] = "int", [CLI_UINT] = "uint",
+	static const char *const names[] = {[CLI_TEXT] = "string",
+					    [CLI_BOOL] = "",
+					    [CLI_INT] = "int",
+					    [CLI_UINT] = "uint",
 					    [CLI_DURATION] = "duration"};
 
 	ASSERT(k < ARRAY_COUNT(names));

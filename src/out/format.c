@@ -5,7 +5,8 @@
 #include "out/out.h"
 
 static const char *const names[] = {
-	[OUT_SIMPLE] = "simple", [OUT_FIELDS] = "fields", [OUT_JSON] = "json", [OUT_PROTOBUF] = "protobuf", [OUT_TABLE] = "table",
+    [OUT_SIMPLE] = "simple",     [OUT_FIELDS] = "fields", [OUT_JSON] = "json",
+    [OUT_PROTOBUF] = "protobuf", [OUT_TABLE] = "table",
 };
 
 bool out_format_parse(const char *text, enum out_format *out)

@@ -27,20 +27,35 @@ void out_json_close(struct out_json *j, char bracket)
 static void put_escape(struct buf *out, uint32_t code)
 {
 	switch (code) {
-	case '"': case '\\': buf_printf(out, "\\%c", (char)code); break;
-	case '\b': buf_printf(out, "\\b"); break;
-	case '\f': buf_printf(out, "\\f"); break;
-	case '\n': buf_printf(out, "\\n"); break;
-	case '\r': buf_printf(out, "\\r"); break;
-	case '\t': buf_printf(out, "\\t"); break;
-	default: buf_printf(out, "\\u%04x", (unsigned)code); break;
+	case '"':
+	case '\\':
+		buf_printf(out, "\\%c", (char)code);
+		break;
+	case '\b':
+		buf_printf(out, "\\b");
+		break;
+	case '\f':
+		buf_printf(out, "\\f");
+		break;
+	case '\n':
+		buf_printf(out, "\\n");
+		break;
+	case '\r':
+		buf_printf(out, "\\r");
+		break;
+	case '\t':
+		buf_printf(out, "\\t");
+		break;
+	default:
+		buf_printf(out, "\\u%04x", (unsigned)code);
+		break;
 	}
 }
 
 static bool must_escape(uint32_t code)
 {
-	return code < 0x20 || code == '"' || code == '\\' || code == '<' || code == '>' || code == '&' || code == 0x2028 ||
-	       code == 0x2029;
+	return code < 0x20 || code == '"' || code == '\\' || code == '<' || code == '>' || code == '&' ||
+	       code == 0x2028 || code == 0x2029;
 }
 
 static void put_string(struct buf *out, struct slice s)

@@ -97,7 +97,8 @@ static void fill(struct buf *out, const char *s, size_t count)
 		buf_put(out, s, strlen(s));
 }
 
-static void rule(struct buf *out, const size_t *widths, size_t columns, const char *left, const char *mid, const char *right)
+static void rule(struct buf *out, const size_t *widths, size_t columns, const char *left, const char *mid,
+		 const char *right)
 {
 	for (size_t c = 0; c < columns; c++) {
 		fill(out, c ? mid : left, 1);

@@ -17,34 +17,63 @@ static int ran(struct cli *c)
 	return 0;
 }
 
-static const struct cli_flag rev_rows[] = {{.name = "rev", .kind = CLI_INT, .offset = offsetof(struct options, rev), .help = "revision"}};
+static const struct cli_flag rev_rows[] = {
+    {.name = "rev", .kind = CLI_INT, .offset = offsetof(struct options, rev), .help = "revision"}};
 static const struct cli_flag migrate_rows[] = {
-	{.name = "data-dir", .offset = offsetof(struct options, dir), .required = true, .takes_dir = true, .help = "where"},
-	{.name = "bump", .kind = CLI_UINT, .offset = offsetof(struct options, bump), .required = true, .help = "how far"},
-	{.name = "force", .kind = CLI_BOOL, .offset = offsetof(struct options, force), .help = "anyhow"},
+    {.name = "data-dir", .offset = offsetof(struct options, dir), .required = true, .takes_dir = true, .help = "where"},
+    {.name = "bump", .kind = CLI_UINT, .offset = offsetof(struct options, bump), .required = true, .help = "how far"},
+    {.name = "force", .kind = CLI_BOOL, .offset = offsetof(struct options, force), .help = "anyhow"},
 };
 static const char *const format_values[] = {"json", "simple", NULL};
 static const struct cli_flag root_rows[] = {
-	{.name = "write-out", .letter = 'w', .offset = offsetof(struct options, format), .preset = "simple", .inherited = true,
-	 .values = format_values, .help = "format"},
-	{.name = "timeout", .kind = CLI_DURATION, .offset = offsetof(struct options, timeout_ns), .preset = "10s", .inherited = true,
-	 .help = "wait"},
+    {.name = "write-out",
+     .letter = 'w',
+     .offset = offsetof(struct options, format),
+     .preset = "simple",
+     .inherited = true,
+     .values = format_values,
+     .help = "format"},
+    {.name = "timeout",
+     .kind = CLI_DURATION,
+     .offset = offsetof(struct options, timeout_ns),
+     .preset = "10s",
+     .inherited = true,
+     .help = "wait"},
 };
 static const char *const shells[] = {"bash", "zsh", NULL};
 
-static const struct cli_command hashkv = {.name = "hashkv", .args = "<filename>", .brief = "Hashes", .flags = rev_rows, .flag_count = 1,
-					  .args_exact = 1, .takes_file = true, .run = ran};
-static const struct cli_command migrate = {.name = "migrate", .brief = "Migrates", .flags = migrate_rows, .flag_count = 3,
-					   .args_exact = CLI_ARGS_ANY, .run = ran};
-static const struct cli_command completion = {.name = "completion", .brief = "Script", .args_exact = 1, .arg_values = shells, .run = ran};
+static const struct cli_command hashkv = {.name = "hashkv",
+					  .args = "<filename>",
+					  .brief = "Hashes",
+					  .flags = rev_rows,
+					  .flag_count = 1,
+					  .args_exact = 1,
+					  .takes_file = true,
+					  .run = ran};
+static const struct cli_command migrate = {.name = "migrate",
+					   .brief = "Migrates",
+					   .flags = migrate_rows,
+					   .flag_count = 3,
+					   .args_exact = CLI_ARGS_ANY,
+					   .run = ran};
+static const struct cli_command completion = {
+    .name = "completion", .brief = "Script", .args_exact = 1, .arg_values = shells, .run = ran};
 static const struct cli_command status = {.name = "status", .brief = "Shows", .args_exact = CLI_ARGS_ANY, .run = ran};
-static const struct cli_command restore = {.name = "restore", .brief = "Restores", .args_exact = CLI_ARGS_ANY, .run = ran};
+static const struct cli_command restore = {
+    .name = "restore", .brief = "Restores", .args_exact = CLI_ARGS_ANY, .run = ran};
 static const struct cli_command *const snapshot_children[] = {&restore, &status};
-static const struct cli_command snapshot = {.name = "snapshot", .brief = "Snapshots", .children = snapshot_children, .child_count = 2,
+static const struct cli_command snapshot = {.name = "snapshot",
+					    .brief = "Snapshots",
+					    .children = snapshot_children,
+					    .child_count = 2,
 					    .args_exact = CLI_ARGS_ANY};
 static const struct cli_command *const root_children[] = {&completion, &hashkv, &migrate, &snapshot};
-static const struct cli_command root = {.name = "etcdutl", .flags = root_rows, .flag_count = 2, .children = root_children,
-					.child_count = 4, .args_exact = CLI_ARGS_ANY};
+static const struct cli_command root = {.name = "etcdutl",
+					.flags = root_rows,
+					.flag_count = 2,
+					.children = root_children,
+					.child_count = 4,
+					.args_exact = CLI_ARGS_ANY};
 static const struct cli_program program = {.root = &root, .error_twice = true};
 
 struct parsed {
@@ -81,8 +110,11 @@ static void done(struct parsed *p)
 static void flags_anywhere(void **state)
 {
 	static const char *const lines[] = {
-		"hashkv f -w json --rev 7 --timeout=1m", "-w json --timeout 1m hashkv --rev=7 f", "hashkv -wjson --timeout=1m --rev 7 f",
-		"-w=json hash --timeout 60s f --rev 0x7", "hashkv --timeout 1m -w fields -w json --rev 7 -- f",
+	    "hashkv f -w json --rev 7 --timeout=1m",
+	    "-w json --timeout 1m hashkv --rev=7 f",
+	    "hashkv -wjson --timeout=1m --rev 7 f",
+	    "-w=json hash --timeout 60s f --rev 0x7",
+	    "hashkv --timeout 1m -w fields -w json --rev 7 -- f",
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(lines); i++) {
@@ -120,31 +152,37 @@ static void errors(void **state)
 	static const struct {
 		const char *line, *want;
 	} cases[] = {
-		{"--bad", "unknown flag: --bad"},
-		{"snapshot nosuch --bad", "unknown flag: --bad"},
-		{"snapshot status --bad=1", "unknown flag: --bad"},
-		{"snapshot status -x", "unknown shorthand flag: 'x' in -x"},
-		{"snapshot status -hx", "unknown shorthand flag: 'x' in -x"},
-		{"snapshot status f -w", "flag needs an argument: 'w' in -w"},
-		{"hashkv f --rev", "flag needs an argument: --rev"},
-		{"hashkv f --rev x", "invalid argument \"x\" for \"--rev\" flag: strconv.ParseInt: parsing \"x\": invalid syntax"},
-		{"hashkv f --rev 9223372036854775808",
-		 "invalid argument \"9223372036854775808\" for \"--rev\" flag: strconv.ParseInt: parsing \"9223372036854775808\": value out of range"},
-		{"migrate --bump -1", "invalid argument \"-1\" for \"--bump\" flag: strconv.ParseUint: parsing \"-1\": invalid syntax"},
-		{"migrate --force=maybe", "invalid argument \"maybe\" for \"--force\" flag: strconv.ParseBool: parsing \"maybe\": invalid syntax"},
-		{"hashkv --help=maybe f", "invalid argument \"maybe\" for \"-h, --help\" flag: strconv.ParseBool: parsing \"maybe\": invalid syntax"},
-		{"snapshot status f --timeout=x", "invalid argument \"x\" for \"--timeout\" flag: time: invalid duration \"x\""},
-		{"snapshot status f ---x", "bad flag syntax: ---x"},
-		{"snapshot status f --=x", "bad flag syntax: --=x"},
-		{"hashkv", "accepts 1 arg(s), received 0"},
-		{"completion bash zsh", "accepts 1 arg(s), received 2"},
-		{"completion zz", "invalid argument \"zz\" for \"etcdutl completion\""},
-		{"migrate", "required flag(s) \"data-dir\", \"bump\" not set"},
-		{"migrate --bump 1", "required flag(s) \"data-dir\" not set"},
-		{"nosuch -w json", "unknown command \"nosuch\" for \"etcdutl\""},
-		{"--timeout 5s statuss", "unknown command \"statuss\" for \"etcdutl\""},
-		{"h", "unknown command \"h\" for \"etcdutl\"\n\nDid you mean this?\n\thashkv\n"},
-		{"snapshto", "unknown command \"snapshto\" for \"etcdutl\"\n\nDid you mean this?\n\tsnapshot\n"},
+	    {"--bad", "unknown flag: --bad"},
+	    {"snapshot nosuch --bad", "unknown flag: --bad"},
+	    {"snapshot status --bad=1", "unknown flag: --bad"},
+	    {"snapshot status -x", "unknown shorthand flag: 'x' in -x"},
+	    {"snapshot status -hx", "unknown shorthand flag: 'x' in -x"},
+	    {"snapshot status f -w", "flag needs an argument: 'w' in -w"},
+	    {"hashkv f --rev", "flag needs an argument: --rev"},
+	    {"hashkv f --rev x",
+	     "invalid argument \"x\" for \"--rev\" flag: strconv.ParseInt: parsing \"x\": invalid syntax"},
+	    {"hashkv f --rev 9223372036854775808",
+	     "invalid argument \"9223372036854775808\" for \"--rev\" flag: strconv.ParseInt: parsing "
+	     "\"9223372036854775808\": value out of range"},
+	    {"migrate --bump -1",
+	     "invalid argument \"-1\" for \"--bump\" flag: strconv.ParseUint: parsing \"-1\": invalid syntax"},
+	    {"migrate --force=maybe",
+	     "invalid argument \"maybe\" for \"--force\" flag: strconv.ParseBool: parsing \"maybe\": invalid syntax"},
+	    {"hashkv --help=maybe f", "invalid argument \"maybe\" for \"-h, --help\" flag: strconv.ParseBool: parsing "
+				      "\"maybe\": invalid syntax"},
+	    {"snapshot status f --timeout=x",
+	     "invalid argument \"x\" for \"--timeout\" flag: time: invalid duration \"x\""},
+	    {"snapshot status f ---x", "bad flag syntax: ---x"},
+	    {"snapshot status f --=x", "bad flag syntax: --=x"},
+	    {"hashkv", "accepts 1 arg(s), received 0"},
+	    {"completion bash zsh", "accepts 1 arg(s), received 2"},
+	    {"completion zz", "invalid argument \"zz\" for \"etcdutl completion\""},
+	    {"migrate", "required flag(s) \"data-dir\", \"bump\" not set"},
+	    {"migrate --bump 1", "required flag(s) \"data-dir\" not set"},
+	    {"nosuch -w json", "unknown command \"nosuch\" for \"etcdutl\""},
+	    {"--timeout 5s statuss", "unknown command \"statuss\" for \"etcdutl\""},
+	    {"h", "unknown command \"h\" for \"etcdutl\"\n\nDid you mean this?\n\thashkv\n"},
+	    {"snapshto", "unknown command \"snapshto\" for \"etcdutl\"\n\nDid you mean this?\n\tsnapshot\n"},
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
@@ -167,8 +205,9 @@ static void errors(void **state)
 
 static void helps(void **state)
 {
-	static const char *const lines[] = {"", "-h", "snapshot", "snapshot nosuch", "s", "help snapshot", "hashkv -h", "-- hashkv", "help",
-					    "help help", "migrate --help"};
+	static const char *const lines[] = {
+	    "",          "-h",   "snapshot",  "snapshot nosuch", "s", "help snapshot", "hashkv -h",
+	    "-- hashkv", "help", "help help", "migrate --help"};
 
 	for (size_t i = 0; i < ARRAY_COUNT(lines); i++) {
 		struct parsed p;
@@ -220,16 +259,16 @@ static void completes(void **state)
 		size_t count;
 		const char *want;
 	} cases[] = {
-		{{"sn"}, 1, "snapshot\tSnapshots\n:nothing\n"},
-		{{"snapshot", ""}, 2, "restore\tRestores\nstatus\tShows\n:nothing\n"},
-		{{"hashkv", ""}, 2, ":files\n"},
-		{{"hashkv", "--r"}, 2, "--rev\trevision\n:nothing\n"},
-		{{"snapshot", "status", "-w", ""}, 4, "json\nsimple\n:nothing\n"},
-		{{"snapshot", "status", "--write-out=j"}, 3, "--write-out=json\n:nothing\n"},
-		{{"migrate", "--data-dir", ""}, 3, ":dirs\n"},
-		{{"migrate", "--force", ""}, 3, ":nothing\n"},
-		{{"completion", "z"}, 2, "zsh\n:nothing\n"},
-		{{"hashkv", "--", "-"}, 3, ":files\n"},
+	    {{"sn"}, 1, "snapshot\tSnapshots\n:nothing\n"},
+	    {{"snapshot", ""}, 2, "restore\tRestores\nstatus\tShows\n:nothing\n"},
+	    {{"hashkv", ""}, 2, ":files\n"},
+	    {{"hashkv", "--r"}, 2, "--rev\trevision\n:nothing\n"},
+	    {{"snapshot", "status", "-w", ""}, 4, "json\nsimple\n:nothing\n"},
+	    {{"snapshot", "status", "--write-out=j"}, 3, "--write-out=json\n:nothing\n"},
+	    {{"migrate", "--data-dir", ""}, 3, ":dirs\n"},
+	    {{"migrate", "--force", ""}, 3, ":nothing\n"},
+	    {{"completion", "z"}, 2, "zsh\n:nothing\n"},
+	    {{"hashkv", "--", "-"}, 3, ":files\n"},
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
@@ -246,8 +285,9 @@ static void completes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(flags_anywhere), cmocka_unit_test(presets),         cmocka_unit_test(errors), cmocka_unit_test(helps),
-		cmocka_unit_test(help_of_unknown), cmocka_unit_test(usage), cmocka_unit_test(completes),
+	    cmocka_unit_test(flags_anywhere), cmocka_unit_test(presets),         cmocka_unit_test(errors),
+	    cmocka_unit_test(helps),          cmocka_unit_test(help_of_unknown), cmocka_unit_test(usage),
+	    cmocka_unit_test(completes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -132,12 +132,13 @@ static void json_strings(void **state)
 		struct slice in;
 		const char *want;
 	} cases[] = {
-		{SLICE_LIT(""), "\"\""},
-		{SLICE_LIT("a\"b\\c/"), "\"a\\\"b\\\\c/\""},
-		{SLICE_LIT("\b\f\n\r\t\x01\x1f\x7f"), "\"\\b\\f\\n\\r\\t\\u0001\\u001f\x7f\""},
-		{SLICE_LIT("<a&b>"), "\"\\u003ca\\u0026b\\u003e\""},
-		{SLICE_LIT("\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa"), "\"\\u2028\\u2029\xe2\x80\xaa\""},
-		{SLICE_LIT("\xc3\xbc\xff\xf0\x9f\x98\x80\xed\xa0\x80"), "\"\xc3\xbc\\ufffd\xf0\x9f\x98\x80\\ufffd\\ufffd\\ufffd\""},
+	    {SLICE_LIT(""), "\"\""},
+	    {SLICE_LIT("a\"b\\c/"), "\"a\\\"b\\\\c/\""},
+	    {SLICE_LIT("\b\f\n\r\t\x01\x1f\x7f"), "\"\\b\\f\\n\\r\\t\\u0001\\u001f\x7f\""},
+	    {SLICE_LIT("<a&b>"), "\"\\u003ca\\u0026b\\u003e\""},
+	    {SLICE_LIT("\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa"), "\"\\u2028\\u2029\xe2\x80\xaa\""},
+	    {SLICE_LIT("\xc3\xbc\xff\xf0\x9f\x98\x80\xed\xa0\x80"),
+	     "\"\xc3\xbc\\ufffd\xf0\x9f\x98\x80\\ufffd\\ufffd\\ufffd\""},
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
@@ -153,8 +154,9 @@ static void json_strings(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(formats), cmocka_unit_test(box),     cmocka_unit_test(box_of_members), cmocka_unit_test(lines),
-		cmocka_unit_test(columns), cmocka_unit_test(fields), cmocka_unit_test(json),           cmocka_unit_test(json_strings),
+	    cmocka_unit_test(formats), cmocka_unit_test(box),          cmocka_unit_test(box_of_members),
+	    cmocka_unit_test(lines),   cmocka_unit_test(columns),      cmocka_unit_test(fields),
+	    cmocka_unit_test(json),    cmocka_unit_test(json_strings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
