@@ -5,7 +5,7 @@
 #include "api/api.h"
 #include "base/list.h"
 
-enum { API_RESP_MAX = 0x7fffffff, API_ROWS_INLINE = 1000, API_SLICE_ROWS = 1000, API_SLICE_BYTES = 64 * 1024 };
+enum { API_RESP_MAX = 0x7fffffff, API_ROWS_INLINE = 1000, API_BYTES_INLINE = 256 * 1024, API_SLICE_ROWS = 1000, API_SLICE_BYTES = 64 * 1024 };
 
 struct api {
 	struct node *node;

@@ -149,7 +149,9 @@ static void range_serve(struct api_rpc *r)
 	}
 	began = r->range.serializable ? r->started_ns : api_now(r);
 	p = node_view(n);
+	r->call.resp.size_max = API_BYTES_INLINE;       /* above, it waits for what the client has not taken yet */
 	err = mvcc_range(&p->mvcc, &r->range, API_ROWS_INLINE, &r->call.resp);
+	r->call.resp.size_max = API_RESP_MAX;
 	if (err == ERR_TOO_LARGE) {
 		large = true;
 		err = large_start(r, p, false);

@@ -28,6 +28,7 @@ struct gstream {
 	bool waiting; /* for a reservation */
 	bool granted; /* ... which came */
 	bool paused;
+	bool held; /* until the connection's unsent output fits its bound: no message is delivered before */
 	bool feeding; /* feed() is on the stack */
 	struct blob *body;
 	size_t body_size;     /* filled */

@@ -6,7 +6,8 @@
  *	5       ...   message
  *
  * A message that is not whole in the bytes at hand is given memory only after its length was granted by the budgets
- * (http_reserve); until then what comes stays unread in pending, at most a stream window of it. */
+ * (http_reserve); until then what comes stays unread in pending, at most a stream window of it. The same holds for a call
+ * that begins while the client has not taken its earlier answers: more of them would only be more memory. */
 #include "base/endian.h"
 #include "grpc/grpc_impl.h"
 
@@ -172,7 +173,7 @@ static void end_input(struct gstream *g)
 
 static bool stalled(const struct gstream *g)
 {
-	return g->waiting || g->paused;
+	return g->waiting || g->paused || g->held;
 }
 
 void gstream_feed(struct gstream *g, struct slice data)

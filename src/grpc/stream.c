@@ -130,7 +130,10 @@ static void on_request(struct http_req *r)
 {
 	struct gstream *g = r->user;
 
-	if (gstream_start(g) && g->pub.method->handler->on_start)
+	if (!gstream_start(g))
+		return;
+	g->held = !http_writable(r);
+	if (g->pub.method->handler->on_start)
 		g->pub.method->handler->on_start(&g->pub);
 }
 
@@ -163,6 +166,12 @@ static void on_writable(struct http_req *r)
 {
 	struct gstream *g = r->user;
 
+	if (g && g->held) {
+		g->held = !http_writable(r); /* others, told before, may have filled it again */
+		if (!g->held)
+			gstream_resume(g);
+		return;
+	}
 	if (g && g->pub.method->handler->on_writable)
 		g->pub.method->handler->on_writable(&g->pub);
 }

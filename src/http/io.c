@@ -252,6 +252,7 @@ void http_limits_default(struct http_limits *l)
 	    .conn_reserve_bytes_max = 64 << 20,
 	    .stream_out_bytes_max = 256 << 10,
 	    .conn_out_bytes_max = 1 << 20,
+	    .unread_streams_max = 1000,
 	    .resets_burst = 2000,
 	    .resets_per_s = 200,
 	    .controls_burst = 10000,

@@ -620,6 +620,29 @@ static void pausing_holds_messages_back(void **state)
 	assert_int_equal(t.half_closes, 1);
 }
 
+/* Answers that the client does not take hold up its next calls, which are not refused, and all are answered in the end. */
+static void calls_wait_for_a_client_that_does_not_read(void **state)
+{
+	static uint8_t body[60000];
+	int32_t ids[40];
+	unsigned served;
+
+	h2_client_turn(&t.k);
+	t.k.hold = true;
+	for (int i = 0; i < 40; i++) {
+		ids[i] = h2_client_post(&t.k, "/test.S/Unary", NULL, message(0, slice_of(body, sizeof(body) / (i < 30 ? 1 : 100))), true);
+		h2_client_push(&t.k);
+	}
+	served = t.messages;
+	assert_in_range(served, 2, 20); /* 1 MiB of answers */
+	assert_int_equal(t.starts, 40);
+	t.k.hold = false;
+	h2_client_turn(&t.k);
+	assert_int_equal(t.messages, 40);
+	for (int i = 0; i < 40; i++)
+		assert_int_equal(h2_client_stream(&t.k, ids[i])->body.size, 5 + sizeof(body) / (i < 30 ? 1 : 100));
+}
+
 /* A paused stream: the client is stopped by the window, and all comes after resuming. */
 static void a_paused_stream_shuts_its_window(void **state)
 {
@@ -661,6 +684,7 @@ int main(void)
 	    T(a_fault_within_a_message_resets),
 	    T(large_requests_wait_for_the_budget),
 	    T(pausing_holds_messages_back),
+	    T(calls_wait_for_a_client_that_does_not_read),
 	    T(a_paused_stream_shuts_its_window),
 	};
 
