@@ -2,11 +2,13 @@
 #
 #   PREFIX=/usr/local   where `make install` puts the programs
 #   FUZZ_SECONDS=20     how long `make fuzz` runs each target
+#   SOAK_SECONDS=600    how long `make soak` lasts
 #   TESTS=              names of tests for `make test`, `make asan`, `make tsan`; empty for all
 
 MESON ?= meson
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 20
+SOAK_SECONDS ?= 600
 TESTS ?=
 
 # What is missing of these is installed through apt by `make deps`.
@@ -51,6 +53,9 @@ fuzz: deps-fuzz                   ## every fuzz target for FUZZ_SECONDS
 	@ninja -C build-fuzz $$(ninja -C build-fuzz -t targets all | sed -n 's,^\(tests/fuzz/fuzz_[a-z0-9_]*\):.*,\1,p')
 	@tools/fuzz build-fuzz $(FUZZ_SECONDS)
 
+soak: all                         ## ten minutes of mixed load: memory, descriptors and threads must not grow
+	@tests/soak/soak.py --ours bin/etcd --seconds $(SOAK_SECONDS)
+
 oracle:                           ## Go etcd, etcdctl, etcdutl and bbolt in build-oracle/, to compare with
 	@if command -v go >/dev/null; then \
 		mkdir -p build-oracle && cd tests/tools && \
@@ -87,4 +92,4 @@ deps-bench:
 help:                             ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all run test slow asan tsan fuzz oracle bench install clean deps deps-build deps-test deps-fuzz deps-bench help
+.PHONY: all run test slow asan tsan fuzz soak oracle bench install clean deps deps-build deps-test deps-fuzz deps-bench help
