@@ -174,6 +174,11 @@ static void range_message(struct api_rpc *r, struct blob *take_body)
 	err_t err = range_req_parse(blob_slice(take_body), &r->range);
 
 	r->body = take_body;
+	if (!err && !r->range.serializable) {
+		if (node_view(r->io->node)->is_learner)
+			err = ERR_NOT_SUPPORTED_FOR_LEARNER;
+		node_leave(r->io->node);
+	}
 	if (!err)
 		err = mvcc_check_range(&r->range);
 	if (err) {

@@ -165,7 +165,7 @@ static err_t boot_judge(struct boot *b, struct why *why)
 		if (e->index > n->replayed)
 			err = apply_check_entry(e, why);
 	}
-	if (!err && members_learner_count(b->st.members) > n->cfg.learners_max)
+	if (!err && members_learner_count(b->st.members) > (size_t)n->cfg.learners_max)
 		err = why_set(why, ERR_TOO_MANY_LEARNERS, "membership: too many learner members in cluster");
 	return err;
 }
@@ -463,7 +463,7 @@ err_t node_open(const struct node_config *cfg, struct why *why, struct node **ou
 	err_t err;
 
 	n->cfg = *cfg;
-	n->cfg.learners_max = cfg->learners_max ? cfg->learners_max : 1;
+	n->cfg.learners_max = cfg->learners_max ? MAX(cfg->learners_max, 0) : 1;
 	n->sched = cfg->sched;
 	n->fs = cfg->fs;
 	n->epoch = epoch_domain_new();

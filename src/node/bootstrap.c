@@ -355,7 +355,7 @@ static err_t learners_check(const struct node *n, const struct answer *a, struct
 
 	for (size_t i = 0; i < a->count; i++)
 		learners += a->list[i].is_learner;
-	return learners > n->cfg.learners_max ? why_set(why, ERR_TOO_MANY_LEARNERS, "membership: too many learner members in cluster") : OK;
+	return learners > (size_t)n->cfg.learners_max ? why_set(why, ERR_TOO_MANY_LEARNERS, "membership: too many learner members in cluster") : OK;
 }
 
 err_t boot_existing_cluster(struct boot *b, struct why *why)

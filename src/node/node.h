@@ -76,7 +76,7 @@ struct node_config {
 	uint32_t snap_files_max;
 	uint64_t wal_segment_bytes;             /* 0 = 64,000,000 */
 	uint32_t file_page_bytes;               /* 0 = the system's */
-	uint32_t learners_max;                  /* 0 = 1 */
+	int32_t learners_max;                   /* 0 = 1, negative = none */
 	uint64_t watch_progress_ns;
 	uint32_t watch_ports;                   /* io actors that take watch output */
 	bool initial_election_tick_advance;

@@ -231,7 +231,7 @@ FLAG(UINT64, snapshot_catchup_entries, "snapshot-catchup-entries", "snapshot-cat
      "Entries kept in memory for slow members after a raft snapshot.")
 
 GROUP("Unsafe feature")
-FLAG(BOOL, force_new_cluster, "force-new-cluster", "force-new-cluster", "false", LATER,
+FLAG(BOOL, force_new_cluster, "force-new-cluster", "force-new-cluster", "false", 0,
      "Make this member's data a cluster of one.")
 FLAG(BOOL, unsafe_no_fsync, "unsafe-no-fsync", "unsafe-no-fsync", "false", 0,
      "Never wait for the disk. Data will be lost at a crash.")

@@ -12,6 +12,7 @@
 #include "node/node.h"
 #include "obs/log.h"
 #include "server/peers.h"
+#include "server/resolve.h"
 #include "obs/metric.h"
 
 enum { IO_LOOPS_MAX = 16, WORKERS = 2, LISTENERS_MAX = 64, BUDGET_BYTES = 1 << 30 };
@@ -262,6 +263,11 @@ static void hook_ask(void *arg, struct member_question *q)
 	peers_ask(((struct server *)arg)->peers, q);
 }
 
+static bool hook_same_urls(void *arg, const struct member_urls *a, const struct member_urls *b)
+{
+	return resolve_same_urls(a, b);
+}
+
 /* Removed from the cluster for ever: ends as upstream does, in good order. */
 static void hook_removed(void *arg)
 {
@@ -284,7 +290,8 @@ static struct node_config node_options(struct server *s)
 		.sched = s->sched,
 		.fs = vfs_posix(),
 		.hooks = {.arg = s, .random = hook_random, .wall_ns = hook_wall_ns, .sleep_ms = hook_sleep_ms, .ready = on_ready,
-			  .watch_output = hook_watch_output, .removed = hook_removed, .ask = hook_ask},
+			  .watch_output = hook_watch_output, .removed = hook_removed, .ask = hook_ask,
+			  .same_urls = hook_same_urls},
 		.transport = peers_transport(s->peers),
 		.pacer = s->pacer,
 		.data_dir = s->data_dir,
@@ -314,6 +321,8 @@ static struct node_config node_options(struct server *s)
 		.initial_election_tick_advance = c->initial_election_tick_advance,
 		.pre_vote = c->pre_vote,
 		.strict_reconfig_check = c->strict_reconfig_check,
+		.learners_max = c->max_learners > 0 ? (int32_t)MIN(c->max_learners, INT32_MAX) : -1,
+		.force_new_cluster = c->force_new_cluster,
 		.join_existing = strcmp(c->initial_cluster_state, "existing") == 0,
 		.no_fsync = c->unsafe_no_fsync,
 	};
