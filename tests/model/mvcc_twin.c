@@ -34,12 +34,10 @@ static bool in_range(struct slice key, struct slice begin, struct slice end)
 /* The newest row with main <= rev. */
 static const struct twin_row *row_at(const struct twin_key *k, int64_t rev)
 {
-	const struct twin_row *found = NULL;
-
-	for (size_t i = 0; i < k->rows.count; i++)
+	for (size_t i = k->rows.count; i-- > 0;)
 		if (k->rows.at[i].rev.main <= rev)
-			found = &k->rows.at[i];
-	return found && !found->tombstone ? found : NULL;
+			return k->rows.at[i].tombstone ? NULL : &k->rows.at[i];
+	return NULL;
 }
 
 static struct twin_key *find_key(struct twin *t, struct slice key, bool make)
@@ -553,7 +551,9 @@ uint32_t twin_hash(const struct twin *t, int64_t rev, int64_t compact_rev)
 
 		if (j >= 0 && !k->rows.at[j].tombstone)
 			VEC_PUSH(&keep, &k->rows.at[j]);
-		for (size_t r = 0; r < k->rows.count; r++)
+		/* What the compaction took is not there, also where the caller's twin was never swept. */
+		j = kept(k, compact_rev, &begin);
+		for (size_t r = j < 0 ? begin : (size_t)j; r < k->rows.count; r++)
 			VEC_PUSH(&rows, &k->rows.at[r]);
 	}
 	if (rows.count)

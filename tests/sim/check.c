@@ -1,112 +1,534 @@
-/* Revisions give the order, so the check is exact:
+/* Revisions give the order, so the checks are exact, and made when an answer arrives:
  *
- *   C1  an acknowledged write is found at its revision, with its value; two acknowledged writes never share one
- *   C2  real time: a call that ended before another began has the lower revision (writes), or is seen by it (reads)
- *   C3  what a read returned is what was written at that revision (acknowledged, or of unknown outcome)
- *   C4  no write that nobody made: revisions made <= acknowledged + unknown */
-#include <stdio.h>
-#include <stdlib.h>
-
+ *   C1  an acknowledged write is in the log, once, and its answer is what the model answered there, byte for byte
+ *   C2  real time: what ended before a call began is seen by it (linearizable reads), stands in front of it (writes)
+ *   C3  a read at revision R returns what the model had at R; one process does not go back in R
+ *   C4  an error that promises that nothing happened is kept; an error of the request is the model's
+ *   C5  leases: a renewal is of a lease that lives, and what it promises is kept (model.c); a living one is not called gone
+ *   C6  HashKV is what the model has
+ *   C7  watch: each message continues exactly where the last one ended: nothing missing, twice, out of order (ordered, unique, reliable), a
+ *       revision is never split (atomic), also over streams and members (resumable); progress at R comes behind all up to R (bookmarkable)
+ *   C8  in the end all members have the same, and what the model has */
 #include "world.h"
 
-static void fail(const struct world *w, const struct sim_op *op, const char *text)
+#include <stdio.h>
+
+struct head {
+	uint64_t cluster_id, member_id, term;
+	int64_t rev;
+	bool present;
+};
+
+static void fail(struct world *w, size_t tag, const char *rule, const char *text, int64_t rev)
 {
-	fprintf(stderr, "seed %llu: %s: client %u kind %d key %u value %llu rev %lld mod %lld [%llu, %llu]\n", (unsigned long long)w->seed, text,
-		op->client, op->kind, op->key, (unsigned long long)op->value, (long long)op->rev, (long long)op->mod_rev,
-		(unsigned long long)op->start_ns, (unsigned long long)op->end_ns);
-	abort();
+	const struct op *op = &w->ops[tag];
+
+	sim_fail("%s: %s: call %zu (%s), revision %lld, began at %.6f s, floor revision %lld index %llu; store %lld, compacted %lld", rule, text, tag,
+		 rpc_methods[op->method].name, (long long)rev, (double)op->start_ns / 1e9, (long long)op->rev_floor,
+		 (unsigned long long)op->index_floor, (long long)w->model.twin.rev, (long long)w->model.compact_rev);
 }
 
-static bool writes(const struct sim_op *op)
+/* Takes the header out of a message: *rest has the other fields as they were. wrapped: field 1 of each message holds the real one. */
+static struct head split(struct slice message, struct buf *rest)
 {
-	return op->kind == SIM_PUT || (op->kind == SIM_DELETE && op->changed);
-}
+	struct pb_reader r = pb_reader_of(message);
+	struct pb_field f, g;
+	struct head h = {0};
+	const uint8_t *from = message.data;
 
-static void check_durable(struct world *w, const struct publication *p)
-{
-	int64_t made = p->mvcc.rev - 1, acked = 0, unknown = 0;
+	while (pb_next(&r, &f)) {
+		if (f.number == 1 && f.wire == PB_BYTES) {
+			struct pb_reader in = pb_reader_of(f.bytes);
 
-	for (size_t i = 0; i < w->history.count; i++) {
-		const struct sim_op *op = &w->history.at[i];
-		char key[16];
-		struct slice row;
-		struct kv kv;
-		err_t err;
-
-		if (op->kind >= SIM_RANGE)
-			continue;
-		if (op->end == SIM_UNKNOWN || op->end == SIM_PENDING)
-			unknown++;
-		if (op->end != SIM_OK || !writes(op))
-			continue;
-		acked++;
-		if (op->rev > p->mvcc.rev)
-			fail(w, op, "C1: an acknowledged write is above the store's revision");
-		snprintf(key, sizeof(key), "key%u", op->key);
-		err = mvcc_get(&p->mvcc, slice_str(key), op->rev, &row);
-		if (op->kind == SIM_DELETE) {
-			if (err != ERR_NOT_EXIST)
-				fail(w, op, "C1: a deleted key is there at the delete's revision");
-			continue;
+			h.present = true;
+			while (pb_next(&in, &g)) {
+				if (g.number == 1)
+					h.cluster_id = g.value;
+				else if (g.number == 2)
+					h.member_id = g.value;
+				else if (g.number == 3)
+					h.rev = (int64_t)g.value;
+				else if (g.number == 4)
+					h.term = g.value;
+			}
+		} else {
+			buf_put(rest, from, (size_t)(r.at - from));
 		}
-		if (err || kv_decode(row, &kv) || kv.mod_rev != op->rev || kv.value.size != 8 || memcmp(kv.value.data, &op->value, 8) != 0)
-			fail(w, op, "C1: an acknowledged write is not at its revision");
+		from = r.at;
 	}
-	if (made < acked || made > acked + unknown) {
-		fprintf(stderr, "seed %llu: C4: %lld revisions, %lld acknowledged, %lld unknown\n", (unsigned long long)w->seed, (long long)made,
-			(long long)acked, (long long)unknown);
-		abort();
+	if (r.failed)
+		sim_fail("an answer does not parse");
+	return h;
+}
+
+static void unwrap_stream(struct slice message, struct buf *out)
+{
+	struct pb_reader r = pb_reader_of(message);
+	struct pb_field f;
+
+	while (pb_next(&r, &f))
+		if (f.number == 1 && f.wire == PB_BYTES)
+			buf_put_slice(out, f.bytes);
+}
+
+static uint64_t field(struct slice s, uint32_t number)
+{
+	struct pb_reader r = pb_reader_of(s);
+	struct pb_field f;
+	uint64_t v = 0;
+
+	while (pb_next(&r, &f))
+		if (f.number == number && f.wire == PB_VARINT)
+			v = f.value;
+	return v;
+}
+
+/* ---- answers ---- */
+
+static void written(struct world *w, const struct op *op, size_t tag, const struct head *h, struct slice rest)
+{
+	const struct model_result *r = &w->model.results.at[tag];
+
+	if (!r->index)
+		fail(w, tag, "C1", "acknowledged, but not committed anywhere", h->rev);
+	if (r->err)
+		fail(w, tag, "C1", "acknowledged, but it must fail", h->rev);
+	if (h->rev != r->rev)
+		fail(w, tag, "C1", "another revision than the log gives it", h->rev);
+	/* Alarms name what they changed; the model does not answer them. */
+	if (op->method != RPC_ALARM && !slice_eq(rest, blob_slice(r->answer)))
+		fail(w, tag, "C1", "another answer than the log gives it", h->rev);
+	if (r->index <= op->index_floor)
+		fail(w, tag, "C2", "stands in the log before a call that ended before it began", h->rev);
+	w->index_floor = MAX(w->index_floor, r->index);
+}
+
+static void read_at(struct world *w, const struct op *op, size_t tag, const struct head *h, struct slice rest)
+{
+	struct buf want;
+	err_t err = OK;
+
+	buf_init(&want, SIZE_MAX);
+	if (op->method == RPC_TXN) {
+		struct txn_req q;
+
+		ASSERT(txn_req_parse(&w->model.arena, blob_slice(op->body), &q) == OK);
+		err = model_txn_at(&w->model, &q, h->rev, &want);
+		arena_reset(&w->model.arena);
+	} else {
+		struct range_req q;
+
+		ASSERT(range_req_parse(blob_slice(op->body), &q) == OK);
+		err = model_range_at(&w->model, &q, h->rev, &want);
+		if (op->linearizable && q.revision > 0 && q.revision < op->compact_floor)
+			fail(w, tag, "C3", "a read below a compaction that was acknowledged before", q.revision);
+	}
+	if (err || !slice_eq(rest, buf_slice(&want)))
+		fail(w, tag, "C3", "a read returned what was not there", h->rev);
+	buf_fini(&want);
+}
+
+static void lease_renewed(struct world *w, const struct op *op, size_t tag, struct slice rest)
+{
+	struct model_lease *l = model_lease(&w->model, op->lease);
+	int64_t ttl = (int64_t)field(rest, 3);
+
+	if (ttl > 0) {
+		if (!l || ttl != l->ttl_s)
+			fail(w, tag, "C5", "renewed a lease that nobody was granted", ttl);
+		if (l->revoked_ns && l->revoked_ns < op->start_ns)
+			fail(w, tag, "C5", "renewed a lease that was gone before", ttl);
+		l->sure_ns = MAX(l->sure_ns, op->start_ns + (uint64_t)ttl * S);
+	} else if (l && !l->revoked_ns && l->granted_ns < op->start_ns && l->sure_ns > now_ns(w)) {
+		fail(w, tag, "C5", "a lease that lives was called gone", ttl);
 	}
 }
 
-static void check_order(struct world *w)
+static void lease_asked(struct world *w, const struct op *op, size_t tag, struct slice rest)
 {
-	for (size_t i = 0; i < w->history.count; i++) {
-		const struct sim_op *a = &w->history.at[i];
+	struct model_lease *l = model_lease(&w->model, op->lease);
+	int64_t ttl = (int64_t)field(rest, 3);
 
-		if (a->end != SIM_OK || !writes(a))
-			continue;
-		for (size_t j = 0; j < w->history.count; j++) {
-			const struct sim_op *b = &w->history.at[j];
+	if (ttl == -1 && l && !l->revoked_ns && l->granted_ns < op->start_ns)
+		fail(w, tag, "C5", "a lease that lives is not known", ttl);
+	if (ttl > 0 && l && l->revoked_ns && l->revoked_ns < op->start_ns && w->k.sites == 1)
+		fail(w, tag, "C5", "a lease that is gone is known", ttl);
+}
 
-			if (i == j || b->end != SIM_OK || b->kind == SIM_RANGE_SERIALIZABLE)
-				continue;
-			if (writes(b) && b->rev == a->rev)
-				fail(w, a, "C1: two acknowledged writes share a revision");
-			if (a->end_ns < b->start_ns && b->rev < a->rev)
-				fail(w, b, "C2: does not see what was acknowledged before it began");
+static void hashed(struct world *w, size_t tag, const struct head *h, struct slice rest)
+{
+	int64_t compact_rev = (int64_t)field(rest, 3), rev = (int64_t)field(rest, 4);
+
+	if (model_hash_at(&w->model, rev, compact_rev) != (uint32_t)field(rest, 2))
+		fail(w, tag, "C6", "another hash than the model's", rev);
+}
+
+static void header(struct world *w, struct site *s, const struct op *op, size_t tag, const struct head *h)
+{
+	if (h->member_id != s->member_id)
+		fail(w, tag, "C1", "a header of another member", h->rev);
+	if (h->rev < 1 || h->rev > w->model.twin.rev)
+		fail(w, tag, "C3", "a revision that was never made", h->rev);
+	if (op->linearizable && h->rev < op->rev_floor)
+		fail(w, tag, "C2", "does not see what was acknowledged before it began", h->rev);
+	if (s->life == op->life && h->rev < op->site_floor)
+		fail(w, tag, "C3", "the process went back behind what it answered before", h->rev);
+	if (op->linearizable)
+		w->rev_floor = MAX(w->rev_floor, h->rev);
+	s->rev_seen = MAX(s->rev_seen, h->rev);
+}
+
+static void answered(struct world *w, struct site *s, const struct op *op, size_t tag, struct slice message)
+{
+	struct buf rest, whole;
+	struct head h;
+
+	buf_init(&rest, SIZE_MAX);
+	buf_init(&whole, SIZE_MAX);
+	if (op->method == RPC_RANGE_STREAM)
+		unwrap_stream(message, &whole);
+	else
+		buf_put_slice(&whole, message);
+	h = split(buf_slice(&whole), &rest);
+	if (h.present)
+		header(w, s, op, tag, &h);
+	if (op->in_log)
+		written(w, op, tag, &h, buf_slice(&rest));
+	else if (op->method == RPC_RANGE || op->method == RPC_RANGE_STREAM || op->method == RPC_TXN)
+		read_at(w, op, tag, &h, buf_slice(&rest));
+	else if (op->method == RPC_LEASE_KEEP_ALIVE)
+		lease_renewed(w, op, tag, buf_slice(&rest));
+	else if (op->method == RPC_LEASE_TIME_TO_LIVE)
+		lease_asked(w, op, tag, buf_slice(&rest));
+	else if (op->method == RPC_HASH_KV)
+		hashed(w, tag, &h, buf_slice(&rest));
+	if (op->method == RPC_LEASE_GRANT) {
+		struct model_lease *l = model_lease(&w->model, op->lease);
+
+		l->sure_ns = MAX(l->sure_ns, op->start_ns + (uint64_t)l->ttl_s * S);
+	}
+	if (op->method == RPC_COMPACT) {
+		struct compact_req q;
+
+		ASSERT(compact_req_parse(blob_slice(op->body), &q) == OK);
+		w->compact_floor = MAX(w->compact_floor, q.revision);
+	}
+	buf_fini(&rest);
+	buf_fini(&whole);
+}
+
+/* ---- errors ---- */
+
+/* What says nothing of whether it happened. */
+static bool leaves_open(err_t err)
+{
+	switch (err) {
+	case ERR_TIMEOUT:
+	case ERR_TIMEOUT_DUE_TO_LEADER_FAIL:
+	case ERR_TIMEOUT_DUE_TO_CONNECTION_LOST:
+	case ERR_TIMEOUT_WAIT_APPLIED_INDEX:
+	case ERR_CONTEXT_DEADLINE:
+	case ERR_DEADLINE_EXCEEDED:
+	case ERR_STOPPED:
+	case ERR_LEADER_CHANGED:
+	case ERR_NO_LEADER:
+	case ERR_NOT_PRIMARY_LESSOR:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void failed_read(struct world *w, const struct op *op, size_t tag, err_t err)
+{
+	struct range_req q;
+
+	if (op->method != RPC_RANGE || range_req_parse(blob_slice(op->body), &q))
+		return;
+	if (err == ERR_COMPACTED && (size_t)(q.revision + 1) >= w->model.compacted_ns.count)
+		fail(w, tag, "C3", "called compacted, and is not", q.revision);
+	if (err == ERR_FUTURE_REV && op->linearizable && q.revision <= op->rev_floor)
+		fail(w, tag, "C2", "called a future revision, and was acknowledged before", q.revision);
+}
+
+static void failed(struct world *w, struct op *op, size_t tag, err_t err)
+{
+	const struct model_result *r = &w->model.results.at[tag];
+
+	if (leaves_open(err))
+		return;
+	if (!op->in_log) {
+		failed_read(w, op, tag, err);
+		return;
+	}
+	switch (err) {
+	case ERR_NO_SPACE:      /* also of one that was applied: the quota is each member's own */
+		if (!w->k.quota_bytes)
+			fail(w, tag, "C4", "no space, and there is no quota", 0);
+		return;
+	case ERR_LEASE_NOT_FOUND:
+	case ERR_KEY_NOT_FOUND:
+	case ERR_COMPACTED:
+	case ERR_FUTURE_REV:
+	case ERR_LEASE_EXIST:
+		if (!r->index || r->err != err)
+			fail(w, tag, "C4", err_text(err), (int64_t)r->index);
+		w->index_floor = MAX(w->index_floor, r->index);
+		return;
+	default:
+		if (r->index)
+			fail(w, tag, "C4", err_text(err), (int64_t)r->index);
+		op->refused = true;
+	}
+}
+
+void check_answer(struct world *w, struct site *s, const struct op *op, size_t tag, struct slice message, err_t err)
+{
+	if (err)
+		failed(w, &w->ops[tag], tag, err);
+	else
+		answered(w, s, op, tag, message);
+}
+
+/* ---- watch ---- */
+
+static void watch_fail(const struct watcher_client *c, const char *text, int64_t rev)
+{
+	const struct model_event *e = c->at < c->w->model.events.count ? &c->w->model.events.at[c->at] : NULL;
+
+	sim_fail("C7: %s: watcher %u at %s from [%.*s, %.*s) start %lld, owed from %lld; revision %lld; next in the model: %.*s at %lld", text, c->id,
+		 c->site->name, (int)c->key_size, c->key, (int)c->end_size, c->end, (long long)c->start, (long long)c->next, (long long)rev,
+		 e ? (int)e->key.size : 0, e ? (const char *)e->key.data : "", e ? (long long)e->rev : 0);
+}
+
+/* Moves on to the next event that is owed; NULL: none yet. */
+static const struct model_event *next_event(struct watcher_client *c)
+{
+	const struct model *m = &c->w->model;
+
+	for (; c->at < m->events.count; c->at++) {
+		const struct model_event *e = &m->events.at[c->at];
+
+		if (e->rev >= c->next && model_key_in(e->key, slice_of(c->key, c->key_size), slice_of(c->end, c->end_size)) &&
+		    !(e->type == EVENT_PUT ? c->no_put : c->no_delete))
+			return e;
+	}
+	return NULL;
+}
+
+static int64_t take_event(struct watcher_client *c, struct slice got, int64_t header_rev)
+{
+	const struct model_event *e = next_event(c);
+	struct world *w = c->w;
+
+	if (!e)
+		watch_fail(c, "an event that nobody made, or a second time", header_rev);
+	if (c->prev_kv && e->with_prev) {
+		bool compacted = e->rev - 1 < w->model.compact_rev;
+
+		if (!slice_eq(got, blob_slice(e->with_prev)) && !(compacted && slice_eq(got, blob_slice(e->plain))))
+			watch_fail(c, "another event is owed", header_rev);
+	} else if (!slice_eq(got, blob_slice(e->plain))) {
+		watch_fail(c, "another event is owed", header_rev);
+	}
+	if (header_rev < e->rev)
+		watch_fail(c, "an event above its message's revision", header_rev);
+	w->count.events++;
+	c->at++;
+	return e->rev;
+}
+
+struct watch_head {
+	int64_t rev, watch_id, compact_rev;
+	bool created, canceled, fragment, reason;
+	unsigned events;
+};
+
+static struct watch_head watch_head(struct slice message)
+{
+	struct pb_reader r = pb_reader_of(message);
+	struct watch_head h = {0};
+	struct pb_field f, g;
+
+	while (pb_next(&r, &f)) {
+		switch (f.number) {
+		case 1: {
+			struct pb_reader in = pb_reader_of(f.bytes);
+
+			while (pb_next(&in, &g))
+				if (g.number == 3)
+					h.rev = (int64_t)g.value;
+			break;
+		}
+		case 2: h.watch_id = (int64_t)f.value; break;
+		case 3: h.created = f.value; break;
+		case 4: h.canceled = f.value; break;
+		case 5: h.compact_rev = (int64_t)f.value; break;
+		case 6: h.reason = true; break;
+		case 7: h.fragment = f.value; break;
+		case 11: h.events++; break;
 		}
 	}
+	return h;
 }
 
-static void check_reads(struct world *w)
+static void watch_created(struct watcher_client *c, const struct watch_head *h)
 {
-	for (size_t i = 0; i < w->history.count; i++) {
-		const struct sim_op *r = &w->history.at[i];
-		bool found = false;
-
-		if (r->end != SIM_OK || r->kind < SIM_RANGE || !r->value)
-			continue;
-		for (size_t j = 0; j < w->history.count && !found; j++) {
-			const struct sim_op *p = &w->history.at[j];
-
-			if (p->kind != SIM_PUT || p->value != r->value)
-				continue;
-			found = true;
-			if (p->key != r->key || p->end == SIM_REFUSED || (p->end == SIM_OK && p->rev != r->mod_rev))
-				fail(w, r, "C3: a read returned what was not written there");
-		}
-		if (!found)
-			fail(w, r, "C3: a read returned a value that nobody wrote");
+	if (h->rev > c->w->model.twin.rev || h->rev < 1)
+		watch_fail(c, "created at a revision that was never made", h->rev);
+	c->created = true;
+	if (!c->begun) {
+		c->begun = true;
+		c->next = h->rev + 1;
+		c->at = model_event_from(&c->w->model, c->next);
 	}
 }
 
-void world_check(struct world *w)
+static void watch_events(struct watcher_client *c, struct slice message, const struct watch_head *h)
 {
-	const struct publication *p = node_view(w->node);
+	struct pb_reader r = pb_reader_of(message);
+	const struct model_event *after;
+	struct pb_field f;
+	int64_t last = 0;
 
-	check_durable(w, p);
-	node_leave(w->node);
-	check_order(w);
-	check_reads(w);
+	while (pb_next(&r, &f))
+		if (f.number == 11)
+			last = take_event(c, f.bytes, h->rev);
+	after = next_event(c);
+	if (!h->fragment && after && after->rev == last)
+		watch_fail(c, "a revision was split", last);
+	if (!h->fragment)
+		c->next = last + 1;
+}
+
+void check_watch(struct watcher_client *c, struct slice message)
+{
+	struct watch_head h = watch_head(message);
+	const struct model_event *owed;
+
+	if (h.canceled && h.compact_rev) {
+		if (c->next >= h.compact_rev || h.compact_rev > c->w->model.compact_rev)
+			watch_fail(c, "cancelled by a compaction that does not concern it", h.compact_rev);
+		c->begun = false;
+		return;
+	}
+	if (h.canceled || h.reason)
+		watch_fail(c, "cancelled", h.rev);
+	if (h.created) {
+		if (c->created)
+			watch_fail(c, "created twice", h.rev);
+		watch_created(c, &h);
+		return;
+	}
+	if (!c->created)
+		watch_fail(c, "something came before the created reply", h.rev);
+	if (h.events) {
+		watch_events(c, message, &h);
+		return;
+	}
+	owed = next_event(c);
+	if (owed && owed->rev <= h.rev)
+		watch_fail(c, "progress in front of an event", h.rev);
+	c->next = MAX(c->next, h.rev + 1);
+}
+
+bool watchers_have_all(struct world *w)
+{
+	for (unsigned i = 0; i < w->k.watchers; i++) {
+		struct watcher_client *c = &w->watchers[i];
+
+		if (!c->call || !c->created || next_event(c))
+			return false;
+	}
+	return true;
+}
+
+/* ---- the end ---- */
+
+struct probe {
+	struct buf message;
+	bool done, lost;
+	err_t err;
+};
+
+static void probe_message(void *arg, struct sim_call *c, struct slice message)
+{
+	buf_put_slice(&((struct probe *)arg)->message, message);
+}
+
+static void probe_end(void *arg, struct sim_call *c, err_t err, bool lost)
+{
+	struct probe *p = arg;
+
+	p->done = true;
+	p->lost = lost;
+	p->err = err;
+}
+
+static const struct call_handler probe_handler = {probe_message, probe_end};
+
+static err_t ask(struct site *s, enum rpc method, struct slice body, struct buf *rest, struct head *h)
+{
+	struct world *w = s->w;
+	struct probe p = {0};
+	uint64_t until = now_ns(w) + 30 * S;
+
+	buf_init(&p.message, SIZE_MAX);
+	call_begin(s, method, body, &probe_handler, &p);
+	while (!p.done)
+		if (!world_step(w, until))
+			sim_fail("%s does not answer %s", s->name, rpc_methods[method].name);
+	buf_clear(rest);
+	if (!p.err)
+		*h = split(buf_slice(&p.message), rest);
+	buf_fini(&p.message);
+	return p.err;
+}
+
+static void check_site(struct site *s)
+{
+	struct world *w = s->w;
+	struct range_req all = {.key = slice_of("", 1), .range_end = slice_of("", 1)};
+	struct buf b, rest, want;
+	struct head h = {0};
+	uint64_t until = now_ns(w) + 60 * S;
+	err_t err;
+
+	buf_init(&b, 1024);
+	buf_init(&rest, SIZE_MAX);
+	buf_init(&want, SIZE_MAX);
+	pb_put_bytes(&b, 1, all.key);
+	pb_put_bytes(&b, 2, all.range_end);
+	pb_put_uint(&b, 7, 1);
+	for (;;) {
+		err = ask(s, RPC_RANGE, buf_slice(&b), &rest, &h);
+		if (err)
+			sim_fail("C8: %s does not answer a local read: %s", s->name, err_text(err));
+		if (h.rev == w->model.twin.rev)
+			break;
+		if (now_ns(w) > until)
+			sim_fail("C8: %s stays at revision %lld of %lld", s->name, (long long)h.rev, (long long)w->model.twin.rev);
+		world_run(w, 100 * MS);
+	}
+	ASSERT(model_range_at(&w->model, &all, h.rev, &want) == OK);
+	if (!slice_eq(buf_slice(&rest), buf_slice(&want)))
+		sim_fail("C8: %s has other keys than the model at revision %lld", s->name, (long long)h.rev);
+	buf_clear(&b);
+	err = ask(s, RPC_HASH_KV, buf_slice(&b), &rest, &h);
+	if (err || model_hash_at(&w->model, (int64_t)field(buf_slice(&rest), 4), (int64_t)field(buf_slice(&rest), 3)) !=
+			   (uint32_t)field(buf_slice(&rest), 2))
+		sim_fail("C8: %s has another hash than the model at revision %lld", s->name, (long long)h.rev);
+	buf_fini(&b);
+	buf_fini(&rest);
+	buf_fini(&want);
+}
+
+void check_final(struct world *w)
+{
+	for (size_t i = 1; i < w->op_count; i++)
+		if (w->ops[i].refused && w->model.results.at[i].index)
+			fail(w, i, "C4", "refused, and in the log", 0);
+	for (unsigned i = 0; i < w->site_count; i++)
+		if (w->sites[i].exists && !w->sites[i].removed)
+			check_site(&w->sites[i]);
 }

@@ -1,398 +1,570 @@
+/* Processes and machines: what starts, steps, pauses and ends them. */
 #include "world.h"
 
+#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <unistd.h>
 
-enum { SIM_GO = 2000, SIM_RESP_MAX = 1 << 20 };
+#include "base/crc.h"
+#include "call.h"
+#include "net.h"
+#include "obs/log.h"
 
-static struct world *running;           /* whose node is in a step: the fatal hook needs it */
+#define WALL_NS INT64_C(1700000000000000000)
+
+static struct world *running;           /* the hooks of base and obs take no argument */
 static jmp_buf fatal_jump;
 static bool fatal_armed;
 static char fatal_line[1024];
+
+const char *sim_bug;
+
+void sim_fail(const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "seed %llu: at %.3f s: %s\n", (unsigned long long)running->seed, (double)now_ns(running) / 1e9, text);
+	fflush(stderr);
+	_exit(3);
+}
 
 static void on_fatal(const char *line)
 {
 	snprintf(fatal_line, sizeof(fatal_line), "%s", line);
 	if (fatal_armed)
 		longjmp(fatal_jump, 1);
-	fprintf(stderr, "fatal outside a step (seed %llu): %s\n", running ? (unsigned long long)running->seed : 0, line);
-	abort();
+	sim_fail("fatal outside of any process: %s", line);
+}
+
+static int64_t log_clock(void)
+{
+	return running ? WALL_NS + (int64_t)now_ns(running) : 0;
+}
+
+void world_digest(struct world *w, const void *data, size_t size)
+{
+	w->digest = hash64(w->digest, data, size);
+}
+
+void world_post(struct world *w, struct msg *m, uint64_t delay_ns)
+{
+	sched_sim_post_at(w->sched, w->actor, m, now_ns(w) + delay_ns);
 }
 
 /* ---- hooks of the node ---- */
 
 static void hook_random(void *arg, void *out, size_t size)
 {
-	struct world *w = arg;
+	struct site *s = arg;
 
 	for (size_t i = 0; i < size; i++)
-		((uint8_t *)out)[i] = (uint8_t)rng_next(&w->rng);
+		((uint8_t *)out)[i] = (uint8_t)rng_next(&s->rng);
 }
 
 static int64_t hook_wall_ns(void *arg)
 {
-	struct world *w = arg;
-
-	return 1700000000000000000 + (int64_t)sched_now_ns(w->sched);
+	return WALL_NS + (int64_t)now_ns(((struct site *)arg)->w);
 }
 
 static void hook_ready(void *arg)
 {
-	((struct world *)arg)->ready = true;
+	((struct site *)arg)->ready = true;
 }
 
 static void hook_watch_output(void *arg, uint32_t port, struct watch_batch *take_b)
 {
-	watch_batch_free(take_b);
+	api_watch_output(((struct site *)arg)->io, take_b);
 }
 
-/* ---- clients ---- */
-
-static void client_later(struct sim_client *c)
+static void hook_removed(void *arg)
 {
-	struct world *w = c->world;
-
-	c->busy = false;
-	if (w->quiet)
-		return;
-	c->go.kind = SIM_GO;
-	sched_sim_post_at(w->sched, w->io_actor, &c->go, sched_now_ns(w->sched) + rng_below(&w->rng, 20000000));
+	((struct site *)arg)->removed = true;
 }
 
-static void note_range(struct sim_op *op, struct slice s)
+/* While it opens: the world stands still, and whoever is asked answers in its next steps. */
+static void hook_ask(void *arg, struct member_question *q)
 {
-	struct pb_reader r = pb_reader_of(s);
-	struct pb_field f;
+	jmp_buf opening;
 
-	while (pb_next(&r, &f)) {
-		struct kv kv;
-
-		if (f.number == 2 && !kv_decode(f.bytes, &kv)) {
-			op->value = kv.value.size == 8 ? *(const uint64_t *)kv.value.data : UINT64_MAX;
-			op->mod_rev = kv.mod_rev;
-		}
-	}
+	memcpy(&opening, &fatal_jump, sizeof(opening));
+	net_ask_now(arg, q);
+	memcpy(&fatal_jump, &opening, sizeof(opening));
+	fatal_armed = true;
 }
 
-static void note_header(struct sim_op *op, struct slice s)
+static void hook_applying(void *arg, const struct raft_entry *e, bool again)
 {
-	struct pb_reader r = pb_reader_of(s);
-	struct pb_field f, g;
+	struct site *s = arg;
 
-	while (pb_next(&r, &f)) {
-		if (f.number == 1 && f.wire == PB_BYTES) {
-			struct pb_reader h = pb_reader_of(f.bytes);
-
-			while (pb_next(&h, &g))
-				if (g.number == 3)
-					op->rev = (int64_t)g.value;
-		} else if (f.number == 2 && f.wire == PB_VARINT && op->kind == SIM_DELETE) {
-			op->changed = f.value > 0;
-		}
-	}
+	model_applying(&s->w->model, e, s->name, now_ns(s->w));
 }
 
-static bool sink_send(void *sink, const struct slice *parts, size_t count)
-{
-	struct sim_client *c = sink;
-
-	buf_clear(&c->message);
-	for (size_t i = 0; i < count; i++)
-		buf_put_slice(&c->message, parts[i]);
-	return true;
-}
-
-static void sink_send_begin(void *sink, size_t total)
-{
-	buf_clear(&((struct sim_client *)sink)->message);
-}
-
-static bool sink_send_part(void *sink, struct slice part)
-{
-	buf_put_slice(&((struct sim_client *)sink)->message, part);
-	return true;
-}
-
-static bool sink_writable(void *sink)
-{
-	return true;
-}
-
-static size_t sink_unsent(void *sink)
-{
-	return 0;
-}
-
-static void sink_read_pause(void *sink, bool paused)
-{
-}
-
-/* Errors that promise that nothing happened; all others leave it open. */
-static bool surely_refused(err_t err)
-{
-	return err == ERR_TOO_MANY_REQUESTS || err == ERR_NO_SPACE;
-}
-
-static void sink_finish(void *sink, err_t err, const char *text)
-{
-	struct sim_client *c = sink;
-	struct world *w = c->world;
-	struct sim_op *op = &w->history.at[c->op];
-
-	c->rpc = NULL;
-	op->end_ns = sched_now_ns(w->sched);
-	op->err = err;
-	if (err) {
-		op->end = surely_refused(err) ? SIM_REFUSED : SIM_UNKNOWN;
-	} else {
-		op->end = SIM_OK;
-		note_header(op, buf_slice(&c->message));
-		if (op->kind >= SIM_RANGE) {
-			op->value = 0;
-			note_range(op, buf_slice(&c->message));
-			w->count.reads++;
-		} else {
-			w->count.acked++;
-		}
-	}
-	client_later(c);
-}
-
-static const struct api_sink_ops sink_ops = {sink_send, sink_send_begin, sink_send_part, sink_writable, sink_unsent, sink_read_pause,
-					     sink_finish};
-
-static void client_go(struct sim_client *c)
-{
-	struct world *w = c->world;
-	struct sim_op op = {.client = c->id, .key = (unsigned)rng_below(&w->rng, SIM_KEYS), .start_ns = sched_now_ns(w->sched)};
-	uint64_t dice = rng_below(&w->rng, 100);
-	struct api_meta meta = {0};
-	enum rpc method = RPC_RANGE;
-	struct buf body;
-	char key[16];
-
-	if (w->quiet)
-		return;
-	snprintf(key, sizeof(key), "key%u", op.key);
-	buf_init(&body, 256);
-	if (dice < 60) {
-		op.kind = SIM_PUT;
-		op.value = ++w->next_value;
-		method = RPC_PUT;
-		pb_put_bytes(&body, 1, slice_str(key));
-		pb_put_bytes(&body, 2, slice_of(&op.value, 8));
-	} else if (dice < 70) {
-		op.kind = SIM_DELETE;
-		method = RPC_DELETE_RANGE;
-		pb_put_bytes(&body, 1, slice_str(key));
-	} else {
-		op.kind = dice < 95 ? SIM_RANGE : SIM_RANGE_SERIALIZABLE;
-		pb_put_bytes(&body, 1, slice_str(key));
-		pb_put_uint(&body, 7, op.kind == SIM_RANGE_SERIALIZABLE);
-	}
-	VEC_PUSH(&w->history, op);
-	c->op = w->history.count - 1;
-	c->busy = true;
-	c->life = w->life;
-	c->rpc = api_begin(w->io, method, &sink_ops, c, &meta);
-	api_message(c->rpc, blob_copy(buf_slice(&body)));
-	buf_fini(&body);
-}
+/* ---- actors ---- */
 
 static void io_receive(void *self, struct msg *m)
 {
-	if (m->kind == SIM_GO)
-		client_go(CONTAINER_OF(m, struct sim_client, go));
+	struct site *s = self;
+
+	if (m->kind == NET_MSG_ASKED)
+		net_asked(s, m);
+	else if (m->kind >= CALL_MSG_FIRST)
+		call_receive(s, m);
 	else
-		api_receive(((struct world *)self)->io, m);
+		api_receive(s->io, m);
 }
 
 static const struct actor_ops io_ops = {io_receive, NULL};
 
-/* ---- life ---- */
+static void disk_finish(struct site *s)
+{
+	s->finishing = false;
+	if (s->node && !s->disk_hangs)
+		vfs_mem_finish_one(s->disk);
+}
 
-struct world *world_new(uint64_t seed)
+static void world_receive(void *self, struct msg *m)
+{
+	switch (m->kind) {
+	case W_CLIENT_GO: client_go(CONTAINER_OF(m, struct client, go)); break;
+	case W_CLIENT_GIVE_UP: client_give_up(CONTAINER_OF(m, struct client, give_up)); break;
+	case W_WATCHER_GO: watcher_go(CONTAINER_OF(m, struct watcher_client, go)); break;
+	case W_ANSWER: call_answered(m); break;
+	case W_DISK: disk_finish(CONTAINER_OF(m, struct site, finish)); break;
+	case W_NET: net_receive(self, m); break;
+	default: UNREACHABLE();
+	}
+}
+
+static const struct actor_ops world_ops = {world_receive, NULL};
+
+/* ---- a site's life ---- */
+
+static char *initial_cluster(const struct site *s)
+{
+	struct world *w = s->w;
+	char *text = mem_strdup("");
+
+	for (unsigned i = 0; i < w->site_count; i++) {
+		const struct site *o = &w->sites[i];
+		char *longer;
+
+		if (o != s && (s->joined ? !o->exists || o->removed : o->joined))
+			continue;
+		longer = mem_printf("%s%s%s=%s", text, text[0] ? "," : "", o->name, o->url);
+		mem_free(text);
+		text = longer;
+	}
+	return text;
+}
+
+static struct node_config options(struct site *s, const char *cluster)
+{
+	struct world *w = s->w;
+
+	return (struct node_config){
+		.sched = w->sched,
+		.fs = vfs_mem_vfs(s->disk),
+		.hooks = {s, hook_random, hook_wall_ns, NULL, hook_ready, hook_watch_output, hook_applying, hook_removed, hook_ask, NULL},
+		.transport = &s->transport,
+		.data_dir = "/data",
+		.name = s->name,
+		.peer_urls = s->peer_urls,
+		.client_urls = s->client_urls,
+		.peer_url_count = 1,
+		.client_url_count = 1,
+		.initial_cluster = cluster,
+		.initial_token = "sim",
+		.heartbeat_ms = 100,
+		.election_ms = 1000,
+		.snapshot_count = w->k.snapshot_count,
+		.snapshot_catchup_entries = w->k.catchup_entries,
+		.quota_bytes = w->k.quota_bytes,
+		.request_bytes_max = 1572864,
+		.txn_ops_max = 128,
+		.backend_batch_ms = w->k.batch_ms,
+		.backend_batch_limit = w->k.batch_limit,
+		.compaction_batch_limit = w->k.compaction_batch_limit,
+		.compaction_sleep_ms = 10,
+		.wal_files_max = 3,
+		.snap_files_max = 3,
+		.wal_segment_bytes = w->k.wal_segment_bytes,
+		.watch_progress_ns = 2 * S,
+		.watch_ports = 1,
+		.initial_election_tick_advance = true,
+		.pre_vote = true,
+		.strict_reconfig_check = true,
+		.join_existing = s->joined,
+	};
+}
+
+/* A fault may end the process while it starts. */
+static __attribute__((noinline)) err_t open_node(struct site *s, const struct node_config *nc, struct why *why)
+{
+	err_t err;
+
+	if (setjmp(fatal_jump)) {
+		fatal_armed = false;
+		actor_mark(NULL);
+		s->node = NULL;
+		s->leaked = true;
+		sched_sim_kill(s->w->sched, s->group);
+		s->w->count.fatals++;
+		return why_set(why, ERR_IO, "%s", fatal_line);
+	}
+	fatal_armed = true;
+	err = node_open(nc, why, &s->node);
+	fatal_armed = false;
+	if (err)
+		s->node = NULL;
+	return err;
+}
+
+bool site_start(struct site *s)
+{
+	struct world *w = s->w;
+	struct api_opts ao = {1572864, 128, w->k.quota_bytes};
+	char *cluster = initial_cluster(s);
+	struct node_config nc = options(s, cluster);
+	struct why why = {""};
+	err_t err;
+
+	ASSERT(!s->node);
+	s->group = 1 + s->number + SITES_MAX * ++s->life;
+	s->ready = s->died = false;
+	s->rev_seen = 0;
+	s->peers.count = s->refused.count = 0;
+	sched_sim_set_group(w->sched, s->group);
+	err = open_node(s, &nc, &why);
+	mem_free(cluster);
+	if (err) {
+		sched_sim_set_group(w->sched, 0);
+		if (w->healed)
+			sim_fail("%s does not start: %s", s->name, why.text);
+		if (getenv("SIM_VERBOSE"))
+			fprintf(stderr, "%.3f s: %s does not start: %s\n", (double)now_ns(w) / 1e9, s->name, why.text);
+		return false;
+	}
+	s->exists = s->up = true;
+	s->up_ns = now_ns(w);
+	s->member_id = node_member_id(s->node);
+	s->api = api_new(s->node, &ao);
+	s->io_actor = actor_new(w->sched, "io", &io_ops, s, ACTOR_OWN_THREAD);
+	s->io = api_io_new(s->api, s->io_actor, 0);
+	node_start(s->node);
+	sched_sim_set_group(w->sched, 0);
+	return true;
+}
+
+static void close_node(struct site *s)
+{
+	if (s->died) {
+		sched_sim_kill(s->w->sched, s->group);  /* in the middle of a step: what it held is lost */
+		s->leaked = true;
+	} else {
+		sched_sim_drop(s->w->sched, s->group);
+		api_io_abandon(s->io);
+		actor_free(s->io_actor);
+		node_close(s->node);
+		api_free(s->api);
+	}
+	s->node = NULL;
+	s->api = NULL;
+	s->io = NULL;
+	s->io_actor = NULL;
+}
+
+void site_end(struct site *s, bool power)
+{
+	struct world *w = s->w;
+
+	sched_sim_pause(w->sched, s->group, false);
+	s->paused = false;
+	if (s->node) {
+		calls_lost(s);
+		net_site_ended(s);
+		close_node(s);
+	}
+	if (power) {
+		w->count.crashes++;
+		vfs_mem_crash(s->disk);
+	} else {
+		w->count.kills++;
+		vfs_mem_kill(s->disk);
+	}
+	vfs_mem_fault(s->disk, 0, VFS_FAULT_NONE);
+	s->up = s->died = false;
+}
+
+void site_pause(struct site *s, bool paused)
+{
+	struct world *w = s->w;
+
+	if (!s->node || paused == s->paused)
+		return;
+	s->paused = paused;
+	sched_sim_pause(w->sched, s->group, paused);
+	if (paused)
+		s->paused_ns = now_ns(w);
+	else if (w->k.sites == 1 && now_ns(w) - s->paused_ns > 2 * S)
+		w->gap_end_ns = now_ns(w);
+	w->count.pauses += paused;
+}
+
+struct site *site_of_member(struct world *w, uint64_t id)
+{
+	for (unsigned i = 0; i < w->site_count; i++)
+		if (w->sites[i].exists && w->sites[i].member_id == id)
+			return &w->sites[i];
+	return NULL;
+}
+
+struct site *site_random(struct world *w)
+{
+	unsigned count = 0, pick;
+
+	for (unsigned i = 0; i < w->site_count; i++)
+		count += w->sites[i].node && !w->sites[i].paused;
+	if (!count)
+		return NULL;
+	pick = (unsigned)draw(w, count);
+	for (unsigned i = 0; i < w->site_count; i++)
+		if (w->sites[i].node && !w->sites[i].paused && pick-- == 0)
+			return &w->sites[i];
+	UNREACHABLE();
+}
+
+struct site *site_leader(struct world *w)
+{
+	struct site *best = NULL;
+	uint64_t term = 0;
+
+	for (unsigned i = 0; i < w->site_count; i++) {
+		struct site *s = &w->sites[i];
+		const struct publication *p;
+
+		if (!s->node)
+			continue;
+		p = node_view(s->node);
+		if (p->leader == s->member_id && p->term > term) {
+			best = s;
+			term = p->term;
+		}
+		node_leave(s->node);
+	}
+	return best;
+}
+
+/* ---- steps ---- */
+
+static struct site *site_of_group(struct world *w, uint32_t group)
+{
+	for (unsigned i = 0; i < w->site_count; i++)
+		if (w->sites[i].node && w->sites[i].group == group)
+			return &w->sites[i];
+	return NULL;
+}
+
+static void after_step(struct world *w)
+{
+	for (unsigned i = 0; i < w->site_count; i++) {
+		struct site *s = &w->sites[i];
+
+		if (!s->node)
+			continue;
+		if (s->died || vfs_mem_crashed(s->disk)) {
+			w->count.fatals += s->died;
+			site_end(s, true);
+		} else if (s->removed) {
+			site_end(s, false);
+			s->exists = false;
+		} else if (vfs_mem_waiting(s->disk) && !s->finishing && !s->disk_hangs) {
+			s->finishing = true;
+			s->finish.kind = W_DISK;
+			world_post(w, &s->finish, draw(w, s->disk_slow_ns + 1));
+		}
+	}
+}
+
+bool world_step(struct world *w, uint64_t until_ns)
+{
+	bool worked;
+
+	running = w;
+	if (setjmp(fatal_jump)) {
+		struct site *s = site_of_group(w, sched_sim_group(w->sched));
+
+		fatal_armed = false;
+		actor_mark(NULL);
+		if (!s)
+			sim_fail("fatal outside of any process: %s", fatal_line);
+		if (w->healed)
+			sim_fail("%s ended itself: %s", s->name, fatal_line);
+		if (getenv("SIM_VERBOSE"))
+			fprintf(stderr, "%.3f s: %s ends itself: %s\n", (double)now_ns(w) / 1e9, s->name, fatal_line);
+		s->died = true;
+		after_step(w);
+		return true;
+	}
+	fatal_armed = true;
+	worked = sched_sim_step(w->sched, until_ns);
+	fatal_armed = false;
+	if (worked) {
+		w->count.steps++;
+		after_step(w);
+	}
+	return worked;
+}
+
+void world_run(struct world *w, uint64_t ns)
+{
+	uint64_t until = now_ns(w) + ns;
+
+	while (world_step(w, until))
+		;
+}
+
+/* ---- the world ---- */
+
+static void knobs_draw(struct world *w)
+{
+	static const unsigned sizes[] = {1, 3, 3, 3, 5};
+
+	w->k = (struct knobs){
+		.sites = sizes[draw(w, ARRAY_COUNT(sizes))],
+		.clients = 1 + (unsigned)draw(w, CLIENTS_MAX),
+		.watchers = 1 + (unsigned)draw(w, WATCHERS_MAX),
+		.keys = 2 + (unsigned)draw(w, 8),
+		.batch_ms = 5 + (uint32_t)draw(w, 200),
+		.batch_limit = chance(w, 30) ? 1 + (uint32_t)draw(w, 50) : 0,
+		.compaction_batch_limit = 1 + (uint32_t)draw(w, 100),
+		.snapshot_count = 10 + draw(w, 200),
+		.catchup_entries = 5 + draw(w, 50),
+		.wal_segment_bytes = 4096 + draw(w, 60000),
+		.value_bytes_max = chance(w, 10) ? 20000 : 64,
+		.quota_bytes = chance(w, 10) ? 200000 + (int64_t)draw(w, 400000) : 0,
+		.think_ns = 1 + draw(w, 200 * MS),
+		.net_delay_ns = draw(w, 5 * MS),
+		.drop_per_mille = chance(w, 50) ? 0 : (uint32_t)draw(w, 50),
+		.faults = (unsigned)draw(w, 30),
+		.fault_gap_ns = 1 + draw(w, 6 * S),
+		.disk_faults = chance(w, 60),
+		.process_faults = chance(w, 80),
+		.net_faults = chance(w, 70),
+		.pauses = chance(w, 40),
+		.membership = chance(w, 30),
+		.slow_readers = chance(w, 30),
+	};
+}
+
+static void site_init(struct world *w, unsigned i)
+{
+	struct site *s = &w->sites[i];
+
+	*s = (struct site){.w = w, .number = i};
+	snprintf(s->name, sizeof(s->name), "m%u", i + 1);
+	snprintf(s->url, sizeof(s->url), "http://10.0.0.%u:2380", i + 1);
+	snprintf(s->client_url, sizeof(s->client_url), "http://10.0.0.%u:2379", i + 1);
+	s->peer_urls[0] = s->url;
+	s->client_urls[0] = s->client_url;
+	rng_init(&s->rng, rng_next(&w->rng));
+	s->disk = vfs_mem_new(rng_next(&w->rng));
+	vfs_mem_set_auto_done(s->disk, false);
+	s->disk_slow_ns = draw(w, 2 * MS);
+	net_transport(s);
+}
+
+struct world *world_new(uint64_t seed, const struct knobs *k)
 {
 	struct world *w = NEW(struct world);
 
+	running = w;
 	w->seed = seed;
 	rng_init(&w->rng, seed);
+	knobs_draw(w);
+	if (k)
+		w->k = *k;
 	w->sched = sched_sim_new(rng_next(&w->rng));
-	w->disk = vfs_mem_new(rng_next(&w->rng));
-	w->client_count = 1 + (unsigned)rng_below(&w->rng, SIM_CLIENTS_MAX);
-	w->batch_ms = 5 + (uint32_t)rng_below(&w->rng, 200);
-	w->snapshot_count = 10 + rng_below(&w->rng, 200);
-	w->wal_segment_bytes = 4096 + rng_below(&w->rng, 60000);
-	for (unsigned i = 0; i < SIM_CLIENTS_MAX; i++) {
-		w->clients[i] = (struct sim_client){.world = w, .id = i};
-		buf_init(&w->clients[i].message, SIM_RESP_MAX);
-	}
+	w->actor = actor_new(w->sched, "world", &world_ops, w, ACTOR_OWN_THREAD);
+	list_init(&w->calls);
+	model_init(&w->model, seed);
+	net_new(w);
+	w->site_count = w->k.sites;
+	for (unsigned i = 0; i < w->site_count; i++)
+		site_init(w, i);
 	fatal_set_hook(on_fatal);
+	log_set_clock(log_clock);
 	return w;
 }
 
 void world_free(struct world *w)
 {
-	for (unsigned i = 0; i < SIM_CLIENTS_MAX; i++)
+	calls_free(w);
+	net_free(w);
+	actor_free(w->actor);
+	for (unsigned i = 0; i < w->site_count; i++) {
+		struct site *s = &w->sites[i];
+
+		if (!s->leaked)
+			vfs_mem_free(s->disk);
+		VEC_FREE(&s->peers);
+		VEC_FREE(&s->refused);
+	}
+	for (size_t i = 0; i < w->op_count; i++)
+		blob_unref(w->ops[i].body);
+	mem_free(w->ops);
+	for (unsigned i = 0; i < CLIENTS_MAX; i++)
 		buf_fini(&w->clients[i].message);
-	if (!w->leaked)                         /* a node that died in a step still has its files open */
-		vfs_mem_free(w->disk);
+	model_fini(&w->model);
 	sched_free(w->sched);
-	VEC_FREE(&w->history);
+	log_set_clock(NULL);
+	running = NULL;
 	mem_free(w);
 }
 
-static struct node_config node_options(struct world *w)
+static void stop_all(struct world *w)
 {
-	static const char *const peers[] = {"http://localhost:2380"}, *const clients[] = {"http://localhost:2379"};
+	watchers_stop(w);
+	world_run(w, 30 * S);
+	if (!calls_idle(w))
+		sim_fail("calls have no end");
+	for (unsigned i = 0; i < w->site_count; i++) {
+		struct site *s = &w->sites[i];
+		uint64_t until = now_ns(w) + 60 * S;
 
-	return (struct node_config){
-		.sched = w->sched,
-		.fs = vfs_mem_vfs(w->disk),
-		.hooks = {w, hook_random, hook_wall_ns, NULL, hook_ready, hook_watch_output},
-		.data_dir = "/data",
-		.name = "default",
-		.peer_urls = peers,
-		.client_urls = clients,
-		.peer_url_count = 1,
-		.client_url_count = 1,
-		.initial_cluster = "default=http://localhost:2380",
-		.initial_token = "etcd-cluster",
-		.heartbeat_ms = 100,
-		.election_ms = 1000,
-		.snapshot_count = w->snapshot_count,
-		.snapshot_catchup_entries = 20,
-		.request_bytes_max = 1572864,
-		.txn_ops_max = 128,
-		.backend_batch_ms = w->batch_ms,
-		.wal_files_max = 3,
-		.snap_files_max = 3,
-		.wal_segment_bytes = w->wal_segment_bytes,
-		.watch_ports = 1,
-		.pre_vote = true,
-	};
-}
-
-bool world_start(struct world *w, struct why *why)
-{
-	struct node_config nc = node_options(w);
-	struct api_opts ao = {1572864, 128, 0};
-	err_t err;
-
-	running = w;
-	w->life++;
-	w->group++;
-	w->ready = false;
-	sched_sim_set_group(w->sched, w->group);
-	fatal_armed = true;
-	if (setjmp(fatal_jump)) {
-		fatal_armed = false;
-		actor_mark(NULL);
-		w->node = NULL;
-		w->leaked = true;
-		why_set(why, ERR_IO, "%s", fatal_line);
-		return false;
-	}
-	err = node_open(&nc, why, &w->node);
-	fatal_armed = false;
-	if (err) {
-		w->node = NULL;
-		return false;
-	}
-	w->api = api_new(w->node, &ao);
-	w->io_actor = actor_new(w->sched, "io", &io_ops, w, ACTOR_OWN_THREAD);
-	w->io = api_io_new(w->api, w->io_actor, 0);
-	node_start(w->node);
-	for (unsigned i = 0; i < w->client_count; i++)
-		client_later(&w->clients[i]);
-	return true;
-}
-
-bool world_run(struct world *w, uint64_t ns)
-{
-	uint64_t until = sched_now_ns(w->sched) + ns;
-
-	running = w;
-	if (setjmp(fatal_jump)) {
-		fatal_armed = false;
-		actor_mark(NULL);
-		w->count.fatals++;
-		w->died = w->leaked = true;
-		return false;
-	}
-	fatal_armed = true;
-	while (sched_sim_step(w->sched, until)) {
-		w->count.steps++;
-		if (vfs_mem_crashed(w->disk)) {
-			fatal_armed = false;
-			return false;
-		}
-	}
-	fatal_armed = false;
-	return true;
-}
-
-/* What was in flight may have happened or not. */
-static void forget_calls(struct world *w)
-{
-	for (unsigned i = 0; i < w->client_count; i++) {
-		struct sim_client *c = &w->clients[i];
-
-		if (c->busy)
-			w->history.at[c->op].end = SIM_UNKNOWN;
-		c->busy = false;
-		c->rpc = NULL;
+		if (!s->node)
+			continue;
+		node_stop(s->node);
+		while (!node_stopped(s->node))
+			if (!world_step(w, until))
+				sim_fail("%s does not stop", s->name);
+		if (!api_io_idle(s->io))
+			sim_fail("%s stopped with calls left over", s->name);
+		sched_sim_drop(w->sched, s->group);
+		net_site_ended(s);
+		api_io_free(s->io);
+		actor_free(s->io_actor);
+		node_close(s->node);
+		api_free(s->api);
+		s->node = NULL;
 	}
 }
 
-void world_crash(struct world *w)
+uint64_t world_play(struct world *w)
 {
-	w->count.crashes++;
-	forget_calls(w);
-	if (w->died || !w->node) {
-		sched_sim_kill(w->sched, w->group);     /* in the middle of a step: what it held is lost */
-	} else {
-		sched_sim_drop(w->sched, w->group);
-		api_io_abandon(w->io);
-		actor_free(w->io_actor);
-		node_close(w->node);
-		api_free(w->api);
-	}
-	w->died = false;
-	w->node = NULL;
-	w->api = NULL;
-	w->io = NULL;
-	w->io_actor = NULL;
-	vfs_mem_crash(w->disk);
-	vfs_mem_fault(w->disk, 0, VFS_FAULT_NONE);
-}
+	uint64_t trace;
 
-void world_settle(struct world *w)
-{
-	w->quiet = true;
-	for (int i = 0; i < 100; i++) {
-		bool busy = false;
-
-		for (unsigned k = 0; k < w->client_count; k++)
-			busy |= w->clients[k].busy;
-		if (!busy)
-			break;
-		if (!world_run(w, 1000000000))
-			abort();
-	}
-}
-
-void world_stop(struct world *w)
-{
-	world_settle(w);
-	node_stop(w->node);
-	while (!node_stopped(w->node))
-		if (!world_run(w, 100000000))
-			abort();
-	ASSERT(api_io_idle(w->io));
-	api_io_free(w->io);
-	actor_free(w->io_actor);
-	node_close(w->node);
-	api_free(w->api);
-	w->node = NULL;
+	for (unsigned i = 0; i < w->k.sites; i++)
+		site_start(&w->sites[i]);
+	clients_start(w);
+	nemesis_play(w);
+	nemesis_heal(w);
+	check_final(w);
+	stop_all(w);
+	trace = sched_sim_trace(w->sched);
+	world_digest(w, &trace, sizeof(trace));
+	return w->digest;
 }
