@@ -85,7 +85,8 @@ static void core_answers(struct node *n)
 /* True once nothing of this node is under way any more. */
 static bool core_quiet(struct node *n)
 {
-	return !n->merging && (!n->install || !core_install_running(n)) && !n->snapshot_busy && !n->jobs && !backend_pending_ops(n->backend);
+	return !n->merging && (!n->install || !core_install_running(n)) && !n->snapshot_busy && !n->jobs && !n->appends &&
+	       !backend_pending_ops(n->backend);
 }
 
 /* A leader first hands over to the voter that has been there longest, so that the others need not wait for an election. True while
@@ -151,7 +152,7 @@ static void core_batch_end(void *self)
 	core_watch_send(n);
 	core_answers(n);
 	epoch_reclaim(n->epoch);
-	if (n->stopped && !n->stop_done) {
+	if (n->stopped && !n->stop_done && !n->appends) {
 		timer_cancel(&n->tick);
 		timer_cancel(&n->commit_timer);
 		timer_cancel(&n->compact_timer);

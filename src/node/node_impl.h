@@ -221,6 +221,7 @@ struct node {
 		uint64_t puts, deletes, txns, compacted_rows, granted, revoked, renewed, expired, events;
 	} seen;
 
+	unsigned appends;                       /* at the WAL actor */
 	unsigned jobs;                          /* of this node on the workers */
 	bool campaigned, own_publish_sent, is_ready, stopping, stopped;
 	bool version_proposed;

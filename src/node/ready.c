@@ -8,6 +8,7 @@ static void append(struct node *n, struct raft_message *take_m)
 
 	a->msg.kind = PERSIST_APPEND;
 	a->m = raft_message_take(take_m);
+	n->appends++;
 	actor_post(n->persist.wal_actor, &a->msg);
 }
 
@@ -81,6 +82,7 @@ void core_appended(struct node *n, struct persist_append *a)
 		core_snapshot_marked(n, a);
 		return;
 	}
+	n->appends--;
 	if (core_installing(n) || a->m.snapshot) {
 		core_install(n, a);
 		return;
