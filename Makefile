@@ -2,7 +2,11 @@
 #
 #   PREFIX=/usr/local   where `make install` puts the programs
 #   FUZZ_SECONDS=20     how long `make fuzz` runs each target
+<<<<<<< HEAD
 #   SOAK_SECONDS=600    how long `make soak` lasts
+=======
+#   SEED= SECONDS=5     of `make sim`: one seed, or how long new ones are drawn
+>>>>>>> 9a5ec8a (sim: whole clusters of three and five, make sim, kept seeds)
 #   TESTS=              names of tests for `make test`, `make asan`, `make tsan`; empty for all
 
 MESON ?= meson
@@ -10,6 +14,8 @@ PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 20
 SOAK_SECONDS ?= 600
 TESTS ?=
+SEED ?=
+SECONDS ?= 5
 
 # What is missing of these is installed through apt by `make deps`.
 DEPS_BUILD = gcc libc6-dev meson ninja-build pkg-config libuv1-dev libnghttp2-dev libprotobuf-c-dev \
@@ -46,6 +52,10 @@ tsan: deps-test                   ## unit tests under ThreadSanitizer
 	@[ -f build-tsan/build.ninja ] || $(MESON) setup build-tsan -Db_sanitize=thread $(SANITIZE)
 	@ninja -C build-tsan
 	@$(MESON) test -C build-tsan --no-rebuild --print-errorlogs --suite unit -t 10 $(TESTS)
+
+sim: deps-test build/build.ninja  ## whole clusters in a simulator: new seeds for SECONDS, or SEED
+	@ninja -C build tests/sim/sim
+	@build/tests/sim/sim $(if $(SEED),-s $(SEED),-t $(SECONDS))
 
 fuzz: deps-fuzz                   ## every fuzz target for FUZZ_SECONDS
 	@[ -f build-fuzz/build.ninja ] || CC=clang $(MESON) setup build-fuzz -Dfuzz=true \
@@ -92,4 +102,8 @@ deps-bench:
 help:                             ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
+<<<<<<< HEAD
 .PHONY: all run test slow asan tsan fuzz soak oracle bench install clean deps deps-build deps-test deps-fuzz deps-bench help
+=======
+.PHONY: all run test slow asan tsan sim fuzz oracle bench install clean deps deps-build deps-test deps-fuzz deps-bench help
+>>>>>>> 9a5ec8a (sim: whole clusters of three and five, make sim, kept seeds)
