@@ -3,27 +3,49 @@
 /* A request needs no more than the log entry had: parsed arrays borrow from it. */
 enum { ARENA_MAX = 64 << 20, RESP_MAX = 1 << 30 };
 
-/* What each kind of request is. refused_corrupt: not while a CORRUPT alarm is set (upstream's applierV3Corrupt). reads: skipped without
- * a local waiter. fn NULL: handled in both modes by name below, or has no effect. */
+enum kind_marks {
+	CORRUPTIBLE = 1,        /* refused while a CORRUPT alarm is set (upstream's applierV3Corrupt) */
+	ADMIN = 2,              /* needs role root while auth is on */
+	QUESTION = 4,           /* skipped without a local waiter */
+	NO_EFFECT = 8,
+};
+
+/* What each kind of request is. fn NULL: handled in both modes by name below, or has no effect. */
 static const struct kind {
 	enum internal_field field;
 	const char *name;
 	apply_fn *fn;
-	bool refused_corrupt;
-	bool no_effect;
+	unsigned marks;
 } kinds[] = {
-	{REQ_PUT, "Put", apply_put, true},
-	{REQ_DELETE_RANGE, "DeleteRange", apply_delete_range, true},
-	{REQ_TXN, "Txn", apply_txn, true},
-	{REQ_COMPACTION, "Compaction", apply_compaction, true},
-	{REQ_LEASE_GRANT, "LeaseGrant", apply_lease_grant, true},
-	{REQ_LEASE_REVOKE, "LeaseRevoke", apply_lease_revoke, true},
-	{REQ_LEASE_CHECKPOINT, "LeaseCheckpoint", apply_lease_checkpoint, false},
-	{REQ_ALARM, "Alarm", apply_alarm, false},
-	{REQ_CLUSTER_VERSION_SET, "ClusterVersionSet", NULL, false},
-	{REQ_MEMBER_ATTR_SET, "ClusterMemberAttrSet", NULL, false},
-	{REQ_DOWNGRADE_INFO_SET, "DowngradeInfoSet", NULL, false},
-	{REQ_DOWNGRADE_VERSION_TEST, "DowngradeVersionTest", NULL, false, true},
+	{REQ_PUT, "Put", apply_put, CORRUPTIBLE},
+	{REQ_DELETE_RANGE, "DeleteRange", apply_delete_range, CORRUPTIBLE},
+	{REQ_TXN, "Txn", apply_txn, CORRUPTIBLE},
+	{REQ_COMPACTION, "Compaction", apply_compaction, CORRUPTIBLE},
+	{REQ_LEASE_GRANT, "LeaseGrant", apply_lease_grant, CORRUPTIBLE},
+	{REQ_LEASE_REVOKE, "LeaseRevoke", apply_lease_revoke, CORRUPTIBLE},
+	{REQ_LEASE_CHECKPOINT, "LeaseCheckpoint", apply_lease_checkpoint, 0},
+	{REQ_ALARM, "Alarm", apply_alarm, 0},
+	{REQ_AUTH_ENABLE, "AuthEnable", apply_auth_enable, ADMIN},
+	{REQ_AUTH_DISABLE, "AuthDisable", apply_auth_disable, ADMIN},
+	{REQ_AUTHENTICATE, "Authenticate", apply_authenticate, 0},
+	{REQ_AUTH_STATUS, "unknown", apply_auth_status, QUESTION},      /* upstream's metric has no name for it */
+	{REQ_USER_ADD, "AuthUserAdd", apply_user_add, ADMIN},
+	{REQ_USER_DELETE, "AuthUserDelete", apply_user_delete, ADMIN},
+	{REQ_USER_GET, "AuthUserGet", apply_user_get, QUESTION},
+	{REQ_USER_CHANGE_PASSWORD, "AuthUserChangePassword", apply_user_change_password, ADMIN},
+	{REQ_USER_GRANT_ROLE, "AuthUserGrantRole", apply_user_grant, ADMIN},
+	{REQ_USER_REVOKE_ROLE, "AuthUserRevokeRole", apply_user_revoke, ADMIN},
+	{REQ_USER_LIST, "AuthUserList", apply_user_list, ADMIN},
+	{REQ_ROLE_LIST, "AuthRoleList", apply_role_list, ADMIN},
+	{REQ_ROLE_ADD, "AuthRoleAdd", apply_role_add, ADMIN},
+	{REQ_ROLE_DELETE, "AuthRoleDelete", apply_role_delete, ADMIN},
+	{REQ_ROLE_GET, "AuthRoleGet", apply_role_get, QUESTION},
+	{REQ_ROLE_GRANT_PERMISSION, "AuthRoleGrantPermission", apply_role_grant, ADMIN},
+	{REQ_ROLE_REVOKE_PERMISSION, "AuthRoleRevokePermission", apply_role_revoke, ADMIN},
+	{REQ_CLUSTER_VERSION_SET, "ClusterVersionSet", NULL, 0},
+	{REQ_MEMBER_ATTR_SET, "ClusterMemberAttrSet", NULL, 0},
+	{REQ_DOWNGRADE_INFO_SET, "DowngradeInfoSet", NULL, 0},
+	{REQ_DOWNGRADE_VERSION_TEST, "DowngradeVersionTest", NULL, NO_EFFECT},
 };
 
 static const struct kind *kind_of(uint32_t field)
@@ -117,17 +139,23 @@ err_t apply_check_entry(const struct raft_entry *e, struct why *why)
 
 static err_t dispatch(struct apply_in *in, const struct kind *kind, bool full)
 {
+	err_t err = OK;
+
 	switch (kind->field) {
 	case REQ_CLUSTER_VERSION_SET: return apply_cluster_version(in, full);
 	case REQ_MEMBER_ATTR_SET: return apply_member_attr(in, full);
 	case REQ_DOWNGRADE_INFO_SET: return apply_downgrade_info(in, full);
 	default: break;
 	}
-	if (!full)
+	if (!full || (kind->marks & QUESTION && !in->resp))
 		return OK;
-	if (kind->refused_corrupt && alarm_present(in->a->alarms, ALARM_CORRUPT))
+	if (kind->marks & ADMIN)
+		err = auth_check_admin(auth_state(in->a->auth), &in->id);
+	if (err)
+		return err;
+	if (kind->marks & CORRUPTIBLE && alarm_present(in->a->alarms, ALARM_CORRUPT))
 		return ERR_CORRUPT;
-	if (kind->no_effect) {
+	if (kind->marks & NO_EFFECT) {
 		apply_header(in);
 		return OK;
 	}
@@ -153,6 +181,9 @@ err_t apply_entry(struct apply *a, const struct raft_entry *e, bool full, bool w
 	out->id = r.id;
 	out->field = r.field;
 	in.body = r.body;
+	in.id = (struct auth_id){r.username, r.auth_revision};
+	in.id_number = r.id;
+	in.index = e->index;
 	err = dispatch(&in, kind, full);
 	arena_reset(&a->arena);
 	if (err == ERR_MALFORMED)

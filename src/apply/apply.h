@@ -14,6 +14,8 @@
 #define APPLY_APPLY_H
 
 #include "alarm/alarm.h"
+#include "auth/auth.h"
+#include "auth/token.h"
 #include "lease/lease.h"
 #include "member/member.h"
 #include "mvcc/mvcc.h"
@@ -30,6 +32,7 @@ enum apply_effect {
 	APPLY_MEMBERS = 32,
 	APPLY_DELETED = 64,             /* rows were deleted: upstream commits at once */
 	APPLY_LEASES = 128,
+	APPLY_AUTH = 256,               /* users, roles or permissions changed, or auth was switched */
 };
 
 struct apply {
@@ -37,6 +40,10 @@ struct apply {
 	struct lessor *lessor;
 	struct alarms *alarms;
 	struct members *members;
+	struct auth *auth;
+	struct tokens *tokens;          /* with TOKEN_SIMPLE; else NULL */
+	enum token_kind token_kind;
+	int bcrypt_cost;                /* for entries of versions before 3.5, which carry the password */
 	struct backend *backend;
 	uint64_t cluster_id;
 	uint64_t member_id;
@@ -60,6 +67,9 @@ struct apply_out {
 	uint32_t effects;
 	int64_t compact_rev;            /* with APPLY_COMPACT */
 };
+
+/* The lessor for auth_check_put and its like. */
+struct auth_leases apply_auth_leases(struct lessor *l);
 
 void apply_init(struct apply *a);
 void apply_fini(struct apply *a);

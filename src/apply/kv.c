@@ -13,8 +13,14 @@ void apply_header(struct apply_in *in)
 		response_header_encode(&h, 1, in->resp);
 }
 
+static const struct auth_state *who_may(const struct apply_in *in)
+{
+	return auth_state(in->a->auth);
+}
+
 err_t apply_put(struct apply_in *in)
 {
+	struct auth_leases leases = apply_auth_leases(in->a->lessor);
 	struct put_req r;
 	bool over;
 	err_t err = put_req_parse(in->body, &r);
@@ -23,6 +29,9 @@ err_t apply_put(struct apply_in *in)
 		return ERR_MALFORMED;
 	if (alarm_present(in->a->alarms, ALARM_NOSPACE))
 		return ERR_NO_SPACE;
+	err = auth_check_put(who_may(in), &in->id, &leases, &r);
+	if (err)
+		return err;
 	over = apply_over_quota(in->a, mvcc_put_cost(&r));
 	err = mvcc_put(in->a->mvcc, &r, in->resp, &in->out->events);
 	apply_header(in);
@@ -36,9 +45,13 @@ err_t apply_put(struct apply_in *in)
 err_t apply_delete_range(struct apply_in *in)
 {
 	struct delete_req r;
+	err_t err;
 
 	if (delete_req_parse(in->body, &r))
 		return ERR_MALFORMED;
+	err = auth_check_delete(who_may(in), &in->id, &r);
+	if (err)
+		return err;
 	mvcc_delete_range(in->a->mvcc, &r, in->resp, &in->out->events);
 	apply_header(in);
 	in->out->effects |= APPLY_DELETED;
@@ -47,6 +60,7 @@ err_t apply_delete_range(struct apply_in *in)
 
 err_t apply_txn(struct apply_in *in)
 {
+	struct auth_leases leases = apply_auth_leases(in->a->lessor);
 	struct txn_req r;
 	uint64_t cost;
 	bool over;
@@ -57,6 +71,9 @@ err_t apply_txn(struct apply_in *in)
 	cost = mvcc_txn_cost(&r);
 	if (cost && alarm_present(in->a->alarms, ALARM_NOSPACE))
 		return ERR_NO_SPACE;
+	err = auth_check_txn(who_may(in), &in->id, &leases, &r);
+	if (err)
+		return err;
 	over = apply_over_quota(in->a, cost);
 	err = mvcc_txn(in->a->mvcc, &r, in->resp, &in->out->events);
 	apply_header(in);

@@ -34,13 +34,16 @@ err_t apply_lease_grant(struct apply_in *in)
  * transaction; the write buffer keeps them together because core freezes between entries only. */
 err_t apply_lease_revoke(struct apply_in *in)
 {
+	struct auth_leases leases = apply_auth_leases(in->a->lessor);
 	struct lease_revoke_req r;
 	struct lease_revoked gone;
 	err_t err;
 
 	if (lease_revoke_req_parse(in->body, &r))
 		return ERR_MALFORMED;
-	err = lease_revoke(in->a->lessor, r.id, &gone);
+	err = auth_check_lease(auth_state(in->a->auth), &in->id, &leases, r.id, AUTH_WRITE);
+	if (!err)
+		err = lease_revoke(in->a->lessor, r.id, &gone);
 	if (err)
 		return err;
 	mvcc_delete_keys(in->a->mvcc, gone.keys, gone.count, &in->out->events);

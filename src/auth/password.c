@@ -38,7 +38,7 @@ static bool derive(struct slice password, const char *setting, char out[AUTH_HAS
 	bool ok;
 
 	memcpy(text, password.data ? (const char *)password.data : "", MIN(password.size, AUTH_PASSWORD_SIZE_MAX));
-	ok = crypt_r(text, setting, d) && d->output[0] == '$' && strlen(d->output) == AUTH_HASH_SIZE;
+	ok = crypt_rn(text, setting, d, sizeof(*d)) && d->output[0] == '$' && strlen(d->output) == AUTH_HASH_SIZE;
 	if (ok)
 		memcpy(out, d->output, AUTH_HASH_SIZE + 1);
 	OPENSSL_cleanse(text, sizeof(text));

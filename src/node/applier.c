@@ -137,6 +137,8 @@ static void effects(struct node *n, const struct raft_entry *e, bool full)
 	}
 	if (out->effects & APPLY_MEMBERS)
 		core_members_changed(n);
+	if (out->effects & APPLY_AUTH)
+		core_auth_changed(n);
 	if (out->effects & APPLY_CLUSTER_VERSION)
 		core_version_changed(n);
 	if (out->effects & APPLY_COMPACT) {

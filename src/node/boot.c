@@ -3,6 +3,7 @@
  * a refused directory is left as it was. */
 #include <stdlib.h>
 
+#include "auth/password.h"
 #include "node/boot_impl.h"
 
 enum { DIR_MODE = 0700, FILE_MODE = 0600, LOCK_RETRY_MS = 100, LOCK_LOG_MS = 10000 };
@@ -422,8 +423,6 @@ static void node_assemble(struct boot *b)
 {
 	struct node *n = b->n;
 	struct request_ids ids;
-	struct slice revision;
-	bool without_auth_revision = backend_file_get(b->st.pin, BUCKET_AUTH, SLICE_LIT("authRevision"), &revision) == ERR_NOT_EXIST;
 
 	state_take(n, &b->st);
 	request_ids_init(&ids, n->member_id, n->cfg.hooks.wall_ns(n->cfg.hooks.arg) / 1000000);
@@ -435,6 +434,9 @@ static void node_assemble(struct boot *b)
 	n->apply.quota_bytes = n->cfg.quota_bytes ? n->cfg.quota_bytes : INT64_C(2) << 30;
 	n->apply.size_bytes = size_bytes;
 	n->apply.size_arg = n;
+	n->apply.token_kind = n->cfg.token_kind;
+	n->apply.tokens = n->tokens;
+	n->apply.bcrypt_cost = n->cfg.bcrypt_cost ? (int)n->cfg.bcrypt_cost : AUTH_COST_DEFAULT;
 	n->merge.snap_dir = b->snap_dir;
 	n->persist.fs = n->fs;
 	n->persist.sched = n->sched;
@@ -447,9 +449,7 @@ static void node_assemble(struct boot *b)
 	n->wal_dir = b->wal_dir;
 	b->snap_dir = b->wal_dir = NULL;
 	b->wal = NULL;
-	/* A fresh store's first auth revision, as upstream writes it when its auth store is made. */
-	if (without_auth_revision)
-		backend_put(n->backend, BUCKET_AUTH, SLICE_LIT("authRevision"), slice_of("\0\0\0\0\0\0\0\1", 8));
+	core_auth_loaded(n);
 	boot_hub(n);
 	core_members_changed(n);
 	core_alarms_changed(n);
@@ -486,6 +486,8 @@ err_t node_open(const struct node_config *cfg, struct why *why, struct node **ou
 	buf_init(&n->conf_state_json, 1 << 20);
 	apply_init(&n->apply);
 	apply_out_init(&n->out);
+	if (cfg->token_kind == TOKEN_SIMPLE)
+		n->tokens = tokens_new(n->epoch, (cfg->token_ttl_s ? cfg->token_ttl_s : 300) * UINT64_C(1000000000), random_u64(n));
 	state_init(&b.st, n, random_u64(n));
 	b.member_dir = mem_printf("%s/member", cfg->data_dir);
 	b.snap_dir = mem_printf("%s/snap", b.member_dir);
@@ -579,6 +581,8 @@ void node_close(struct node *n)
 	lessor_free(n->lessor);
 	alarms_fini(&n->alarms);
 	members_free(n->members);
+	auth_free(n->auth);
+	tokens_free(n->tokens);
 	apply_out_fini(&n->out);
 	apply_fini(&n->apply);
 	if (n->backend)

@@ -11,6 +11,7 @@
 #define NODE_CALL_H
 
 #include "actor/actor.h"
+#include "auth/auth.h"
 #include "base/buf.h"
 #include "base/list.h"
 #include "bolt/bolt.h"
@@ -47,6 +48,7 @@ struct call {
 	struct blob *entry;             /* CALL_PROPOSE: an encoded InternalRaftRequest with that id; CALL_CONF_CHANGE: the context; consumed */
 	uint32_t field;                 /* CALL_PROPOSE: which request it is (enum internal_field), for metrics; 0 on return */
 	uint64_t started_ns;
+	struct auth_id who;             /* CALL_LEASE_: the caller; borrowed until the call is back */
 	int64_t lease_id;
 	int64_t revision;
 	bool want_keys;

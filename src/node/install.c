@@ -125,6 +125,7 @@ static void swap(struct node *n, struct install *in)
 	lessor_free(n->lessor);
 	alarms_fini(&n->alarms);
 	members_free(n->members);
+	auth_free(n->auth);
 	n->replayed = in->st.meta.consistent_index;
 	n->replayed_term = MAX(in->st.meta.term, in->append->m.snapshot->term);
 	state_take(n, &in->st);
@@ -179,6 +180,7 @@ void core_installed(struct node *n)
 	core_alarms_changed(n);
 	core_peers_set(n);
 	watch_reset(n->hub, mvcc_revision(n->mvcc), mvcc_compact_revision(n->mvcc));
+	core_auth_loaded(n);
 	core_wrote(n);
 	core_version_changed(n);
 	core_compact_kick(n);

@@ -35,6 +35,9 @@ static void ttl_answered(struct node *n, struct core_question *q)
 		pb_put_uint(&c->resp, 2, (uint64_t)c->lease_id);
 		pb_put_uint(&c->resp, 3, (uint64_t)TTL_UNKNOWN);
 		answer_with_header(n, c);
+	} else if (!q->q.err && q->q.status == 200 && c->want_keys && c->who.revision && auth_state(n->auth)->enabled &&
+		   c->who.revision != auth_state(n->auth)->revision) {
+		core_answer(n, c, ERR_AUTH_OLD_REVISION);       /* rights changed while the leader was asked */
 	} else if (!q->q.err && q->q.status == 200 && take_ttl(c, buf_slice(&q->q.answer))) {
 		answer_with_header(n, c);
 	} else {
@@ -73,9 +76,23 @@ static void ttl_here(struct node *n, struct call *c)
 	answer_with_header(n, c);
 }
 
+/* The keys of a lease are shown to who may read them. */
+static err_t permitted(struct node *n, const struct call *c)
+{
+	if (c->msg.kind == CALL_LEASE_LIST)
+		return core_lease_list_permitted(n, c);
+	if (c->want_keys)
+		return core_lease_permitted(n, c, c->lease_id, AUTH_READ);
+	return c->local ? OK : auth_check_user(auth_state(n->auth), &c->who);
+}
+
 void core_lease_question(struct node *n, struct call *c)
 {
-	if (c->msg.kind == CALL_LEASE_LIST) {
+	err_t err = permitted(n, c);
+
+	if (err) {
+		core_answer(n, c, err);
+	} else if (c->msg.kind == CALL_LEASE_LIST) {
 		lease_list_encode(n->lessor, &c->resp);
 		answer_with_header(n, c);
 	} else if (n->stopping) {

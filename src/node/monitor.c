@@ -188,6 +188,7 @@ void core_tick(struct node *n)
 	lease_work(n, now);
 	core_expire(n, now);
 	core_renewals(n, now);
+	core_auth_tick(n, now);
 	core_removed_check(n, now);
 	core_old_files_close(n, false);
 	watch_tick(n->hub, now);

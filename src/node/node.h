@@ -13,6 +13,8 @@
 #define NODE_NODE_H
 
 #include "alarm/alarm.h"
+#include "auth/auth.h"
+#include "auth/token.h"
 #include "env/pacer.h"
 #include "env/vfs.h"
 #include "member/member.h"
@@ -76,6 +78,9 @@ struct node_config {
 	uint32_t snap_files_max;
 	uint64_t wal_segment_bytes;             /* 0 = 64,000,000 */
 	uint32_t file_page_bytes;               /* 0 = the system's */
+	enum token_kind token_kind;             /* what an applied Authenticate makes */
+	uint32_t token_ttl_s;                   /* of simple tokens; 0 = 300 */
+	uint32_t bcrypt_cost;                   /* 0 = 10 */
 	int32_t learners_max;                   /* 0 = 1, negative = none */
 	uint64_t watch_progress_ns;
 	uint32_t watch_ports;                   /* io actors that take watch output */
@@ -97,6 +102,8 @@ struct publication {
 	bool is_learner;
 	struct blob *members;                   /* encoded etcdserverpb.Member fields, tag 2 each (MemberListResponse without header) */
 	struct blob *alarms;                    /* encoded AlarmMember fields, tag 2 each (AlarmResponse without header) */
+	const struct auth_state *auth;          /* users and permissions; lives as long as the publication */
+	struct auth_view *auth_view;
 	bool alarm_nospace;
 	bool alarm_corrupt;
 	char cluster_version[16];               /* "" before it is set */
@@ -132,6 +139,9 @@ bool node_lone_leader(struct node *n);
 
 /* Header of an answer given from p. */
 struct response_header node_header(struct node *n, const struct publication *p);
+
+/* Simple tokens, to look into inside node_view; NULL: this member makes none. */
+struct tokens *node_tokens(struct node *n);
 
 /* Gives back what a CALL_HOLD took. Any thread. */
 void node_release(struct node *n, int64_t revision);

@@ -104,6 +104,9 @@ struct node {
 	struct lessor *lessor;
 	struct alarms alarms;
 	struct members *members;
+	struct auth *auth;
+	struct tokens *tokens;                  /* NULL: no simple tokens */
+	uint64_t next_token_expire_ns;
 	struct apply apply;
 	struct apply_out out;
 	struct watch_hub *hub;
@@ -363,6 +366,13 @@ void core_watch_task_done(struct node *n, struct job *j);
 /* publish.c */
 void core_publish(struct node *n);
 void core_unpublish(struct node *n);            /* at the end; no reader */
+
+/* auth.c */
+void core_auth_loaded(struct node *n);
+void core_auth_changed(struct node *n);
+void core_auth_tick(struct node *n, uint64_t now_ns);
+err_t core_lease_permitted(struct node *n, const struct call *c, int64_t lease, enum auth_right right);
+err_t core_lease_list_permitted(struct node *n, const struct call *c);
 
 /* maintain.c */
 void core_defrag(struct node *n);

@@ -358,6 +358,10 @@ void core_own_propose(struct node *n, enum own_purpose purpose, enum internal_fi
 	struct internal_req r = {.id = node_next_id(n), .field = field, .body = body};
 	struct buf data;
 
+	if (purpose == OWN_LEASE_REVOKE && auth_state(n->auth)->enabled) {     /* as upstream: keys may be anybody's */
+		r.username = SLICE_LIT("root");
+		r.auth_revision = auth_state(n->auth)->revision;
+	}
 	call_init(&o->call, n->core, CORE_OWN_CALL, OWN_RESP_MAX);
 	o->purpose = purpose;
 	o->lease_id = lease_id;

@@ -7,6 +7,7 @@ static void publication_free(void *p)
 
 	blob_unref(pub->members);
 	blob_unref(pub->alarms);
+	auth_view_unref(pub->auth_view);
 	mem_free(pub);
 }
 
@@ -34,6 +35,8 @@ void core_publish(struct node *n)
 	pub->is_learner = raft_is_learner(n->raft);
 	pub->members = blob_ref(n->members_blob);
 	pub->alarms = blob_ref(n->alarms_blob);
+	pub->auth_view = auth_view(n->auth);
+	pub->auth = auth_view_state(pub->auth_view);
 	pub->alarm_nospace = alarm_present(&n->alarms, ALARM_NOSPACE);
 	pub->alarm_corrupt = alarm_present(&n->alarms, ALARM_CORRUPT);
 	memcpy(pub->storage_version, n->storage_version, sizeof(pub->storage_version));

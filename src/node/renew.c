@@ -30,7 +30,13 @@ static void later(struct node *n, struct call *c)
 static void renew_here(struct node *n, struct call *c)
 {
 	bool clear_checkpoint = false;
-	err_t err = lease_renew(n->lessor, c->lease_id, core_now(n), &c->ttl_s, &clear_checkpoint);
+	err_t err = core_lease_permitted(n, c, c->lease_id, AUTH_WRITE);
+
+	if (err) {
+		core_answer(n, c, err);
+		return;
+	}
+	err = lease_renew(n->lessor, c->lease_id, core_now(n), &c->ttl_s, &clear_checkpoint);
 
 	c->header = header_now(n);
 	if (err == ERR_NOT_PRIMARY_LESSOR && !c->local) {
@@ -91,6 +97,8 @@ static bool ask_leader(struct node *n, struct call *c)
 
 void core_lease_renew(struct node *n, struct call *c)
 {
+	err_t err;
+
 	if (n->stopping)
 		core_answer(n, c, ERR_STOPPED);
 	else if (n->role == RAFT_LEADER && raft_is_only_voter(n->raft))
@@ -99,7 +107,11 @@ void core_lease_renew(struct node *n, struct call *c)
 		list_push_back(&n->reads_new, &c->link);        /* core_lease_confirmed */
 	else if (c->local)
 		core_answer(n, c, ERR_NOT_PRIMARY_LESSOR);
-	else if (n->lead == RAFT_NONE || !ask_leader(n, c))
+	else if (n->lead == RAFT_NONE)
+		later(n, c);
+	else if ((err = core_lease_permitted(n, c, c->lease_id, AUTH_WRITE)))
+		core_answer(n, c, err);
+	else if (!ask_leader(n, c))
 		later(n, c);
 }
 

@@ -25,6 +25,7 @@ void state_init(struct node_state *s, struct node *n, uint64_t hash_seed)
 	s->lessor = lessor_new(&lc);
 	alarms_init(&s->alarms, &n->store);
 	s->members = members_new(&n->store, n->cfg.learners_max);
+	s->auth = auth_new(&n->store);
 }
 
 static err_t key_row(void *arg, size_t bucket, struct slice key, struct slice value)
@@ -78,6 +79,9 @@ static err_t load_row(void *arg, struct slice key, struct slice value)
 	switch (l->bucket) {
 	case BUCKET_LEASE: return lessor_load(l->s->lessor, key, value);
 	case BUCKET_ALARM: return alarms_load(&l->s->alarms, key);
+	case BUCKET_AUTH:
+	case BUCKET_AUTH_USERS:
+	case BUCKET_AUTH_ROLES: return auth_load(l->s->auth, l->bucket, key, value);
 	default: return members_load(l->s->members, l->bucket, key, value);
 	}
 }
@@ -127,7 +131,8 @@ static err_t storage_version(struct node_state *s, const char *path, struct why 
 
 err_t state_load(struct node_state *s, const char *path, struct why *why)
 {
-	static const enum backend_bucket buckets[] = {BUCKET_MEMBERS, BUCKET_MEMBERS_REMOVED, BUCKET_CLUSTER, BUCKET_LEASE, BUCKET_ALARM};
+	static const enum backend_bucket buckets[] = {BUCKET_MEMBERS, BUCKET_MEMBERS_REMOVED, BUCKET_CLUSTER, BUCKET_LEASE, BUCKET_ALARM,
+						       BUCKET_AUTH, BUCKET_AUTH_USERS, BUCKET_AUTH_ROLES};
 	err_t err = storage_version(s, path, why);
 
 	if (!err)
@@ -163,6 +168,7 @@ void state_fini(struct node_state *s)
 	lessor_free(s->lessor);
 	alarms_fini(&s->alarms);
 	members_free(s->members);
+	auth_free(s->auth);
 	if (s->backend)
 		backend_free(s->backend);
 	state_close(s);
@@ -177,11 +183,13 @@ void state_take(struct node *n, struct node_state *take_s)
 	n->lessor = take_s->lessor;
 	n->alarms = take_s->alarms;
 	n->members = take_s->members;
+	n->auth = take_s->auth;
 	memcpy(n->storage_version, take_s->storage_version, sizeof(n->storage_version));
 	n->apply.mvcc = n->mvcc;
 	n->apply.lessor = n->lessor;
 	n->apply.alarms = &n->alarms;
 	n->apply.members = n->members;
+	n->apply.auth = n->auth;
 	n->apply.backend = n->backend;
 	n->merge.backend = n->backend;
 	bolt_pin_unref(take_s->pin);

@@ -22,6 +22,7 @@ struct node_state {
 	struct lessor *lessor;
 	struct alarms alarms;
 	struct members *members;
+	struct auth *auth;
 	char storage_version[16];
 };
 
@@ -35,7 +36,7 @@ NODISCARD err_t state_load(struct node_state *s, const char *path, struct why *w
 /* Missing buckets, backend, key index. */
 NODISCARD err_t state_mvcc(struct node_state *s, struct node *n, const char *path, struct why *why);
 void state_fini(struct node_state *s);
-/* s is left empty; what the node had is not freed. */
+/* s is left empty; what the node had is not freed. auth_loaded is still to be called: it may write. */
 void state_take(struct node *n, struct node_state *take_s);
 
 #endif
