@@ -18,11 +18,22 @@ static void test_crc_vectors(void **state)
 		/* RFC 3720 B.4 and the usual check value */
 		{"", 0}, {"123456789", 0xe3069283}, {"a", 0xc1d04330},
 	};
+	static uint8_t many[20000];
 	uint8_t zero[32] = {0};
 
+	for (size_t i = 0; i < sizeof(many); i++)
+		many[i] = (uint8_t)(i * i >> 5 ^ i);
 	for (size_t i = 0; i < ARRAY_COUNT(cases); i++)
 		assert_int_equal(crc32c(0, cases[i].in, strlen(cases[i].in)), cases[i].want);
 	assert_int_equal(crc32c(0, zero, 32), 0x8a9136aa);
+	/* Long input goes another way; cut into pieces it does not. */
+	for (size_t size = 0; size <= sizeof(many); size = size * 3 / 2 + 1) {
+		uint32_t cut = 77, whole = crc32c(77, many, size);
+
+		for (size_t i = 0; i < size; i += 100)
+			cut = crc32c(cut, many + i, MIN(size - i, 100));
+		assert_int_equal(cut, whole);
+	}
 	assert_int_equal(crc32c(crc32c(0, "12345", 5), "6789", 4), 0xe3069283);
 	assert_true(fnv64a("a", 1) == 0xaf63dc4c8601ec8cu);
 }
