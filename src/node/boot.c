@@ -380,18 +380,56 @@ static err_t boot_again(struct boot *b, struct why *why)
 	return err ? err : b->first ? boot_raft_new(b, why) : boot_raft_restart(b, why);
 }
 
+/* Reading the log and the backend file. */
+struct two_files {
+	struct boot *b;
+	struct why wal_why, db_why;
+	err_t wal_err, db_err;
+};
+
+static void read_wal(void *work)
+{
+	struct two_files *t = work;
+
+	t->wal_err = boot_wal_read(t->b, &t->wal_why);
+}
+
+static void read_db(void *work)
+{
+	struct two_files *t = work;
+
+	t->db_err = boot_backend_open(t->b, &t->db_why);
+}
+
+/* What is wrong with the log is said first. Without a backend file there is nothing to do beside. */
+static err_t boot_read(struct boot *b, struct why *why)
+{
+	struct node *n = b->n;
+	struct two_files t = {b};
+
+	if (b->has_db && n->cfg.hooks.both) {
+		n->cfg.hooks.both(n->cfg.hooks.arg, read_wal, read_db, &t);
+	} else {
+		read_wal(&t);
+		if (!t.wal_err && !b->has_db && !(b->mark.index && snap_db_exists(n->fs, b->snap_dir, b->mark.index)))
+			return why_set(why, ERR_NOT_EXIST, "database file (%s) of the backend is missing", b->db_path);
+		if (!t.wal_err)
+			read_db(&t);
+	}
+	if (why && (t.wal_err || t.db_err))
+		*why = t.wal_err ? t.wal_why : t.db_why;
+	return t.wal_err ? t.wal_err : t.db_err;
+}
+
 static err_t boot_restart(struct boot *b, struct why *why)
 {
 	struct node *n = b->n;
-	err_t err = boot_wal_read(b, why);
+	err_t err = boot_read(b, why);
 
 	if (err)
 		return err;
 	n->member_id = b->content.metadata.node_id;
 	n->cluster_id = b->content.metadata.cluster_id;
-	if (!b->has_db && !(b->mark.index && snap_db_exists(n->fs, b->snap_dir, b->mark.index)))
-		return why_set(why, ERR_NOT_EXIST, "database file (%s) of the backend is missing", b->db_path);
-	err = boot_backend_open(b, why);
 	if (!err)
 		err = boot_take_received(b, why);
 	if (!err)

@@ -251,6 +251,33 @@ static void hook_sleep_ms(void *arg, uint32_t ms)
 	usleep(ms * 1000);
 }
 
+struct half {
+	void (*run)(void *work);
+	void *work;
+};
+
+static void *half_main(void *arg)
+{
+	struct half *h = arg;
+
+	pthread_setname_np(pthread_self(), "open");
+	h->run(h->work);
+	return NULL;
+}
+
+static void hook_both(void *arg, void (*a)(void *), void (*b)(void *), void *work)
+{
+	struct half h = {a, work};
+	pthread_t thread;
+	bool beside = pthread_create(&thread, NULL, half_main, &h) == 0;
+
+	if (!beside)
+		a(work);
+	b(work);
+	if (beside)
+		pthread_join(thread, NULL);
+}
+
 static void hook_watch_output(void *arg, uint32_t port, struct watch_batch *take_b)
 {
 	struct server *s = arg;
@@ -291,7 +318,7 @@ static struct node_config node_options(struct server *s)
 		.fs = vfs_posix(),
 		.hooks = {.arg = s, .random = hook_random, .wall_ns = hook_wall_ns, .sleep_ms = hook_sleep_ms, .ready = on_ready,
 			  .watch_output = hook_watch_output, .removed = hook_removed, .ask = hook_ask,
-			  .same_urls = hook_same_urls},
+			  .same_urls = hook_same_urls, .both = hook_both},
 		.transport = peers_transport(s->peers),
 		.pacer = s->pacer,
 		.data_dir = s->data_dir,
