@@ -84,6 +84,9 @@ uint64_t bolt_size(const struct bolt *db);
 uint64_t bolt_size_in_use(const struct bolt *db);
 uint32_t bolt_page_size(const struct bolt *db);
 uint64_t bolt_txid(const struct bolt *db);
+/* How many of the two meta pages were whole when the file was opened: 1 may mean that the newest commit is not the one
+ * that was opened. */
+unsigned bolt_valid_metas(const struct bolt *db);
 /* The oldest commit that somebody has pinned; bolt_txid() if none but the newest. */
 uint64_t bolt_oldest_pin(struct bolt *db);
 /* Somebody holds a pin of any commit (beside the newest, which is the file's own). */

@@ -104,6 +104,11 @@ uint64_t bolt_txid(const struct bolt *db)
 	return atomic_load(&db->txid);
 }
 
+unsigned bolt_valid_metas(const struct bolt *db)
+{
+	return db->valid_metas;
+}
+
 uint32_t bolt_page_size(const struct bolt *db)
 {
 	return db->page_size;
@@ -212,6 +217,7 @@ static err_t meta_find(struct bolt *db, struct meta *out, struct why *why)
 			       "%s: pages 0 and 1: neither is a valid meta page; restore this file "
 			       "from a snapshot",
 			       db->path);
+	db->valid_metas = (unsigned)valid[0] + valid[1];
 	*out = valid[0] && (!valid[1] || m[0].txid > m[1].txid) ? m[0] : m[1];
 	return OK;
 }

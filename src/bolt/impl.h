@@ -60,6 +60,7 @@ struct bolt {
 	bool broken;         /* a failed commit left the file in doubt */
 	bool has_subbuckets; /* below the top level: or perhaps */
 	uint32_t page_size;
+	unsigned valid_metas; /* at opening */
 	const uint8_t *map;
 	uint64_t reserved;
 	uint64_t grow_bytes;

@@ -91,6 +91,32 @@ NODISCARD err_t wal_read(struct vfs *fs, const char *dir, struct wal_pos pos, st
 /* All snapshot records, oldest first, with an index not above the commit of the last hard state; all files, without
  * locks, an unexpected end is no error. */
 NODISCARD err_t wal_valid_snapshots(struct vfs *fs, const char *dir, struct why *why, struct wal_marks *out);
+
+/* One record, as wal_scan meets it. Slices and lists are borrowed for the call. */
+struct wal_scanned {
+	enum { WAL_SCAN_METADATA, WAL_SCAN_ENTRY, WAL_SCAN_STATE, WAL_SCAN_MARK } kind;
+	const char *file;               /* name without directory */
+	uint64_t offset;                /* of its frame */
+	struct wal_metadata metadata;
+	struct raft_entry entry;
+	struct raft_hard_state state;
+	struct wal_snapshot_mark mark;
+};
+
+/* Where wal_scan ended: behind the last whole record that it read. */
+struct wal_scan_end {
+	size_t file_count;              /* segments in the directory */
+	size_t file;                    /* which one it ended in, from 0 */
+	char name[48];                  /* of that one */
+	uint64_t offset;
+	uint64_t later_index;           /* from the name of the segment behind it: entries up to there were before it; 0: the last */
+};
+
+/* Every record of the segments from number first on (0: all), in order, each checked as reading does; memory for one
+ * record. For tools: without locks, changes nothing. What fn returns, unless OK, ends it. Errors as of reading;
+ * ERR_NOT_EXIST: no such segment; *end is set in every other case. */
+typedef err_t wal_scan_fn(void *arg, const struct wal_scanned *r);
+NODISCARD err_t wal_scan(struct vfs *fs, const char *dir, size_t first, wal_scan_fn *fn, void *arg, struct why *why, struct wal_scan_end *end);
 void wal_content_fini(struct wal_content *c);
 void wal_marks_fini(struct wal_marks *m);
 

@@ -60,6 +60,39 @@ static void check_records(const char *dir, const json_t *facts)
 	mem_free(list.at);
 }
 
+static err_t count_scanned(void *arg, const struct wal_scanned *r)
+{
+	struct counts *c = arg;
+
+	c->at[r->kind]++;
+	return OK;
+}
+
+/* The same through wal_scan, as a whole and from the last file on. */
+static void check_scan(const char *dir, const json_t *facts)
+{
+	static const char *const names[] = {[WAL_SCAN_METADATA] = "metadata", [WAL_SCAN_ENTRY] = "entry",
+					    [WAL_SCAN_STATE] = "state", [WAL_SCAN_MARK] = "snapshot"};
+	const json_t *files = golden_at(facts, "wal.files"), *last = json_array_get(files, json_array_size(files) - 1);
+	struct counts all = {0}, some = {0};
+	struct wal_scan_end end;
+	struct why why = {""};
+	err_t err = wal_scan(vfs_posix(), dir, 0, count_scanned, &all, &why, &end);
+
+	assert_true(err == OK || err == ERR_CORRUPT_TAIL); /* wal-torn */
+	for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+		assert_int_equal(all.at[i], golden_uint(golden_at(facts, "wal.records"), names[i]));
+	assert_int_equal(end.file_count, json_array_size(files));
+	assert_int_equal(end.file, end.file_count - 1);
+	assert_string_equal(end.name, json_string_value(golden_at(last, "name")));
+	assert_int_equal(end.offset, golden_uint(last, "end_offset"));
+	assert_int_equal(end.later_index, 0);
+	assert_int_equal(wal_scan(vfs_posix(), dir, end.file, count_scanned, &some, &why, &end), err);
+	assert_int_equal(some.at[WAL_SCAN_ENTRY] + some.at[WAL_SCAN_STATE] + some.at[WAL_SCAN_MARK] + some.at[WAL_SCAN_METADATA] + 1,
+			 golden_uint(last, "records"));
+	assert_err(ERR_NOT_EXIST, wal_scan(vfs_posix(), dir, end.file_count, count_scanned, &some, &why, &end));
+}
+
 static void check_content(const struct wal_content *c, const json_t *facts, uint64_t after)
 {
 	uint64_t last = golden_uint(facts, "wal.last_entry");
@@ -167,6 +200,7 @@ static void test_golden(void **state)
 		print_message("%s\n", names[i]);
 		assert_true(wal_exists(vfs_posix(), dir));
 		check_records(dir, facts);
+		check_scan(dir, facts);
 		check_marks(dir, facts);
 		check_opens(dir, facts, torn);
 		if (torn) {
