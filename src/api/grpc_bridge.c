@@ -1,6 +1,7 @@
 #include "api/grpc_bridge.h"
 
 #include "api/api_impl.h"
+#include "env/env.h"
 #include "obs/metric.h"
 
 /* ---- the sink ---- */
@@ -112,7 +113,7 @@ static const struct grpc_handler handler = {on_start, on_message, on_half_close,
 #define STATUS_COUNT 17
 
 static struct method_series {
-	_Atomic uint32_t started, received, sent, handled[STATUS_COUNT];
+	_Atomic uint32_t started, received, sent, handling, handled[STATUS_COUNT];
 } series[RPC__COUNT];
 
 static const char *const status_names[STATUS_COUNT] = {"OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound",
@@ -157,15 +158,25 @@ static void on_sent(void *arg, const struct grpc_method *m, size_t size)
 	metric_add(METRIC_NETWORK_CLIENT_GRPC_SENT_BYTES_TOTAL, size);
 }
 
-static void on_handled(void *arg, const struct grpc_method *m, enum grpc_status status, uint64_t duration_ms)
+static void on_handled(void *arg, const struct grpc_method *m, enum grpc_status status, uint64_t duration_ns)
 {
 	metric_add(kept_handled(m->data, (unsigned)status < STATUS_COUNT ? status : GRPC_UNKNOWN), 1);
 }
 
-static const struct grpc_stats stats = {on_started, on_received, on_sent, on_handled};
-
-static void series_make(const struct rpc_method *m)
+/* With --metrics=extensive. */
+static void on_handled_timed(void *arg, const struct grpc_method *m, enum grpc_status status, uint64_t duration_ns)
 {
+	on_handled(arg, m, status, duration_ns);
+	metric_observe(kept(&series_of(m->data)->handling, METRIC_GRPC_SERVER_HANDLING_SECONDS, m->data), duration_ns);
+}
+
+static const struct grpc_stats stats = {on_started, on_received, on_sent, on_handled, NULL};
+static const struct grpc_stats stats_timed = {on_started, on_received, on_sent, on_handled_timed, env_mono_ns};
+
+static void series_make(const struct rpc_method *m, bool timed)
+{
+	if (timed)
+		kept(&series_of(m)->handling, METRIC_GRPC_SERVER_HANDLING_SECONDS, m);
 	kept(&series_of(m)->started, METRIC_GRPC_SERVER_STARTED_TOTAL, m);
 	kept(&series_of(m)->received, METRIC_GRPC_SERVER_MSG_RECEIVED_TOTAL, m);
 	kept(&series_of(m)->sent, METRIC_GRPC_SERVER_MSG_SENT_TOTAL, m);
@@ -173,10 +184,10 @@ static void series_make(const struct rpc_method *m)
 		kept_handled(m, s);
 }
 
-struct grpc_server *api_grpc_server_new(uint32_t message_bytes_max)
+struct grpc_server *api_grpc_server_new(uint32_t message_bytes_max, bool timed)
 {
 	static struct grpc_method methods[RPC__COUNT];
-	struct grpc_opts o = {.methods = methods, .message_bytes_max = message_bytes_max, .stats = &stats};
+	struct grpc_opts o = {.methods = methods, .message_bytes_max = message_bytes_max, .stats = timed ? &stats_timed : &stats};
 
 	for (int i = 0; i < RPC__COUNT; i++) {
 		const struct rpc_method *m = &rpc_methods[i];
@@ -186,7 +197,7 @@ struct grpc_server *api_grpc_server_new(uint32_t message_bytes_max)
 		if (api_serves((enum rpc)i))
 			methods[o.method_count++] = (struct grpc_method){m->service, m->name, flags, &handler, m};
 		if (m->permission != PERM_BY_PARTS)
-			series_make(m);
+			series_make(m, timed);
 	}
 	return grpc_server_new(&o);
 }

@@ -5,7 +5,8 @@
 #include "api/api.h"
 #include "grpc/grpc.h"
 
-/* A server for all methods that api_serves. grpc_io_new's user must be the loop's struct api_io. */
-struct grpc_server *api_grpc_server_new(uint32_t message_bytes_max);
+/* timed: with a histogram of each method's handling time (--metrics=extensive).
+ * A server for all methods that api_serves. grpc_io_new's user must be the loop's struct api_io. */
+struct grpc_server *api_grpc_server_new(uint32_t message_bytes_max, bool timed);
 
 #endif

@@ -2,6 +2,7 @@
 #include <openssl/evp.h>
 
 #include "api/api_impl.h"
+#include "obs/log.h"
 #include "obs/metric.h"
 #include "pb/pbc.h"
 
@@ -107,15 +108,19 @@ static void defragmented(struct api_rpc *r)
 {
 	struct slice none = {0};
 
-	if (r->call.err)
+	if (r->call.err) {
+		LOG_WARN("failed to defragment", LOG_ERR(r->call.err));
 		api_fail(r, r->call.err);
-	else
+	} else {
+		LOG_INFO("finished defragment");
 		api_reply(r, &none, 1);
+	}
 }
 
 static void defragment_message(struct api_rpc *r, struct blob *take_body)
 {
 	blob_unref(take_body);
+	LOG_INFO("starting defragment");
 	api_call(r, CALL_DEFRAG, defragmented);
 }
 

@@ -39,7 +39,7 @@ struct gstream {
 	uint32_t send_left;
 	struct net_timer deadline;
 	uint64_t deadline_ms;
-	uint64_t started_ms;
+	uint64_t started_ns;
 	struct slice content_type;
 };
 

@@ -9,6 +9,13 @@
  *       asked for its generation; handles and feed() rely on it */
 #include "grpc/grpc_impl.h"
 
+static uint64_t stats_now_ns(struct grpc_io *gio)
+{
+	const struct grpc_stats *st = gio->server->opts.stats;
+
+	return st && st->now_ns ? st->now_ns() : http_io_now_ms(gio->io) * 1000000;
+}
+
 struct gstream *gstream_of(const struct grpc_stream *s)
 {
 	return CONTAINER_OF(s, struct gstream, pub);
@@ -35,7 +42,7 @@ struct gstream *gstream_new(struct grpc_io *gio, struct http_req *r)
 	g->pub.gio = gio;
 	g->req = r;
 	g->deadline_ms = UINT64_MAX;
-	g->started_ms = http_io_now_ms(gio->io);
+	g->started_ns = stats_now_ns(gio);
 	g->content_type = SLICE_LIT("application/grpc");
 	buf_init(&g->pending, UINT32_MAX); /* bounded by the stream's window */
 	return g;
@@ -72,8 +79,7 @@ void gstream_count_handled(struct gstream *g, enum grpc_status status)
 	const struct grpc_stats *st = g->pub.gio->server->opts.stats;
 
 	if (g->counted && st && st->handled)
-		st->handled(g->pub.gio->stats_arg, g->pub.method, status,
-			    http_io_now_ms(g->pub.gio->io) - g->started_ms);
+		st->handled(g->pub.gio->stats_arg, g->pub.method, status, stats_now_ns(g->pub.gio) - g->started_ns);
 }
 
 uint64_t grpc_handle(const struct grpc_stream *s)

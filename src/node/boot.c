@@ -639,6 +639,7 @@ void node_close(struct node *n)
 	VEC_FREE(&n->first_peers);
 	epoch_domain_free(n->epoch);
 	waiters_fini(&n->waiting);
+	auto_compact_fini(&n->auto_compact);
 	buf_fini(&n->conf_state_json);
 	VEC_FREE(&n->proposals);
 	VEC_FREE(&n->proposal_data);

@@ -181,6 +181,7 @@ void core_tick(struct node *n)
 
 	if (!n->ticked_ns) {                    /* the first one */
 		n->ticked_ns = now;
+		core_auto_start(n);
 		n->fast_forward_until_ns = n->cfg.initial_election_tick_advance ? now + FAST_FORWARD_S * UINT64_C(1000000000) : 0;
 	}
 	tick_raft(n, now);
@@ -191,6 +192,7 @@ void core_tick(struct node *n)
 	core_auth_tick(n, now);
 	core_removed_check(n, now);
 	core_old_files_close(n, false);
+	core_auto_compact(n, now);
 	watch_tick(n->hub, now);
 	publish_self(n);
 	if (now >= n->next_monitor_ns) {

@@ -19,6 +19,7 @@
 #include "env/vfs.h"
 #include "member/member.h"
 #include "mvcc/mvcc.h"
+#include "node/auto_compact.h"
 #include "node/call.h"
 #include "node/transport.h"
 #include "watch/watch.h"
@@ -76,6 +77,9 @@ struct node_config {
 	uint32_t backend_batch_limit;           /* 0 = 10000 */
 	uint32_t compaction_batch_limit;        /* 0 = 1000 */
 	uint32_t compaction_sleep_ms;
+	enum auto_compact_mode auto_compact_mode;
+	int64_t auto_compact_retention;         /* ns, or revisions */
+	uint64_t start_defrag_bytes;            /* free pages beyond which the file is shrunk at the start; 0 = never */
 	uint32_t wal_files_max;                 /* 0 = keep all */
 	uint32_t snap_files_max;
 	uint64_t wal_segment_bytes;             /* 0 = 64,000,000 */

@@ -52,7 +52,7 @@ struct apply_work {
 };
 
 /* A proposal of the server itself. */
-enum own_purpose { OWN_PUBLISH, OWN_CLUSTER_VERSION, OWN_DOWNGRADE_END, OWN_ALARM, OWN_LEASE_REVOKE, OWN_LEASE_CHECKPOINT, OWN_READ };
+enum own_purpose { OWN_PUBLISH, OWN_CLUSTER_VERSION, OWN_DOWNGRADE_END, OWN_ALARM, OWN_COMPACT, OWN_DEFRAG, OWN_LEASE_REVOKE, OWN_LEASE_CHECKPOINT, OWN_READ };
 
 struct own_call {
 	struct call call;
@@ -201,6 +201,8 @@ struct node {
 	struct compact_hash *compact_hash;      /* job under way */
 	struct list physical;                   /* CALL_PHYSICAL */
 	uint64_t compact_started_ns;
+	struct auto_compact auto_compact;
+	uint64_t auto_compact_ns;               /* when the one under way was begun */
 
 	/* watch */
 	struct timer watch_more;
@@ -356,6 +358,12 @@ void core_request_observe(struct node *n, uint32_t field, bool success, uint64_t
 void core_compact_kick(struct node *n);
 void core_compact_step(struct node *n);
 void core_compact_hashed(struct node *n, struct job *j);
+
+/* auto.c */
+void core_auto_start(struct node *n);
+void core_auto_compact(struct node *n, uint64_t now_ns);
+void core_auto_compacted(struct node *n, err_t err);
+void core_auto_defragged(struct node *n, err_t err);
 
 /* watching.c */
 void core_watch(struct node *n);

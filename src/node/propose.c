@@ -146,7 +146,7 @@ static void drop_leaders_own(struct node *n)
 		struct call *c = n->proposals.at[i];
 		enum own_purpose p = c->reply_kind == CORE_OWN_CALL ? CONTAINER_OF(c, struct own_call, call)->purpose : OWN_READ;
 
-		if (p == OWN_LEASE_REVOKE || p == OWN_LEASE_CHECKPOINT || p == OWN_CLUSTER_VERSION || p == OWN_DOWNGRADE_END) {
+		if (p == OWN_LEASE_REVOKE || p == OWN_LEASE_CHECKPOINT || p == OWN_COMPACT || p == OWN_CLUSTER_VERSION || p == OWN_DOWNGRADE_END) {
 			n->proposal_bytes -= c->entry->size;
 			core_answer(n, c, ERR_NOT_LEADER);
 		} else {
@@ -415,6 +415,12 @@ static void own_done(struct node *n, struct own_call *o)
 	case OWN_ALARM:
 		n->alarm_proposed = false;
 		answer_all(n, &n->after_alarm, ERR_NO_SPACE);
+		break;
+	case OWN_COMPACT:
+		core_auto_compacted(n, o->call.err);
+		break;
+	case OWN_DEFRAG:
+		core_auto_defragged(n, o->call.err);
 		break;
 	case OWN_LEASE_REVOKE:
 		lease_revoke_ended(n->lessor);

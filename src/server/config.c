@@ -232,9 +232,9 @@ uint32_t config_election_ticks(const struct config *cfg)
 
 /* A plain number (Go's Atoi: digits and a sign) counts hours or revisions; anything else is a duration, in
  * revision mode too, where its nanoseconds are taken as revisions. */
-err_t config_auto_compaction(const struct config *cfg, enum compaction_mode *mode, int64_t *retention, struct why *why)
+err_t config_auto_compaction(const struct config *cfg, enum auto_compact_mode *mode, int64_t *retention, struct why *why)
 {
-	const char *s = cfg->auto_compaction_retention, *digits = s + (*s == '+' || *s == '-');
+	const char *s = cfg->auto_compaction_retention[0] ? cfg->auto_compaction_retention : "0", *digits = s + (*s == '+' || *s == '-');
 	bool revisions = !strcmp(cfg->auto_compaction_mode, "revision");
 	int64_t v;
 
@@ -248,7 +248,9 @@ err_t config_auto_compaction(const struct config *cfg, enum compaction_mode *mod
 		if (text_parse_duration(s, &v, &reason))
 			return why_set(why, ERR_INVALID, "error parsing CompactionRetention: %s", reason.text);
 	}
+	if (v < 0)
+		return why_set(why, ERR_INVALID, "--auto-compaction-retention must not be negative (set to %s)", s);
 	*retention = v;
-	*mode = v == 0 ? COMPACTION_OFF : revisions ? COMPACTION_REVISION : COMPACTION_PERIODIC;
+	*mode = v == 0 ? AUTO_COMPACT_OFF : revisions ? AUTO_COMPACT_REVISION : AUTO_COMPACT_PERIODIC;
 	return OK;
 }

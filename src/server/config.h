@@ -18,6 +18,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "node/auto_compact.h"
 #include "server/url.h"
 
 #define SERVER_VERSION "3.7.1"
@@ -115,9 +116,8 @@ int64_t config_progress_notify_interval_ns(const struct config *cfg);
 int64_t config_request_timeout_ns(const struct config *cfg);            /* 5 s + 2 * election timeout */
 uint32_t config_election_ticks(const struct config *cfg);
 
-enum compaction_mode { COMPACTION_OFF, COMPACTION_PERIODIC, COMPACTION_REVISION };
 /* retention is ns or a number of revisions. ERR_INVALID with etcd's text. */
-NODISCARD err_t config_auto_compaction(const struct config *cfg, enum compaction_mode *mode, int64_t *retention,
+NODISCARD err_t config_auto_compaction(const struct config *cfg, enum auto_compact_mode *mode, int64_t *retention,
 				       struct why *why);
 
 #endif

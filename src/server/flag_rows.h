@@ -115,7 +115,7 @@ FLAG(BOOL, strict_reconfig_check, "strict-reconfig-check", "strict-reconfig-chec
      "Refuse membership changes that would cost the quorum.")
 FLAG(BOOL, pre_vote, "pre-vote", "pre-vote", "true", 0,
      "Ask before an election, so that a member coming back does not disturb a working leader.")
-FLAG(STR, auto_compaction_retention, "auto-compaction-retention", "auto-compaction-retention", "0", LATER,
+FLAG(STR, auto_compaction_retention, "auto-compaction-retention", "auto-compaction-retention", "0", 0,
      "History to keep: hours or a duration, or a number of revisions. 0 keeps all.")
 FLAG(STR, auto_compaction_mode, "auto-compaction-mode", "auto-compaction-mode", "periodic", 0,
      "How auto-compaction-retention is read: periodic or revision.")
@@ -176,7 +176,7 @@ FLAG(UINT, auth_token_ttl_s, "auth-token-ttl", "auth-token-ttl", "300", 0,
 
 GROUP("Profiling and Monitoring")
 FLAG(BOOL, enable_pprof, "enable-pprof", "enable-pprof", "false", LATER, "Serve profiles under /debug/pprof/.")
-FLAG(STR, metrics, "metrics", "metrics", "basic", LATER, "basic; extensive adds a histogram per RPC.")
+FLAG(STR, metrics, "metrics", "metrics", "basic", 0, "basic; extensive adds a histogram per RPC.")
 FLAG(URLS, listen_metrics_urls, "listen-metrics-urls", "listen-metrics-urls", "", 0,
      "URLs to listen on for /metrics and the health endpoints alone.")
 
@@ -223,7 +223,7 @@ FLAG(DURATION, watch_progress_notify_interval_ns, "watch-progress-notify-interva
 FLAG(DURATION, warning_apply_duration_ns, "warning-apply-duration", "warning-apply-duration", "100ms", 0,
      "Reads and applied entries that take longer are logged.")
 FLAG(UINT, bootstrap_defrag_threshold_megabytes, "bootstrap-defrag-threshold-megabytes",
-     "bootstrap-defrag-threshold-megabytes", "0", LATER, "Shrink the database at the start if that frees so much; 0 never.")
+     "bootstrap-defrag-threshold-megabytes", "0", 0, "Shrink the database at the start if that frees so much; 0 never.")
 FLAG(INT, max_learners, "max-learners", "max-learners", "1", 0, "Learners allowed in the cluster.")
 FLAG(DURATION, downgrade_check_time_ns, "downgrade-check-time", "downgrade-check-time", "5s", 0,
      "Time between two checks whether a downgrade is done.")

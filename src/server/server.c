@@ -340,6 +340,7 @@ static struct node_config node_options(struct server *s)
 		.backend_batch_ms = (uint32_t)(config_backend_batch_interval_ns(c) / 1000000),
 		.backend_batch_limit = (uint32_t)config_backend_batch_limit(c),
 		.compaction_batch_limit = (uint32_t)config_compaction_batch_limit(c),
+		.start_defrag_bytes = c->bootstrap_defrag_threshold_megabytes << 20,
 		.compaction_sleep_ms = (uint32_t)(config_compaction_sleep_interval_ns(c) / 1000000),
 		.wal_files_max = (uint32_t)c->max_wals,
 		.snap_files_max = (uint32_t)c->max_snapshots,
@@ -364,14 +365,16 @@ static void feature_metrics(const struct config *cfg)
 static err_t node_begin(struct server *s, struct why *why)
 {
 	struct node_config nc = node_options(s);
+	err_t err = config_auto_compaction(s->cfg, &nc.auto_compact_mode, &nc.auto_compact_retention, why);
 	struct api_opts ao = {(uint32_t)s->cfg->max_request_bytes, (uint32_t)s->cfg->max_txn_ops, s->cfg->quota_backend_bytes};
-	err_t err = node_open(&nc, why, &s->node);
 
+	if (!err)
+		err = node_open(&nc, why, &s->node);
 	if (err)
 		return err;
 	feature_metrics(s->cfg);
 	s->api = api_new(s->node, &ao);
-	s->grpc = api_grpc_server_new((uint32_t)s->cfg->max_request_bytes + 512 * 1024);
+	s->grpc = api_grpc_server_new((uint32_t)s->cfg->max_request_bytes + 512 * 1024, strcmp(s->cfg->metrics, "extensive") == 0);
 	for (unsigned i = 0; i < s->io_count; i++) {
 		struct io *io = &s->ios[i];
 

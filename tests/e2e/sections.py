@@ -808,11 +808,13 @@ def http(t):
     t.say("has " + " ".join(k for k in keys if k in ("cmdline", "file_descriptor_limit")))
 
 
-def metrics(t):
+def metrics(t, only=""):
     """Names, types, labels and buckets of everything but the Go runtime's and what depends on the machine."""
     from etcdproc import get as fetch
     body = fetch(t.server.port, "/metrics")[2].decode()
     for line in body.splitlines():
+        if only not in line:
+            continue
         if line.startswith("# TYPE "):
             name = line.split()[2]
             if not name.startswith(("go_", "etcd_server_go_version")):
@@ -926,6 +928,60 @@ def limits(t):
 
 
 limits.flags = ["--max-txn-ops=3", "--max-request-bytes=1500"]
+
+
+@section
+def auto_compaction(t):
+    """Puts until the first period is over; then what was before it is gone."""
+    fill(t, [b"a%d" % i for i in range(5)])
+    compacted = lambda: t.error_of("KV/Range", R(key=b"a0", revision=3)) is not None
+    wait(compacted, 10)
+    t.call("KV/Range", key=b"a0", revision=3)
+    t.call("KV/Range", key=b"a0", revision=6)
+    for text in ("starting auto periodic compaction", "completed auto periodic compaction"):
+        with open(t.server.log_path) as f:
+            fields = [json.loads(line) for line in f if text in line][0]
+        t.say(text + " " + " ".join("%s=%s" % (k, fields[k]) for k in sorted(fields) if k in ("level", "compact-period", "revision")))
+
+
+auto_compaction.flags = ["--auto-compaction-retention=1s"]
+
+
+@section
+def defrag_at_start(t):
+    """Twice with the same data: too little is free for the first start, enough for the second."""
+    value = b"v" * 100000
+    for i in range(60):
+        t.api.call("KV/Put", P(key=b"d%d" % i, value=value))
+    size = lambda: t.api.call("Maintenance/Status", rpc.StatusRequest()).dbSize
+    wait(lambda: size() > 6000000, 10)      # what is deleted before it was committed never grows the file
+    with open(t.server.log_path) as log:
+        t.say("skipped %s" % ("Skipping defragmentation" in log.read()))
+    t.api.call("KV/DeleteRange", D(key=b"d", range_end=b"e"))
+    rev = t.api.call("KV/Put", P(key=b"kept", value=b"x")).header.revision
+    t.api.call("KV/Compact", rpc.CompactionRequest(revision=rev, physical=True))
+    before = size()
+    t.server.stop()
+    t.server.start()
+    t.api.close()
+    t.api = Api(t.server.target)
+    wait(lambda: size() < before / 4, 10)
+    t.say("large before %s, small after %s" % (before > 6000000, size() < before / 4))
+    t.call("KV/Range", key=END, range_end=END)
+    t.call("Maintenance/HashKV")
+
+
+defrag_at_start.flags = ["--bootstrap-defrag-threshold-megabytes=2"]
+
+
+@section
+def extensive_metrics(t):
+    t.call("KV/Put", key=b"a")
+    t.call("KV/Range", key=b"a")
+    metrics(t, only="grpc_server_handling_seconds")
+
+
+extensive_metrics.flags = ["--metrics=extensive"]
 
 
 @section

@@ -87,6 +87,13 @@ class Transcript:
             self.error(e)
             return None
 
+    def error_of(self, name, request):
+        """A call that is not shown: its error, or None."""
+        try:
+            self.api.call(name, request)
+        except grpc.RpcError as e:
+            return e
+
     def future(self, name, request):
         """A unary call that goes on by itself; result() waits for it."""
         self.say("%s %s ..." % (name, show(request)))

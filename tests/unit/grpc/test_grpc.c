@@ -183,14 +183,14 @@ static void sent(void *arg, const struct grpc_method *m, size_t size)
 	t.sent += size;
 }
 
-static void handled(void *arg, const struct grpc_method *m, enum grpc_status status, uint64_t ms)
+static void handled(void *arg, const struct grpc_method *m, enum grpc_status status, uint64_t ns)
 {
 	t.handled++;
 	t.codes[status]++;
 }
 
 static const struct net_peer peer = {"test"};
-static const struct grpc_stats stats = {started, received, sent, handled};
+static const struct grpc_stats stats = {started, received, sent, handled, NULL};
 
 static const struct http_handler *route(void *arg, struct http_req *r)
 {

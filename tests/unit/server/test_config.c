@@ -121,26 +121,26 @@ static void test_auto_compaction(void **state)
 {
 	static const struct {
 		const char *mode, *retention;
-		enum compaction_mode want_mode;
+		enum auto_compact_mode want_mode;
 		int64_t want;
 		const char *why;
 	} cases[] = {
-		{"periodic", "0", COMPACTION_OFF, 0, NULL},
-		{"periodic", "2", COMPACTION_PERIODIC, 7200000000000, NULL},
-		{"periodic", "+2", COMPACTION_PERIODIC, 7200000000000, NULL},
-		{"periodic", "5m", COMPACTION_PERIODIC, 300000000000, NULL},
-		{"periodic", "-5m", COMPACTION_PERIODIC, -300000000000, NULL},
-		{"revision", "1000", COMPACTION_REVISION, 1000, NULL},
-		{"revision", "1us", COMPACTION_REVISION, 1000, NULL},
+		{"periodic", "0", AUTO_COMPACT_OFF, 0, NULL},
+		{"periodic", "2", AUTO_COMPACT_PERIODIC, 7200000000000, NULL},
+		{"periodic", "+2", AUTO_COMPACT_PERIODIC, 7200000000000, NULL},
+		{"periodic", "5m", AUTO_COMPACT_PERIODIC, 300000000000, NULL},
+		{"periodic", "-5m", 0, 0, "--auto-compaction-retention must not be negative (set to -5m)"},
+		{"revision", "1000", AUTO_COMPACT_REVISION, 1000, NULL},
+		{"revision", "1us", AUTO_COMPACT_REVISION, 1000, NULL},
 		{"revision", "-1", 0, 0, "error parsing CompactionRetention: time: missing unit in duration \"-1\""},
 		{"periodic", "x", 0, 0, "error parsing CompactionRetention: time: invalid duration \"x\""},
-		{"periodic", "", 0, 0, "error parsing CompactionRetention: time: invalid duration \"\""},
+		{"periodic", "", AUTO_COMPACT_OFF, 0, NULL},
 	};
 	struct config c;
 
 	config_init(&c);
 	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
-		enum compaction_mode mode;
+		enum auto_compact_mode mode;
 		int64_t retention;
 		struct why why;
 
