@@ -549,7 +549,13 @@ err_t node_open(const struct node_config *cfg, struct why *why, struct node **ou
 		return err;
 	}
 	node_assemble(&b);
+	if (cfg->initial_corrupt_check && b.has_wal)
+		err = boot_corrupt_check(n, why);
 	boot_fini(&b);
+	if (err) {
+		node_close(n);
+		return err;
+	}
 	*out = n;
 	return OK;
 }
@@ -608,6 +614,7 @@ void node_close(struct node *n)
 	core_install_fini(n);
 	core_questions_free(n);
 	core_version_stop(n);
+	core_corrupt_stop(n);
 	core_unpublish(n);
 	core_old_state_published(n);
 	epoch_reclaim(n->epoch);

@@ -27,4 +27,7 @@ NODISCARD err_t boot_existing_cluster(struct boot *b, struct why *why);
  * out; all of it counts as committed. */
 NODISCARD err_t boot_force_alone(struct boot *b, struct why *why);
 
+/* InitialCorruptCheck: the first publication is there, actors are not. */
+NODISCARD err_t boot_corrupt_check(struct node *n, struct why *why);
+
 #endif

@@ -32,6 +32,7 @@ static void core_receive(void *self, struct msg *m)
 	case CORE_WATCH_TASK: core_watch_task_done(n, CONTAINER_OF(m, struct job, msg)); break;
 	case CORE_OWN_CALL: core_own_answer(n, CONTAINER_OF(CONTAINER_OF(m, struct call, msg), struct own_call, call)); break;
 	case CORE_WATCH_MORE: break;    /* the batch's end goes on */
+	case CORE_CORRUPT_HASH: core_corrupt_hashed(n, CONTAINER_OF(m, struct job, msg)); break;
 	case CORE_QUESTION: core_question_back(n, m); break;
 	case CORE_RELEASE: core_release(n, m); break;
 	case CORE_RECEIVED: core_received(n, m); break;

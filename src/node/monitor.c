@@ -26,7 +26,7 @@ static void tick_raft(struct node *n, uint64_t now_ns)
 		if (lessor_is_primary(n->lessor)) {
 			lessor_demote(n->lessor);
 			n->lessor_waits = true;
-			core_own_read(n);
+			core_own_read(n, OWN_READ);
 		}
 		ticks = MIN(ticks, n->cfg.election_ms / n->cfg.heartbeat_ms);
 		n->ticked_ns = now_ns;
@@ -190,6 +190,7 @@ void core_tick(struct node *n)
 	core_expire(n, now);
 	core_renewals(n, now);
 	core_auth_tick(n, now);
+	core_corrupt_tick(n, now);
 	core_removed_check(n, now);
 	core_old_files_close(n, false);
 	core_auto_compact(n, now);

@@ -88,12 +88,15 @@ struct node_config {
 	uint32_t token_ttl_s;                   /* of simple tokens; 0 = 300 */
 	uint32_t bcrypt_cost;                   /* 0 = 10 */
 	int32_t learners_max;                   /* 0 = 1, negative = none */
+	uint64_t corrupt_check_ns;              /* comparisons of all members' data; 0 = never */
+	uint64_t compact_hash_check_ns;         /* of hashes of compactions; 0 = never */
 	uint64_t watch_progress_ns;
 	uint32_t watch_ports;                   /* io actors that take watch output */
 	bool initial_election_tick_advance;
 	bool pre_vote;
 	bool strict_reconfig_check;
 	bool join_existing;                     /* --initial-cluster-state existing; without effect once there is data */
+	bool initial_corrupt_check;             /* of data that is there, before it is served */
 	bool force_new_cluster;                 /* make the data's cluster one of this member alone */
 	bool no_fsync;                          /* --unsafe-no-fsync */
 };

@@ -32,6 +32,7 @@ enum core_kind {
 	CORE_SNAPSHOT_STATUS,
 	CORE_REMOVED,
 	CORE_QUESTION,          /* an answer of another member */
+	CORE_CORRUPT_HASH,      /* job: own hash, to be compared with others' */
 };
 
 enum {
@@ -52,7 +53,8 @@ struct apply_work {
 };
 
 /* A proposal of the server itself. */
-enum own_purpose { OWN_PUBLISH, OWN_CLUSTER_VERSION, OWN_DOWNGRADE_END, OWN_ALARM, OWN_COMPACT, OWN_DEFRAG, OWN_LEASE_REVOKE, OWN_LEASE_CHECKPOINT, OWN_READ };
+enum own_purpose { OWN_PUBLISH, OWN_CLUSTER_VERSION, OWN_DOWNGRADE_END, OWN_ALARM, OWN_COMPACT, OWN_DEFRAG, OWN_LEASE_REVOKE,
+		   OWN_LEASE_CHECKPOINT, OWN_READ, OWN_READ_CORRUPT, OWN_ALARM_CORRUPT };
 
 struct own_call {
 	struct call call;
@@ -159,6 +161,9 @@ struct node {
 	struct list questions;                  /* out */
 	size_t question_count;
 	struct list renewals;                   /* CALL_LEASE_RENEW that wait for a leader to ask */
+	struct hash_check *hash_check;          /* under way; NULL: none */
+	uint64_t next_corrupt_ns, next_compact_hash_ns;
+	int64_t compact_checked_rev;            /* up to here compactions were found equal everywhere */
 	struct version_round *version_round;    /* questions about versions are out; NULL: none */
 	bool lessor_waits;                      /* after a gap of time: promoted once leadership was confirmed */
 
@@ -247,7 +252,8 @@ void core_expire(struct node *n, uint64_t now_ns);
 void core_refuse_all(struct node *n, err_t err);
 /* Takes nothing; body is copied into the entry. */
 void core_own_propose(struct node *n, enum own_purpose purpose, enum internal_field field, struct slice body, int64_t lease_id);
-void core_own_read(struct node *n);              /* a read index; core_leadership_confirmed */
+/* A read index, for core_leadership_confirmed (OWN_READ) or core_corrupt_read (OWN_READ_CORRUPT). */
+void core_own_read(struct node *n, enum own_purpose purpose);
 void core_own_answer(struct node *n, struct own_call *o);
 
 /* membership.c */
@@ -257,6 +263,12 @@ void core_catch_up(struct node *n, struct call *c);              /* answered onc
 void core_membership(struct node *n);
 void core_membership_tick(struct node *n, uint64_t now_ns);
 void core_membership_refuse(struct node *n, err_t err);
+
+/* corrupt.c */
+void core_corrupt_tick(struct node *n, uint64_t now_ns);
+void core_corrupt_read(struct node *n, err_t err);
+void core_corrupt_hashed(struct node *n, struct job *j);
+void core_corrupt_stop(struct node *n);         /* at the end */
 
 /* leases.c */
 void core_lease_question(struct node *n, struct call *c);

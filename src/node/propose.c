@@ -377,12 +377,12 @@ void core_own_propose(struct node *n, enum own_purpose purpose, enum internal_fi
 	admit(n, &o->call);
 }
 
-void core_own_read(struct node *n)
+void core_own_read(struct node *n, enum own_purpose purpose)
 {
 	struct own_call *o = NEW(struct own_call);
 
 	call_init(&o->call, n->core, CORE_OWN_CALL, 0);
-	o->purpose = OWN_READ;
+	o->purpose = purpose;
 	o->call.started_ns = core_now(n);
 	o->call.msg.kind = CALL_READ_INDEX;
 	list_push_back(&n->reads_new, &o->call.link);
@@ -406,7 +406,7 @@ static void own_done(struct node *n, struct own_call *o)
 		if (!o->call.err)
 			core_leadership_confirmed(n);
 		else if (n->lessor_waits && !n->stopping)
-			core_own_read(n);
+			core_own_read(n, OWN_READ);
 		break;
 	case OWN_DOWNGRADE_END:
 	case OWN_CLUSTER_VERSION:
@@ -425,6 +425,10 @@ static void own_done(struct node *n, struct own_call *o)
 	case OWN_LEASE_REVOKE:
 		lease_revoke_ended(n->lessor);
 		break;
+	case OWN_READ_CORRUPT:
+		core_corrupt_read(n, o->call.err);
+		break;
+	case OWN_ALARM_CORRUPT:
 	case OWN_LEASE_CHECKPOINT:
 		break;
 	}

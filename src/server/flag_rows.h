@@ -207,7 +207,7 @@ FLAG(INT, distributed_tracing_sampling_rate, "distributed-tracing-sampling-rate"
      "0", 0, "Spans to send of a million.")
 
 GROUP("Features")
-FLAG(DURATION, corrupt_check_time_ns, "corrupt-check-time", "corrupt-check-time", "0s", LATER,
+FLAG(DURATION, corrupt_check_time_ns, "corrupt-check-time", "corrupt-check-time", "0s", 0,
      "Time between two comparisons of all members' data, 0 for never.")
 FLAG(DURATION, compact_hash_check_time_ns, "compact-hash-check-time", "compact-hash-check-time", "1m", 0,
      "Time between two comparisons of compaction hashes by the leader.")

@@ -351,6 +351,9 @@ static struct node_config node_options(struct server *s)
 		.strict_reconfig_check = c->strict_reconfig_check,
 		.learners_max = c->max_learners > 0 ? (int32_t)MIN(c->max_learners, INT32_MAX) : -1,
 		.force_new_cluster = c->force_new_cluster,
+		.corrupt_check_ns = (uint64_t)MAX(c->corrupt_check_time_ns, 0),
+		.compact_hash_check_ns = config_gate(c, GATE_COMPACT_HASH_CHECK) ? (uint64_t)MAX(c->compact_hash_check_time_ns, 0) : 0,
+		.initial_corrupt_check = config_gate(c, GATE_INITIAL_CORRUPT_CHECK),
 		.join_existing = strcmp(c->initial_cluster_state, "existing") == 0,
 		.no_fsync = c->unsafe_no_fsync,
 	};

@@ -37,10 +37,11 @@ class Load:
 
     def __init__(self, cluster):
         self.cluster, self.acknowledged, self.failed, self.running = cluster, {}, 0, True
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
+        self.threads = [threading.Thread(target=self.run, args=(i,), daemon=True) for i in range(4)]
+        for t in self.threads:
+            t.start()
 
-    def run(self):
+    def run(self, number):
         i = 0
         while self.running:
             i += 1
@@ -48,7 +49,7 @@ class Load:
             if not m:
                 time.sleep(0.05)
                 continue
-            key, value = "load%d" % (i % 50), str(i)
+            key, value = "load%d-%d" % (number, i % 50), str(i)
             try:
                 m.api("kv/put", {"key": b64(key), "value": b64(value)}, timeout=10)
                 self.acknowledged[key] = value
@@ -59,8 +60,9 @@ class Load:
 
     def end(self, at_least=20):
         self.running = False
-        self.thread.join()
-        assert len(self.acknowledged) >= min(at_least, 50), "only %d writes went through" % len(self.acknowledged)
+        for t in self.threads:
+            t.join()
+        assert len(self.acknowledged) >= at_least, "only %d writes went through" % len(self.acknowledged)
         for m in self.cluster:
             for key, value in self.acknowledged.items():
                 check(m.get(key), value, "%s on %s" % (key, m.name))
@@ -325,6 +327,73 @@ def downgrade_job(c):
     for x in c:
         wait(lambda: x.status().get("storageVersion") == "3.7.0", 20, "storage of %s comes back" % x.name)
     c.same()
+
+
+def corrupt(c):
+    """Changes a value in the database file of a follower, behind its back; the member is left stopped."""
+    c[0].put("rotten", "the value that will rot")
+    m = c.followers()[0]
+    c.same()
+    m.own = m.id()
+    m.stop()
+    path = os.path.join(m.dir, "member", "snap", "db")
+    with open(path, "r+b") as f:
+        data = f.read()
+        at = data.find(b"the value that will rot")
+        assert at > 0
+        while at > 0:                           # old pages may have it too
+            f.seek(at)
+            f.write(b"THE")
+            at = data.find(b"the value that will rot", at + 1)
+    return m
+
+
+def corrupt_alarms(m):
+    return [(int(a.get("memberID", 0)), a["alarm"]) for a in m.api("maintenance/alarm", {"action": "GET"}).get("alarms", [])]
+
+
+@case
+def corruption_found_periodically(c):
+    c.flags += ["--corrupt-check-time=1s"]
+    c.start()
+    time.sleep(2.5)
+    check(corrupt_alarms(c[0]), [])
+    assert "finished peer corruption check" in c.leader().log()
+    m = corrupt(c)
+    m.start().wait_ready()
+    wait(lambda: corrupt_alarms(c[0]) == [(m.own, "CORRUPT")], 10, "an alarm for %s" % m.name)
+    check(c[0].error("kv/put", {"key": b64("k")}), "15 etcdserver: corrupt cluster")
+    check([x for x in c if x is not m][0].get("rotten"), "the value that will rot")
+    c[0].api("maintenance/alarm", {"action": "DEACTIVATE", "memberID": m.own, "alarm": "CORRUPT"})
+
+
+@case
+def corruption_found_before_serving(c):
+    c.flags += ["--feature-gates=InitialCorruptCheck=true"]
+    c.start()
+    sound = c.followers()[1]
+    sound.stop()
+    sound.start().wait_ready()
+    assert "initial corruption checking passed; no corruption" in sound.log(), sound.log_tail()
+    m = corrupt(c)
+    m.start()
+    check(m.wait_exit(), 1)
+    assert "%x found data inconsistency with peers" % m.own in m.log(), m.log_tail()
+
+
+@case
+def corruption_found_at_compactions(c):
+    c.flags += ["--feature-gates=CompactHashCheck=true", "--compact-hash-check-time=1s"]
+    c.start()
+    for i in range(10):
+        c[0].put("c%d" % i, "v")
+    c[0].api("kv/compaction", {"revision": 5})
+    wait(lambda: "successfully checked hash on whole cluster" in c.leader().log(), 10, "a compaction is checked")
+    m = corrupt(c)
+    m.start().wait_ready()
+    revision = int(c[0].put("more", "x")["header"]["revision"])
+    c[0].api("kv/compaction", {"revision": revision})
+    wait(lambda: corrupt_alarms(c[0]) == [(m.own, "CORRUPT")], 10, "an alarm for %s" % m.name)
 
 
 @case

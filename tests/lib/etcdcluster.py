@@ -79,7 +79,7 @@ class Member:
 
     def ready(self):
         assert self.alive(), "%s ended with %s\n%s" % (self.name, self.process and self.process.returncode, self.log_tail())
-        return etcdproc.get(self.port, "/health?exclude=NOSPACE", timeout=2)[0] == 200
+        return etcdproc.get(self.port, "/health?exclude=NOSPACE&exclude=CORRUPT", timeout=2)[0] == 200
 
     def wait_ready(self, seconds=20):
         wait(self.ready, seconds, "%s serves\n%s" % (self.name, self.log_tail()))
