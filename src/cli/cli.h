@@ -12,7 +12,7 @@
  *
  * Rules: flags may stand anywhere, before or behind the command; "--" ends them; -wjson, -w json, -w=json and
  * --write-out json are the same; a command may be cut to a prefix that only it has. A flag given twice: the last one
- * counts. Every command knows -h and --help, and "help COMMAND" is built in. */
+ * counts, but for lists. Every command knows -h and --help, and "help COMMAND" is built in. */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
@@ -20,6 +20,7 @@
 
 enum cli_kind {
 	CLI_TEXT,     /* const char *, borrowed from argv or the row */
+	CLI_LIST,     /* the same, "a,b"; given twice the lists are joined; what is joined lives till cli_fini */
 	CLI_BOOL,     /* bool; --flag or --flag=false */
 	CLI_INT,      /* int64_t */
 	CLI_UINT,     /* uint64_t */
@@ -65,7 +66,7 @@ struct cli_command {
 struct cli_program {
 	const struct cli_command *root;
 	bool error_twice;         /* etcdutl prints an error line before and after the usage */
-	const char *globals_hint; /* a line in place of the list of inherited flags; NULL: list them */
+	const char *globals_hint; /* a line in place of the list of the root's flags; NULL: list them */
 };
 
 struct cli {
@@ -77,6 +78,7 @@ struct cli {
 	size_t arg_count;
 	void *options;
 	void *user;    /* the caller's */
+	VEC(char *) joined;
 	uint64_t set;  /* which flags of cli_flags() were given: bit i */
 	int exit_code; /* when cli_parse returned false */
 	struct buf *out;

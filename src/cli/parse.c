@@ -284,6 +284,10 @@ static bool assign(struct reader *r, const struct cli_flag *f, const char *value
 		local.offset = 0;
 		return cli_set(&r->help, &local, value, &why) ? fail_value(r->c, f, value, &why) : true;
 	}
+	if (f->kind == CLI_LIST && cli_is_set(r->c, f->name)) {
+		value = mem_printf("%s,%s", *(const char **)((char *)r->c->options + f->offset), value);
+		VEC_PUSH(&r->c->joined, (char *)value);
+	}
 	if (cli_set(r->c->options, f, value, &why))
 		return fail_value(r->c, f, value, &why);
 	for (size_t i = 0; i < r->flags.count; i++) {
@@ -399,7 +403,7 @@ static bool preset_all(struct cli *c, const struct cli_flags *flags)
 	for (size_t i = 0; i < flags->count; i++) {
 		const struct cli_flag *f = flags->at[i];
 		static const char *const none[] = {
-		    [CLI_TEXT] = "", [CLI_BOOL] = "false", [CLI_INT] = "0", [CLI_UINT] = "0", [CLI_DURATION] = "0s"};
+		    [CLI_TEXT] = "", [CLI_LIST] = "", [CLI_BOOL] = "false", [CLI_INT] = "0", [CLI_UINT] = "0", [CLI_DURATION] = "0s"};
 
 		if (f != &cli_flag_help)
 			ASSERT(cli_set(c->options, f, f->preset ? f->preset : none[f->kind], NULL) == OK);
@@ -439,6 +443,9 @@ bool cli_parse(const struct cli_program *p, int argc, const char *const *argv, v
 
 void cli_fini(struct cli *c)
 {
+	for (size_t i = 0; i < c->joined.count; i++)
+		mem_free(c->joined.at[i]);
+	VEC_FREE(&c->joined);
 	mem_free(c->args);
 	c->args = NULL;
 }

@@ -24,6 +24,7 @@ err_t cli_set(void *options, const struct cli_flag *f, const char *text, struct 
 
 	switch (f->kind) {
 	case CLI_TEXT:
+	case CLI_LIST:
 		*(const char **)field = text;
 		return OK;
 	case CLI_BOOL:
@@ -43,6 +44,7 @@ err_t cli_set(void *options, const struct cli_flag *f, const char *text, struct 
 const char *cli_kind_name(enum cli_kind k)
 {
 	static const char *const names[] = {[CLI_TEXT] = "string",
+					    [CLI_LIST] = "strings",
 					    [CLI_BOOL] = "",
 					    [CLI_INT] = "int",
 					    [CLI_UINT] = "uint",

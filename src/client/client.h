@@ -126,6 +126,35 @@ enum client_recv { CLIENT_MESSAGE, CLIENT_ENDED, CLIENT_TIMEOUT, CLIENT_INTERRUP
 enum client_recv client_recv(struct client_stream *s, uint64_t wait_ms, struct buf *message, struct client_status *st);
 void client_stream_close(struct client_stream *s);
 
+/* --- watching --- */
+
+/* One watch on a stream of its own, opened again from the next revision when the connection goes. */
+struct client_watch;
+
+struct client_watch_opts {
+	struct slice key, range_end; /* copied */
+	int64_t start_revision;      /* 0: from now on */
+	bool prev_kv;
+	bool progress_notify;
+	bool require_leader;
+};
+
+struct client_watch_events {
+	/* An encoded WatchResponse with events, a progress notification (neither events nor anything else), or, as the last
+	 * one before on_end, a cancellation. */
+	void (*on_response)(struct client_watch *w, void *user, struct slice body);
+	/* The server has cancelled it, or the stream cannot be opened again; s tells why. The watch is the owner's to close. */
+	void (*on_end)(struct client_watch *w, void *user, const struct client_status *s);
+};
+
+struct client_watch *client_watch_open(struct client *c, const struct client_watch_opts *o,
+				       const struct client_watch_events *events, void *user);
+/* Asks for a progress notification. */
+void client_watch_progress(struct client_watch *w);
+/* While paused the window of the stream fills up and the server waits. */
+void client_watch_pause(struct client_watch *w, bool paused);
+void client_watch_close(struct client_watch *w); /* NULL allowed; not from its callbacks */
+
 /* --- asking --- */
 
 size_t client_endpoint_count(const struct client *c);

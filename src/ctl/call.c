@@ -10,7 +10,7 @@ bool ctl_call_on(struct ctl *c, struct client *client, enum rpc rpc, const Proto
 	err_t err;
 
 	if (!timeout_ms)
-		opts.timeout_ms = MAX(ctl_ms(c, "command-timeout"), (uint64_t)1);
+		opts.timeout_ms = MAX(ms_of(c->o.command_timeout), (uint64_t)1);
 	else if (timeout_ms == CTL_NO_TIMEOUT)
 		opts.timeout_ms = 0;
 	buf_clear(&c->request);
@@ -34,26 +34,41 @@ bool ctl_call(struct ctl *c, enum rpc rpc, const ProtobufCMessage *request, uint
 	return ctl_call_on(c, c->client, rpc, request, timeout_ms, out);
 }
 
-/* A deadline alone says little: the last failure to connect goes before it, as a line of upstream's shape. */
-void ctl_explain(struct ctl *c, struct client *client)
+void ctl_log(const char *level, const char *msg, const char *name, const char *value)
 {
 	struct timespec now;
 	struct tm tm;
 	struct buf b;
-	char ts[40];
+	struct out_json j = {.out = &b};
+	char ts[64], at[40];
 
-	if (c->status.code != GRPC_DEADLINE_EXCEEDED || !c->status.is_local || !client_trouble(client)[0])
-		return;
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &tm);
-	strftime(ts, sizeof(ts), "%Y-%m-%dT%H:%M:%S", &tm);
+	strftime(at, sizeof(at), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(ts, sizeof(ts), "%s.%06ldZ", at, now.tv_nsec / 1000);
 	buf_init(&b, SIZE_MAX / 2);
-	buf_printf(&b, "{\"level\":\"warn\",\"ts\":\"%s.%06ldZ\",\"logger\":\"etcd-client\",\"msg\":\"no connection\",\"error\":",
-		   ts, now.tv_nsec / 1000);
-	json_string(&b, slice_str(client_trouble(client)));
-	buf_printf(&b, "}\n");
+	out_json_open(&j, '{');
+	out_json_key(&j, "level");
+	out_json_str(&j, slice_str(level));
+	out_json_key(&j, "ts");
+	out_json_str(&j, slice_str(ts));
+	out_json_key(&j, "logger");
+	out_json_str(&j, SLICE_LIT("etcdctl"));
+	out_json_key(&j, "msg");
+	out_json_str(&j, slice_str(msg));
+	out_json_key(&j, name);
+	out_json_str(&j, slice_str(value));
+	out_json_close(&j, '}');
+	buf_put_byte(&b, '\n');
 	fwrite(b.data, 1, b.size, stderr);
 	buf_fini(&b);
+}
+
+/* A deadline alone says little. */
+void ctl_explain(struct ctl *c, struct client *client)
+{
+	if (c->status.code == GRPC_DEADLINE_EXCEEDED && c->status.is_local && client_trouble(client)[0])
+		ctl_log("warn", "no connection", "error", client_trouble(client));
 }
 
 const char *ctl_call_error(struct ctl *c)

@@ -1,158 +1,361 @@
 /* endpoint health, status, hashkv: each endpoint is asked by a client of its own. */
 #include <inttypes.h>
+#include <time.h>
 
 #include "ctl/ctl_impl.h"
-
-static int each_endpoint(struct ctl *c, struct endpoints *eps)
-{
-	int code = ctl_setup(c);
-
-	return code ? code : ctl_cluster(c, eps);
-}
-
-/* --- status --- */
-
-struct ep_status {
-	const char *ep;
-	const Etcdserverpb__StatusResponse *r;
-};
-
-enum { STATUS_COLUMNS = 16 };
 
 static const char *yes_no(bool b)
 {
 	return b ? "true" : "false";
 }
 
-static void status_cells(struct ctl *c, const struct ep_status *s, const char **cell)
+/* [{"Endpoint":"…","Status":{…}}]; no endpoint answered: null. */
+static void list_json(struct ctl *c, const char *key, const char *const *eps, const ProtobufCMessage *const *messages,
+		      size_t count)
 {
-	const Etcdserverpb__StatusResponse *r = s->r;
-	uint64_t member = r->header ? r->header->member_id : 0;
-	const Etcdserverpb__DowngradeInfo *d = r->downgradeinfo;
-	char size[TEXT_BYTES_SIZE];
-	const char *errors = "";
+	struct out_json j = {.out = &c->out};
 
-	for (size_t i = 0; i < r->n_errors; i++)
-		errors = i ? ctl_copy(c, "%s, %s", errors, r->errors[i]) : r->errors[i];
-	cell[0] = s->ep;
-	cell[1] = ctl_copy(c, "%" PRIx64, member);
-	cell[2] = r->version;
-	cell[3] = r->storageversion;
-	cell[4] = ctl_copy(c, "%s", text_bytes(size, (uint64_t)r->dbsize));
-	cell[5] = ctl_copy(c, "%s", text_bytes(size, (uint64_t)r->dbsizeinuse));
-	cell[6] = ctl_copy(c, "%" PRId64 "%%", r->dbsize ? 100 - r->dbsizeinuse * 100 / r->dbsize : 100);
-	cell[7] = ctl_copy(c, "%s", text_bytes(size, (uint64_t)r->dbsizequota));
-	cell[8] = yes_no(r->leader == member);
-	cell[9] = yes_no(r->islearner);
-	cell[10] = ctl_copy(c, "%" PRIu64, r->raftterm);
-	cell[11] = ctl_copy(c, "%" PRIu64, r->raftindex);
-	cell[12] = ctl_copy(c, "%" PRIu64, r->raftappliedindex);
-	cell[13] = errors;
-	cell[14] = d ? d->targetversion : "";
-	cell[15] = yes_no(d && d->enabled);
-}
-
-static void print_rows(const char *const *cells, size_t columns, size_t rows)
-{
-	for (size_t r = 0; r < rows; r++) {
-		for (size_t i = 0; i < columns; i++)
-			printf("%s%s", i ? ", " : "", cells[r * columns + i]);
-		printf("\n");
+	if (!count) {
+		put(c, "null\n");
+		return;
 	}
+	out_json_open(&j, '[');
+	for (size_t i = 0; i < count; i++) {
+		out_json_open(&j, '{');
+		out_json_key(&j, "Endpoint");
+		out_json_str(&j, slice_str(eps[i]));
+		out_json_key(&j, key);
+		json_message(&j, messages[i]);
+		out_json_close(&j, '}');
+	}
+	out_json_close(&j, ']');
+	put(c, "\n");
 }
 
-static void status_fields(struct ctl *c, const struct ep_status *s)
+/* Asks every endpoint; messages[i] belongs to eps[i]; those that failed are told on stderr and left out. */
+static int ask_all(struct ctl *c, enum rpc rpc, const ProtobufCMessage *req, const char *what, const char ***eps,
+		   const ProtobufCMessage ***messages, size_t *count, bool *failed)
 {
-	const Etcdserverpb__StatusResponse *r = s->r;
+	struct endpoints all;
+	int code = ctl_setup(c);
+
+	if (!code)
+		code = ctl_cluster(c, &all);
+	if (code)
+		return code;
+	*eps = arena_alloc_array(&c->arena, all.count + 1, sizeof(**eps));
+	*messages = arena_alloc_array(&c->arena, all.count + 1, sizeof(**messages));
+	*count = 0;
+	*failed = false;
+	for (size_t i = 0; i < all.count; i++) {
+		code = ctl_connect_to(c, &all.at[i], 1);
+		if (code)
+			return code;
+		if (ctl_call(c, rpc, req, 0, &(*messages)[*count])) {
+			(*eps)[(*count)++] = all.at[i];
+			continue;
+		}
+		fprintf(stderr, "Failed to get the %s of endpoint %s (%s)\n", what, all.at[i], ctl_call_error(c));
+		*failed = true;
+	}
+	return EXIT_OK;
+}
+
+/* --- status --- */
+
+enum { STATUS_COLUMNS = 16 };
+
+static void status_row(struct out_table *t, const char *ep, const Etcdserverpb__StatusResponse *r)
+{
+	const Etcdserverpb__DowngradeInfo *d = r->downgradeinfo;
+	uint64_t member = r->header ? r->header->member_id : 0;
+	char size[TEXT_BYTES_SIZE];
+	struct buf errors;
+
+	buf_init(&errors, 1 << 20);
+	for (size_t i = 0; i < r->n_errors; i++)
+		buf_printf(&errors, "%s%s", i ? ", " : "", r->errors[i]);
+	out_table_cell(t, "%s", ep);
+	out_table_cell(t, "%" PRIx64, member);
+	out_table_cell(t, "%s", r->version);
+	out_table_cell(t, "%s", r->storageversion);
+	out_table_cell(t, "%s", text_bytes(size, (uint64_t)r->dbsize));
+	out_table_cell(t, "%s", text_bytes(size, (uint64_t)r->dbsizeinuse));
+	out_table_cell(t, "%" PRId64 "%%", r->dbsize ? 100 - r->dbsizeinuse * 100 / r->dbsize : 100);
+	out_table_cell(t, "%s", text_bytes(size, (uint64_t)r->dbsizequota));
+	out_table_cell(t, "%s", yes_no(r->leader == member));
+	out_table_cell(t, "%s", yes_no(r->islearner));
+	out_table_cell(t, "%" PRIu64, r->raftterm);
+	out_table_cell(t, "%" PRIu64, r->raftindex);
+	out_table_cell(t, "%" PRIu64, r->raftappliedindex);
+	out_table_cell_slice(t, buf_slice(&errors));
+	out_table_cell(t, "%s", d ? d->targetversion : "");
+	out_table_cell(t, "%s", yes_no(d && d->enabled));
+	buf_fini(&errors);
+}
+
+static void status_fields(struct ctl *c, const char *ep, const Etcdserverpb__StatusResponse *r)
+{
+	const Etcdserverpb__DowngradeInfo *d = r->downgradeinfo;
 
 	fields_header(c, r->header);
-	fields_quoted("Version", slice_str(r->version));
-	fields_quoted("StorageVersion", slice_str(r->storageversion));
-	printf("\"DBSize\" : %" PRId64 "\n\"DBSizeInUse\" : %" PRId64 "\n\"DBSizeQuota\" : %" PRId64 "\n", r->dbsize, r->dbsizeinuse,
-	       r->dbsizequota);
-	printf("\"Leader\" : %" PRIu64 "\n\"IsLearner\" : %s\n", r->leader, yes_no(r->islearner));
-	printf("\"RaftIndex\" : %" PRIu64 "\n\"RaftTerm\" : %" PRIu64 "\n\"RaftAppliedIndex\" : %" PRIu64 "\n\"Errors\" : [", r->raftindex,
-	       r->raftterm, r->raftappliedindex);
+	out_field_quoted(&c->out, "Version", slice_str(r->version));
+	out_field_quoted(&c->out, "StorageVersion", slice_str(r->storageversion));
+	out_field(&c->out, "DBSize", "%" PRId64, r->dbsize);
+	out_field(&c->out, "DBSizeInUse", "%" PRId64, r->dbsizeinuse);
+	out_field(&c->out, "DBSizeQuota", "%" PRId64, r->dbsizequota);
+	out_field(&c->out, "Leader", "%" PRIu64, r->leader);
+	out_field(&c->out, "IsLearner", "%s", yes_no(r->islearner));
+	out_field(&c->out, "RaftIndex", "%" PRIu64, r->raftindex);
+	out_field(&c->out, "RaftTerm", "%" PRIu64, r->raftterm);
+	out_field(&c->out, "RaftAppliedIndex", "%" PRIu64, r->raftappliedindex);
+	put(c, "\"Errors\" : [");
 	for (size_t i = 0; i < r->n_errors; i++)
-		printf("%s%s", i ? " " : "", r->errors[i]);
-	printf("]\n");
-	fields_quoted("Endpoint", slice_str(s->ep));
-	fields_quoted("DowngradeTargetVersion", slice_str(r->downgradeinfo ? r->downgradeinfo->targetversion : ""));
-	printf("\"DowngradeEnabled\" : %s\n\n", yes_no(r->downgradeinfo && r->downgradeinfo->enabled));
+		put(c, "%s%s", i ? " " : "", r->errors[i]);
+	put(c, "]\n");
+	out_field_quoted(&c->out, "Endpoint", slice_str(ep));
+	out_field_quoted(&c->out, "DowngradeTargetVersion", slice_str(d ? d->targetversion : ""));
+	out_field(&c->out, "DowngradeEnabled", "%s", yes_no(d && d->enabled));
+	put(c, "\n");
 }
 
-/* [{"Endpoint":"…","Status":{…}}]; no endpoint answered: null. */
-static void list_json(const char *key, const char *const *eps, const ProtobufCMessage *const *messages, size_t count)
-{
-	struct buf b;
-
-	buf_init(&b, SIZE_MAX / 2);
-	buf_printf(&b, count ? "[" : "null");
-	for (size_t i = 0; i < count; i++) {
-		buf_printf(&b, i ? ",{\"Endpoint\":" : "{\"Endpoint\":");
-		json_string(&b, slice_str(eps[i]));
-		buf_printf(&b, ",\"%s\":", key);
-		json_message(&b, messages[i]);
-		buf_put_byte(&b, '}');
-	}
-	buf_printf(&b, count ? "]" : "");
-	json_print(&b);
-}
-
-static int print_status(struct ctl *c, const struct ep_status *list, size_t count)
+RUN(endpoint_status)
 {
 	static const char *const titles[STATUS_COLUMNS] = {
 		"endpoint", "ID", "version", "storage version", "db size", "in use", "percentage not in use", "quota", "is leader",
 		"is learner", "raft term", "raft index", "raft applied index", "errors", "downgrade target version",
 		"downgrade enabled",
 	};
-	const char **cells = arena_alloc_array(&c->arena, count * STATUS_COLUMNS + 1, sizeof(*cells));
-	const char **eps = arena_alloc_array(&c->arena, count + 1, sizeof(*eps));
-	const ProtobufCMessage **messages = arena_alloc_array(&c->arena, count + 1, sizeof(*messages));
+	struct ctl *c = cli->user;
+	Etcdserverpb__StatusRequest req = ETCDSERVERPB__STATUS_REQUEST__INIT;
+	const ProtobufCMessage **messages;
+	const char **eps;
+	size_t count;
+	bool failed;
+	struct out_table *t;
+	int code = ask_all(c, RPC_STATUS, &req.base, "status", &eps, &messages, &count, &failed);
 
+	if (code)
+		return code;
+	if (c->format == OUT_PROTOBUF)
+		return out_unsupported("protobuf");
+	if (c->format == OUT_JSON)
+		list_json(c, "Status", eps, messages, count);
+	t = out_table_new(titles, STATUS_COLUMNS);
 	for (size_t i = 0; i < count; i++) {
-		status_cells(c, &list[i], cells + i * STATUS_COLUMNS);
-		eps[i] = list[i].ep;
-		messages[i] = &list[i].r->base;
-		if (c->format == FORMAT_FIELDS)
-			status_fields(c, &list[i]);
+		status_row(t, eps[i], (const void *)messages[i]);
+		if (c->format == OUT_FIELDS)
+			status_fields(c, eps[i], (const void *)messages[i]);
 	}
-	if (c->format == FORMAT_SIMPLE)
-		print_rows(cells, STATUS_COLUMNS, count);
-	else if (c->format == FORMAT_TABLE)
-		table_print(titles, STATUS_COLUMNS, cells, count);
-	else if (c->format == FORMAT_JSON)
-		list_json("Status", eps, messages, count);
-	else if (c->format == FORMAT_PROTOBUF)
-		return out_unsupported(c, "protobuf");
+	if (c->format == OUT_SIMPLE)
+		out_table_lines(t, &c->out);
+	else if (c->format == OUT_TABLE)
+		out_table_box(t, &c->out);
+	out_table_free(t);
+	return failed ? EXIT_ERROR : EXIT_OK;
+}
+
+/* --- hashkv --- */
+
+static void hashkv_fields(struct ctl *c, const char *ep, const Etcdserverpb__HashKVResponse *r)
+{
+	fields_header(c, r->header);
+	out_field_quoted(&c->out, "Endpoint", slice_str(ep));
+	out_field(&c->out, "Hash", "%u", r->hash);
+	out_field(&c->out, "HashRevision", "%" PRId64, r->hash_revision);
+	put(c, "\n");
+}
+
+RUN(endpoint_hashkv)
+{
+	static const char *const titles[] = {"endpoint", "hash", "hash revision"};
+	struct ctl *c = cli->user;
+	Etcdserverpb__HashKVRequest req = ETCDSERVERPB__HASH_KVREQUEST__INIT;
+	const ProtobufCMessage **messages;
+	const char **eps;
+	size_t count;
+	bool failed;
+	struct out_table *t;
+	int code;
+
+	req.revision = c->o.rev;
+	code = ask_all(c, RPC_HASH_KV, &req.base, "hash", &eps, &messages, &count, &failed);
+	if (code)
+		return code;
+	if (c->format == OUT_PROTOBUF)
+		return out_unsupported("protobuf");
+	if (c->format == OUT_JSON)
+		list_json(c, "HashKV", eps, messages, count);
+	t = out_table_new(titles, ARRAY_COUNT(titles));
+	for (size_t i = 0; i < count; i++) {
+		const Etcdserverpb__HashKVResponse *r = (const void *)messages[i];
+
+		out_table_cell(t, "%s", eps[i]);
+		out_table_cell(t, "%u", r->hash);
+		out_table_cell(t, "%" PRId64, r->hash_revision);
+		if (c->format == OUT_FIELDS)
+			hashkv_fields(c, eps[i], r);
+	}
+	if (c->format == OUT_SIMPLE)
+		out_table_lines(t, &c->out);
+	else if (c->format == OUT_TABLE)
+		out_table_box(t, &c->out);
+	out_table_free(t);
+	return failed ? ctl_call_failed(c, EXIT_ERROR, "", "") : EXIT_OK;
+}
+
+/* --- health --- */
+
+struct health {
+	const char *ep;
+	bool ok;
+	const char *took;
+	const char *error;
+};
+
+static int64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+static const char *alarm_names(struct ctl *c, const Etcdserverpb__AlarmResponse *r)
+{
+	const char *text = "Active Alarm(s): ";
+
+	for (size_t i = 0; i < r->n_alarms; i++) {
+		switch (r->alarms[i]->alarm) {
+		case ETCDSERVERPB__ALARM_TYPE__NOSPACE:
+			text = ctl_copy(c, "%sNOSPACE ", text);
+			break;
+		case ETCDSERVERPB__ALARM_TYPE__CORRUPT:
+			text = ctl_copy(c, "%sCORRUPT ", text);
+			break;
+		default:
+			text = ctl_copy(c, "%sUNKNOWN ", text);
+		}
+	}
+	return text;
+}
+
+/* A linearizable read of any key goes through the whole cluster; being refused one does too. */
+static void examine(struct ctl *c, struct health *h)
+{
+	Etcdserverpb__RangeRequest get = ETCDSERVERPB__RANGE_REQUEST__INIT;
+	Etcdserverpb__AlarmRequest list = ETCDSERVERPB__ALARM_REQUEST__INIT;
+	Etcdserverpb__RangeResponse *got;
+	Etcdserverpb__AlarmResponse *alarms;
+	char text[TEXT_DURATION_SIZE];
+	int64_t start = now_ns();
+
+	get.key = pb_binary(SLICE_LIT("health"));
+	h->ok = ctl_call(c, RPC_RANGE, &get.base, 0, &got);
+	h->took = ctl_copy(c, "%s", text_duration(text, now_ns() - start));
+	h->error = "";
+	if (!h->ok && client_error_row(&c->status) != ERR_PERMISSION_DENIED) {
+		h->error = ctl_call_error(c);
+		return;
+	}
+	h->ok = ctl_call(c, RPC_ALARM, &list.base, 0, &alarms);
+	if (!h->ok) {
+		h->error = "Unable to fetch the alarm list";
+	} else if (alarms->n_alarms) {
+		h->ok = false;
+		h->error = alarm_names(c, alarms);
+	}
+}
+
+static void health_json(struct ctl *c, const struct health *list, size_t count)
+{
+	struct out_json j = {.out = &c->out};
+
+	out_json_open(&j, '[');
+	for (size_t i = 0; i < count; i++) {
+		out_json_open(&j, '{');
+		out_json_key(&j, "endpoint");
+		out_json_str(&j, slice_str(list[i].ep));
+		out_json_key(&j, "health");
+		out_json_bool(&j, list[i].ok);
+		out_json_key(&j, "took");
+		out_json_str(&j, slice_str(list[i].took));
+		if (list[i].error[0]) {
+			out_json_key(&j, "error");
+			out_json_str(&j, slice_str(list[i].error));
+		}
+		out_json_close(&j, '}');
+	}
+	out_json_close(&j, ']');
+	put(c, "\n");
+}
+
+static void health_simple(struct ctl *c, const struct health *h)
+{
+	if (!h->error[0])
+		put(c, "%s is healthy: successfully committed proposal: took = %s\n", h->ep, h->took);
+	else
+		fprintf(stderr, "%s is unhealthy: failed to commit proposal: %s\n", h->ep, h->error);
+}
+
+static void health_fields(struct ctl *c, const struct health *h)
+{
+	out_field_quoted(&c->out, "Endpoint", slice_str(h->ep));
+	out_field(&c->out, "Health", "%s", yes_no(h->ok));
+	out_field(&c->out, "Took", "%s", h->took);
+	out_field(&c->out, "Error", "%s", h->error);
+	put(c, "\n");
+}
+
+static int health_print(struct ctl *c, const struct health *list, size_t count)
+{
+	static const char *const titles[] = {"endpoint", "health", "took", "error"};
+	struct out_table *t;
+
+	if (c->format == OUT_PROTOBUF)
+		return out_unsupported("protobuf");
+	if (c->format == OUT_JSON)
+		health_json(c, list, count);
+	t = out_table_new(titles, ARRAY_COUNT(titles));
+	for (size_t i = 0; i < count; i++) {
+		out_table_cell(t, "%s", list[i].ep);
+		out_table_cell(t, "%s", yes_no(list[i].ok));
+		out_table_cell(t, "%s", list[i].took);
+		out_table_cell(t, "%s", list[i].error);
+		if (c->format == OUT_SIMPLE)
+			health_simple(c, &list[i]);
+		else if (c->format == OUT_FIELDS)
+			health_fields(c, &list[i]);
+	}
+	if (c->format == OUT_TABLE)
+		out_table_box(t, &c->out);
+	out_table_free(t);
 	return EXIT_OK;
 }
 
-int run_endpoint_status(struct ctl *c)
+RUN(endpoint_health)
 {
-	Etcdserverpb__StatusRequest req = ETCDSERVERPB__STATUS_REQUEST__INIT;
+	struct ctl *c = cli->user;
 	struct endpoints eps;
-	struct ep_status *list;
-	size_t count = 0;
-	int code = each_endpoint(c, &eps), failed = EXIT_OK;
+	struct health *list;
+	bool all_ok = true;
+	int code = ctl_setup(c);
 
+	if (!code)
+		code = ctl_cluster(c, &eps);
 	if (code)
 		return code;
 	list = arena_alloc_array(&c->arena, eps.count + 1, sizeof(*list));
 	for (size_t i = 0; i < eps.count; i++) {
-		Etcdserverpb__StatusResponse *resp;
-
-		code = ctl_connect_to(c, &eps.at[i], 1);
-		if (code)
-			return code;
-		if (!ctl_call(c, RPC_STATUS, &req.base, 0, &resp)) {
-			fflush(stdout);
-			fprintf(stderr, "Failed to get the status of endpoint %s (%s)\n", eps.at[i], ctl_call_error(c));
-			failed = EXIT_ERROR;
-			continue;
+		list[i].ep = eps.at[i];
+		if (ctl_connect_to(c, &eps.at[i], 1)) {
+			list[i].took = "";
+			list[i].error = ctl_call_error(c);
+		} else {
+			examine(c, &list[i]);
 		}
-		list[count++] = (struct ep_status){eps.at[i], resp};
+		all_ok = all_ok && !list[i].error[0];
 	}
-	code = print_status(c, list, count);
-	return code ? code : failed;
+	code = health_print(c, list, eps.count);
+	return code || all_ok ? code : ctl_fail(EXIT_ERROR, "unhealthy cluster");
 }

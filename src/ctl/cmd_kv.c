@@ -48,9 +48,9 @@ int put_request(struct ctl *c, Etcdserverpb__PutRequest *r)
 
 	if (!c->arg_count)
 		return ctl_fail(EXIT_ARGS, need);
-	r->ignore_value = ctl_bool(c, "ignore-value");
-	r->ignore_lease = ctl_bool(c, "ignore-lease");
-	r->prev_kv = ctl_bool(c, "prev-kv");
+	r->ignore_value = c->o.ignore_value;
+	r->ignore_lease = c->o.ignore_lease;
+	r->prev_kv = c->o.prev_kv;
 	if (r->ignore_value && c->arg_count > 1)
 		return ctl_fail(EXIT_ARGS, "put command needs only 1 argument when 'ignore-value' is set");
 	r->key = pb_binary(ctl_arg(c, 0));
@@ -61,13 +61,14 @@ int put_request(struct ctl *c, Etcdserverpb__PutRequest *r)
 			return ctl_fail(EXIT_ARGS, need);
 		r->value = pb_binary(value);
 	}
-	if (ctl_parse_int(ctl_str(c, "lease"), 16, &r->lease, &why))
+	if (ctl_parse_int(c->o.lease, 16, &r->lease, &why))
 		return ctl_fail(EXIT_ARGS, "bad lease ID (%s), expecting ID in Hex", why.text);
 	return 0;
 }
 
-int run_put(struct ctl *c)
+RUN(put)
 {
+	struct ctl *c = cli->user;
 	Etcdserverpb__PutRequest req = ETCDSERVERPB__PUT_REQUEST__INIT;
 	Etcdserverpb__PutResponse *resp;
 	int code = put_request(c, &req);
@@ -83,17 +84,12 @@ int run_put(struct ctl *c)
 
 int parse_serializable(struct ctl *c, protobuf_c_boolean *out)
 {
-	const char *s = ctl_str(c, "consistency");
-	struct buf q;
+	const char *s = c->o.consistency;
 
 	*out = !strcmp(s, "s");
 	if (*out || !strcmp(s, "l"))
 		return 0;
-	buf_init(&q, SIZE_MAX / 2);
-	text_quote(&q, slice_str(s));
-	ctl_fail(EXIT_FEATURE, "unknown consistency flag %.*s", SLICE_ARG(buf_slice(&q)));
-	buf_fini(&q);
-	return EXIT_FEATURE;
+	return ctl_fail(EXIT_FEATURE, "unknown consistency flag %s", ctl_quoted(c, slice_str(s)));
 }
 
 /* Index in names of what the flag says, in any case; "" is the preset. -1: none. */
@@ -112,13 +108,13 @@ static int read_sort(struct ctl *c, Etcdserverpb__RangeRequest *r)
 {
 	static const char *const orders[] = {"NONE", "ASCEND", "DESCEND", NULL};
 	static const char *const targets[] = {"KEY", "VERSION", "CREATE", "MODIFY", "VALUE", NULL};
-	int order = choice(ctl_str(c, "order"), orders, 0);
-	int target = choice(ctl_str(c, "sort-by"), targets, 0);
+	int order = choice(c->o.order, orders, 0);
+	int target = choice(c->o.sort_by, targets, 0);
 
-	if (order < 0 || (!order && ctl_str(c, "order")[0]))
-		return ctl_fail(EXIT_FEATURE, "bad sort order %s", ctl_str(c, "order"));
+	if (order < 0 || (!order && c->o.order[0]))
+		return ctl_fail(EXIT_FEATURE, "bad sort order %s", c->o.order);
 	if (target < 0)
-		return ctl_fail(EXIT_FEATURE, "bad sort target %s", ctl_str(c, "sort-by"));
+		return ctl_fail(EXIT_FEATURE, "bad sort target %s", c->o.sort_by);
 	/* Keys come in ascending order by themselves. */
 	if (target == ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__KEY && order == ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__ASCEND)
 		order = ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__NONE;
@@ -130,9 +126,9 @@ static int read_sort(struct ctl *c, Etcdserverpb__RangeRequest *r)
 /* --prefix and --from-key of get and del; an empty key stands for all of them. */
 static void read_range(struct ctl *c, ProtobufCBinaryData *key, ProtobufCBinaryData *end)
 {
-	bool prefix = ctl_bool(c, "prefix");
+	bool prefix = c->o.prefix;
 
-	if (!prefix && !ctl_bool(c, "from-key"))
+	if (!prefix && !c->o.from_key)
 		return;
 	*end = pb_binary(prefix && key->len ? prefix_end(c, pb_slice(*key)) : zero_key);
 	if (!key->len)
@@ -143,24 +139,19 @@ static int check_range(struct ctl *c, ProtobufCBinaryData *end)
 {
 	if (c->arg_count < 2)
 		return 0;
-	if (ctl_bool(c, "prefix") || ctl_bool(c, "from-key"))
+	if (c->o.prefix || c->o.from_key)
 		return ctl_fail(EXIT_ARGS, "too many arguments, only accept one argument when `--prefix` or `--from-key` is set");
 	*end = pb_binary(ctl_arg(c, 1));
 	return 0;
 }
 
-static int read_bounds(struct ctl *c, const char *min_flag, const char *max_flag, const char *name, int64_t *min,
-		       int64_t *max)
+static int read_bounds(int64_t low, int64_t high, const char *name, int64_t *min, int64_t *max)
 {
-	int64_t low = ctl_int(c, min_flag), high = ctl_int(c, max_flag);
-
-	if (low > 0)
-		*min = low;
-	if (high <= 0)
+	*min = MAX(low, (int64_t)0);
+	*max = MAX(high, (int64_t)0);
+	if (high <= 0 || low <= high)
 		return 0;
-	*max = high;
-	return low <= high ? 0 : ctl_fail(EXIT_FEATURE, "getMin%s(=%lld) > getMax%s(=%lld)", name, (long long)low, name,
-					  (long long)high);
+	return ctl_fail(EXIT_FEATURE, "getMin%s(=%lld) > getMax%s(=%lld)", name, (long long)low, name, (long long)high);
 }
 
 int get_request(struct ctl *c, Etcdserverpb__RangeRequest *r)
@@ -169,9 +160,9 @@ int get_request(struct ctl *c, Etcdserverpb__RangeRequest *r)
 
 	if (!c->arg_count)
 		return ctl_fail(EXIT_ARGS, "get command needs one argument as key and an optional argument as range_end");
-	if (ctl_bool(c, "prefix") && ctl_bool(c, "from-key"))
+	if (c->o.prefix && c->o.from_key)
 		return ctl_fail(EXIT_ARGS, "`--prefix` and `--from-key` cannot be set at the same time, choose one");
-	if (ctl_bool(c, "keys-only") && ctl_bool(c, "count-only"))
+	if (c->o.keys_only && c->o.count_only)
 		return ctl_fail(EXIT_ARGS, "`--keys-only` and `--count-only` cannot be set at the same time, choose one");
 	code = parse_serializable(c, &r->serializable);
 	if (!code)
@@ -182,19 +173,20 @@ int get_request(struct ctl *c, Etcdserverpb__RangeRequest *r)
 		return code;
 	r->key = pb_binary(ctl_arg(c, 0));
 	read_range(c, &r->key, &r->range_end);
-	r->limit = ctl_int(c, "limit");
-	r->revision = MAX(ctl_int(c, "rev"), (int64_t)0);
-	r->keys_only = ctl_bool(c, "keys-only");
-	r->count_only = ctl_bool(c, "count-only");
-	code = read_bounds(c, "min-create-rev", "max-create-rev", "CreateRev", &r->min_create_revision,
+	r->limit = c->o.limit;
+	r->revision = MAX(c->o.rev, (int64_t)0);
+	r->keys_only = c->o.keys_only;
+	r->count_only = c->o.count_only;
+	code = read_bounds(c->o.min_create_rev, c->o.max_create_rev, "CreateRev", &r->min_create_revision,
 			   &r->max_create_revision);
-	return code ? code : read_bounds(c, "min-mod-rev", "max-mod-rev", "ModRev", &r->min_mod_revision, &r->max_mod_revision);
+	return code ? code
+		    : read_bounds(c->o.min_mod_rev, c->o.max_mod_rev, "ModRev", &r->min_mod_revision, &r->max_mod_revision);
 }
 
 /* RangeStream: rows in parts, the last one with header, count and more. */
 static bool range_stream(struct ctl *c, const Etcdserverpb__RangeRequest *req, Etcdserverpb__RangeResponse **out)
 {
-	struct client_call_opts opts = {.timeout_ms = MAX(ctl_ms(c, "command-timeout"), (uint64_t)1)};
+	struct client_call_opts opts = {.timeout_ms = MAX(ms_of(c->o.command_timeout), (uint64_t)1)};
 	struct client_stream *s;
 	struct buf whole;
 	bool ok = true;
@@ -225,8 +217,9 @@ static bool range_stream(struct ctl *c, const Etcdserverpb__RangeRequest *req, E
 	return ok;
 }
 
-int run_get(struct ctl *c)
+RUN(get)
 {
+	struct ctl *c = cli->user;
 	Etcdserverpb__RangeRequest req = ETCDSERVERPB__RANGE_REQUEST__INIT;
 	Etcdserverpb__RangeResponse *resp;
 	int code = get_request(c, &req);
@@ -236,31 +229,23 @@ int run_get(struct ctl *c)
 		code = ctl_connect(c);
 	if (code)
 		return code;
-	ok = ctl_bool(c, "stream") ? range_stream(c, &req, &resp) : ctl_call(c, RPC_RANGE, &req.base, 0, &resp);
+	ok = c->o.stream ? range_stream(c, &req, &resp) : ctl_call(c, RPC_RANGE, &req.base, 0, &resp);
 	if (!ok)
 		return ctl_call_failed(c, EXIT_ERROR, "", "");
-	if (req.count_only && c->format != FORMAT_FIELDS)
+	if (req.count_only && c->format != OUT_FIELDS)
 		return ctl_fail(EXIT_ARGS, "--count-only is only for `--write-out=fields`");
-	c->value_only = ctl_bool(c, "print-value-only");
-	if (c->value_only && c->format != FORMAT_SIMPLE)
+	c->value_only = c->o.print_value_only;
+	if (c->value_only && c->format != OUT_SIMPLE)
 		return ctl_fail(EXIT_ARGS, "print-value-only is only for `--write-out=simple`");
 	return out_get(c, resp);
 }
 
 static void warn_range(struct ctl *c)
 {
-	struct buf b;
-
-	buf_init(&b, SIZE_MAX / 2);
-	buf_printf(&b, "Warning: Keys between ");
-	text_quote(&b, ctl_arg(c, 0));
-	buf_printf(&b, " and ");
-	text_quote(&b, ctl_arg(c, 1));
 	fprintf(stderr,
-		"%.*s will be deleted. Please interrupt the command within next 2 seconds to cancel. You can provide `--range` "
-		"flag to avoid the delay.\n",
-		SLICE_ARG(buf_slice(&b)));
-	buf_fini(&b);
+		"Warning: Keys between %s and %s will be deleted. Please interrupt the command within next 2 seconds to cancel. "
+		"You can provide `--range` flag to avoid the delay.\n",
+		ctl_quoted(c, ctl_arg(c, 0)), ctl_quoted(c, ctl_arg(c, 1)));
 	sleep(2);
 }
 
@@ -270,21 +255,22 @@ int del_request(struct ctl *c, Etcdserverpb__DeleteRangeRequest *r)
 
 	if (!c->arg_count || c->arg_count > 2)
 		return ctl_fail(EXIT_ARGS, "del command needs one argument as key and an optional argument as range_end");
-	if (ctl_bool(c, "prefix") && ctl_bool(c, "from-key"))
+	if (c->o.prefix && c->o.from_key)
 		return ctl_fail(EXIT_ARGS, "`--prefix` and `--from-key` cannot be set at the same time, choose one");
 	code = check_range(c, &r->range_end);
 	if (code)
 		return code;
-	if (c->arg_count > 1 && !ctl_bool(c, "range"))
+	if (c->arg_count > 1 && !c->o.range)
 		warn_range(c);
 	r->key = pb_binary(ctl_arg(c, 0));
-	r->prev_kv = ctl_bool(c, "prev-kv");
+	r->prev_kv = c->o.prev_kv;
 	read_range(c, &r->key, &r->range_end);
 	return 0;
 }
 
-int run_del(struct ctl *c)
+RUN(del)
 {
+	struct ctl *c = cli->user;
 	Etcdserverpb__DeleteRangeRequest req = ETCDSERVERPB__DELETE_RANGE_REQUEST__INIT;
 	Etcdserverpb__DeleteRangeResponse *resp;
 	int code = del_request(c, &req);

@@ -1,36 +1,25 @@
-/* version, options, help: what needs no server. */
+/* version, options, completion: what needs no server. */
 #include "ctl/ctl_impl.h"
 
-int run_version(struct ctl *c)
+RUN(version)
 {
-	printf("etcdctl version: %s\nAPI version: %s\n", CTL_VERSION, CTL_API_VERSION);
+	buf_printf(cli->out, "etcdctl version: %s\nAPI version: %s\n", CTL_VERSION, CTL_API_VERSION);
 	return EXIT_OK;
 }
 
-int run_options(struct ctl *c)
+/* The global flags, as a command that had them alone would list them. */
+RUN(options)
 {
-	usage_options(stdout);
+	const struct cli_command all = {.name = "etcdctl", .flags = ctl_global_flags, .flag_count = ctl_global_flag_count};
+	const struct cli_program program = {.root = &all};
+	const struct cli_command *path[] = {&all};
+
+	buf_printf(cli->out, "The following options can be passed to any command:\n\n");
+	cli_usage(&program, path, 1, cli->out);
 	return EXIT_OK;
 }
 
-int run_help(struct ctl *c)
+RUN(completion)
 {
-	const struct ctl_command *path[4] = {&ctl_root};
-	size_t depth = 1;
-
-	for (size_t i = 0; i < c->arg_count && depth < ARRAY_COUNT(path); i++) {
-		const struct ctl_command *s = path[depth - 1]->subs;
-
-		while (s && s->name && strcmp(s->name, c->args[i]))
-			s++;
-		if (!s || !s->name) {
-			fflush(stdout);
-			fprintf(stderr, "Unknown help topic \"%s\"\n", c->args[i]);
-			usage_short(stderr, path, 1);
-			return EXIT_OK;
-		}
-		path[depth++] = s;
-	}
-	usage_help(stdout, path, depth);
-	return EXIT_OK;
+	return cli_completion_script(&ctl_program, cli->args[0], cli->out) ? EXIT_OK : EXIT_ERROR;
 }

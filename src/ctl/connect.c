@@ -2,29 +2,39 @@
  * see: variables, endpoints, TLS flags, password, output format, TLS files, login. */
 #include "ctl/ctl_impl.h"
 
-static void print_value(FILE *out, const struct ctl_value *v)
+static void print_value(const struct cli_flag *f, const void *field)
 {
 	char text[TEXT_DURATION_SIZE];
 
-	if (v->flag->kind == FLAG_DURATION)
-		fprintf(out, "%s", text_duration(text, v->number));
-	else if (v->flag->kind == FLAG_LIST)
-		fprintf(out, "[%s]", v->text);
-	else if (v->flag->kind == FLAG_BOOL)
-		fprintf(out, "%s", v->boolean ? "true" : "false");
-	else
-		fprintf(out, "%s", v->text);
+	switch (f->kind) {
+	case CLI_TEXT:
+		fprintf(stderr, "%s", *(const char *const *)field);
+		break;
+	case CLI_LIST:
+		fprintf(stderr, "[%s]", *(const char *const *)field);
+		break;
+	case CLI_BOOL:
+		fprintf(stderr, "%s", *(const bool *)field ? "true" : "false");
+		break;
+	case CLI_DURATION:
+		fprintf(stderr, "%s", text_duration(text, *(const int64_t *)field));
+		break;
+	default:
+		fprintf(stderr, "%lld", *(const long long *)field);
+	}
 }
 
-/* --debug. The rows of the global table are in order of names. */
+/* --debug */
 static void print_settings(struct ctl *c)
 {
-	for (const struct ctl_flag *f = ctl_global_flags; f->name; f++) {
+	for (size_t i = 0; i < ctl_global_flag_count; i++) {
+		const struct cli_flag *f = &ctl_global_flags[i];
+
 		fprintf(stderr, "ETCDCTL_");
 		for (const char *at = f->name; *at; at++)
 			fputc(*at == '-' ? '_' : *at - ('a' - 'A'), stderr);
 		fputc('=', stderr);
-		print_value(stderr, flags_find(&c->flags, f->name, strlen(f->name)));
+		print_value(f, (const char *)&c->o + f->offset);
 		fputc('\n', stderr);
 	}
 }
@@ -53,22 +63,21 @@ static void split_list(struct ctl *c, const char *text, bool trim, struct endpoi
 	}
 }
 
-int ctl_user(struct ctl *c, const char *user_flag, const char *password_flag, const char *prompt, const char **user,
+void ctl_user(struct ctl *c, const char *name, const char *password_flag, const char *prompt, const char **user,
 	     const char **password)
 {
-	const char *name = ctl_str(c, user_flag);
 	const char *colon = strchr(name, ':');
 
 	*user = name;
-	*password = ctl_str(c, password_flag);
+	*password = password_flag;
 	if (!name[0] || (*password)[0])
-		return 0;
+		return;
 	if (colon) {
 		*user = ctl_copy(c, "%.*s", (int)(colon - name), name);
 		*password = colon + 1;
-		return 0;
+	} else {
+		*password = ctl_ask(c, prompt);
 	}
-	return ctl_ask(c, prompt, password) ? 0 : ctl_fail(EXIT_ERROR, "EOF");
 }
 
 static int check_files(struct ctl *c)
@@ -76,7 +85,9 @@ static int check_files(struct ctl *c)
 	static const char *const names[] = {"cert", "key", "cacert"};
 
 	for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
-		if (ctl_changed(c, names[i]) && !ctl_str(c, names[i])[0])
+		const struct cli_flag *f = cli_flag_find(&c->cli, names[i]);
+
+		if (cli_is_set(&c->cli, names[i]) && !**(const char *const *)((const char *)&c->o + f->offset))
 			return ctl_fail(EXIT_ARGS, "empty string is passed to --%s option", names[i]);
 	}
 	return 0;
@@ -84,14 +95,7 @@ static int check_files(struct ctl *c)
 
 static int read_format(struct ctl *c)
 {
-	static const char *const names[] = {"simple", "fields", "json", "protobuf", "table"};
-
-	c->hex = ctl_bool(c, "hex");
-	for (c->format = 0; c->format < FORMAT_BAD; c->format++) {
-		if (!strcmp(ctl_str(c, "write-out"), names[c->format]))
-			return 0;
-	}
-	return ctl_fail(EXIT_FEATURE, "unsupported output format");
+	return out_format_parse(c->o.write_out, &c->format) ? 0 : ctl_fail(EXIT_FEATURE, "unsupported output format");
 }
 
 static int read_opts(struct ctl *c, struct client_opts *o)
@@ -101,23 +105,23 @@ static int read_opts(struct ctl *c, struct client_opts *o)
 	*o = (struct client_opts){
 		.endpoints = c->endpoints.at,
 		.endpoint_count = c->endpoints.count,
-		.dial_timeout_ms = ctl_ms(c, "dial-timeout"),
-		.keepalive_time_ms = ctl_ms(c, "keepalive-time"),
-		.keepalive_timeout_ms = ctl_ms(c, "keepalive-timeout"),
-		.send_bytes_max = (uint32_t)ctl_int(c, "max-request-bytes"),
-		.recv_bytes_max = (uint32_t)ctl_int(c, "max-recv-bytes"),
-		.token = ctl_str(c, "auth-jwt-token"),
-		.tls = {.cert = ctl_str(c, "cert"),
-			.key = ctl_str(c, "key"),
-			.cacert = ctl_str(c, "cacert"),
-			.skip_verify = ctl_bool(c, "insecure-skip-tls-verify")},
+		.dial_timeout_ms = ms_of(c->o.dial_timeout),
+		.keepalive_time_ms = ms_of(c->o.keepalive_time),
+		.keepalive_timeout_ms = ms_of(c->o.keepalive_timeout),
+		.send_bytes_max = (uint32_t)c->o.max_request_bytes,
+		.recv_bytes_max = (uint32_t)c->o.max_recv_bytes,
+		.token = c->o.auth_jwt_token,
+		.tls = {.cert = c->o.cert,
+			.key = c->o.key,
+			.cacert = c->o.cacert,
+			.skip_verify = c->o.insecure_skip_tls_verify},
 	};
-	if (!ctl_bool(c, "insecure-discovery"))
-		o->tls.server_name = ctl_str(c, "discovery-srv");
-	o->tls.on = !ctl_bool(c, "insecure-transport") || o->tls.skip_verify || o->tls.cert[0] || o->tls.key[0] ||
+	if (!c->o.insecure_discovery)
+		o->tls.server_name = c->o.discovery_srv;
+	o->tls.on = !c->o.insecure_transport || o->tls.skip_verify || o->tls.cert[0] || o->tls.key[0] ||
 		    o->tls.cacert[0] || (o->tls.server_name && o->tls.server_name[0]);
 	if (!code && !o->token[0])
-		code = ctl_user(c, "user", "password", "Password: ", &o->user, &o->password);
+		ctl_user(c, c->o.user, c->o.password, "Password: ", &o->user, &o->password);
 	return code;
 }
 
@@ -127,12 +131,12 @@ int ctl_setup(struct ctl *c)
 
 	if (code || c->is_set_up)
 		return code;
-	if (ctl_bool(c, "debug"))
+	if (c->o.debug)
 		print_settings(c);
-	if (ctl_str(c, "discovery-srv")[0])
+	if (c->o.discovery_srv[0])
 		code = ctl_discover(c, &c->endpoints);
 	else
-		split_list(c, ctl_str(c, "endpoints"), true, &c->endpoints);
+		split_list(c, c->o.endpoints, true, &c->endpoints);
 	if (!code)
 		code = read_opts(c, &c->opts);
 	if (!code)
@@ -196,8 +200,8 @@ int ctl_cluster(struct ctl *c, struct endpoints *out)
 	size_t count = 0;
 	int code;
 
-	if (!ctl_bool(c, "cluster")) {
-		split_list(c, ctl_str(c, "endpoints"), false, out);
+	if (!c->o.cluster) {
+		split_list(c, c->o.endpoints, false, out);
 		return 0;
 	}
 	code = ctl_client_from(c, &c->opts, &c->client);

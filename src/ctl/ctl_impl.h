@@ -1,4 +1,4 @@
-/* What the files of etcdctl share: commands and flags as rows, the state of one run, calls, printing. */
+/* What the files of etcdctl share: the state of one run, calls, printing. */
 #ifndef CTL_CTL_IMPL_H
 #define CTL_CTL_IMPL_H
 
@@ -6,8 +6,11 @@
 
 #include "base/arena.h"
 #include "base/text.h"
+#include "cli/cli.h"
 #include "client/client.h"
 #include "ctl/ctl.h"
+#include "ctl/options.h"
+#include "out/out.h"
 #include "pb/pbc.h"
 #include "pb/rpc.pb-c.h"
 
@@ -24,73 +27,12 @@ enum ctl_exit {
 	EXIT_ARGS = 128,
 };
 
-/* --- flags --- */
-
-enum flag_kind { FLAG_STRING, FLAG_BOOL, FLAG_INT, FLAG_INT64, FLAG_UINT, FLAG_DURATION, FLAG_LIST };
-
-struct ctl_flag {
-	const char *name;
-	char letter; /* 0: none */
-	enum flag_kind kind;
-	const char *preset;
-	const char *help;
-	const char *choices; /* for completion: "l s"; NULL: none */
-};
-
-struct ctl_value {
-	const struct ctl_flag *flag;
-	const char *text; /* as given, or the preset */
-	bool changed;     /* given on the command line, or by a variable */
-	bool by_line;
-	bool boolean;
-	int64_t number; /* DURATION: ns */
-};
-
-/* The flags that hold for a command: its own, its parent's, the global ones. */
-#define CTL_FLAGS_MAX 48
-struct ctl_flags {
-	struct ctl_value at[CTL_FLAGS_MAX];
-	size_t count;
-};
-
-void flags_add(struct ctl_flags *f, const struct ctl_flag *rows);
-struct ctl_value *flags_find(struct ctl_flags *f, const char *name, size_t name_size);
-struct ctl_value *flags_find_letter(struct ctl_flags *f, char letter);
-/* ERR_INVALID and pflag's words for the reason ("strconv.ParseInt: parsing \"x\": invalid syntax"). */
-NODISCARD err_t flag_set(struct ctl_value *v, const char *text, struct why *why);
-/* Splits args into flags and operands, anywhere in the line; after "--" all is operands. Operands point into args.
- * ERR_INVALID and a line; ERR_NOT_EXIST: help was asked for. */
-NODISCARD err_t flags_parse(struct ctl_flags *f, char **args, size_t count, char **operands, size_t *operand_count,
-			    struct why *why);
-
-/* --- commands --- */
-
-struct ctl;
-
-enum ctl_group { GROUP_NONE, GROUP_KV, GROUP_CLUSTER, GROUP_CONCURRENCY, GROUP_AUTH, GROUP_UTILITY, GROUP__COUNT };
-
-struct ctl_command {
-	const char *name;
-	const char *usage; /* what follows the name: "[options] <key> [range_end]" */
-	const char *brief;
-	const char *more; /* further help; NULL: none */
-	enum ctl_group group;
-	const struct ctl_flag *flags; /* ends with a row without a name; NULL: none. Hold for sub-commands too */
-	const struct ctl_command *subs;
-	int (*run)(struct ctl *c);
-};
-
-extern const struct ctl_command ctl_root;
-extern const struct ctl_flag ctl_global_flags[];
-extern const char *const ctl_group_titles[GROUP__COUNT];
-
-void usage_help(FILE *out, const struct ctl_command *const *path, size_t depth);
-void usage_short(FILE *out, const struct ctl_command *const *path, size_t depth);
-void usage_options(FILE *out);
-
-/* --- one run --- */
-
-enum ctl_format { FORMAT_SIMPLE, FORMAT_FIELDS, FORMAT_JSON, FORMAT_PROTOBUF, FORMAT_TABLE, FORMAT_BAD };
+/* tree.c. Global flags are in order of names, which is that of --debug. */
+extern const struct cli_program ctl_program;
+extern const struct cli_program ctl_txn_program;   /* put, get, del: the lines of a txn */
+extern const struct cli_program ctl_watch_program; /* watch: the lines of watch -i */
+extern const struct cli_flag ctl_global_flags[];
+extern const size_t ctl_global_flag_count;
 
 struct endpoints {
 	const char **at;
@@ -100,11 +42,11 @@ struct endpoints {
 struct ctl {
 	int argc;
 	char **argv;
-	const struct ctl_command *path[4]; /* root first */
-	size_t depth;
-	struct ctl_flags flags;
-	char **args; /* operands */
+	struct cli cli;
+	struct ctl_options o;
+	const char **args; /* operands */
 	size_t arg_count;
+	bool command_timeout_set;
 
 	uv_loop_t loop;
 	bool loop_open;
@@ -112,14 +54,15 @@ struct ctl {
 	bool is_set_up;
 	struct endpoints endpoints;
 	struct client_opts opts;
+
 	struct arena arena;
-	enum ctl_format format;
-	bool hex;
+	enum out_format format;
 	bool value_only;
+	struct buf out; /* goes to stdout with ctl_flush */
 
 	struct client_status status; /* of the last call */
 	struct buf request;
-	struct buf response;         /* its bytes, for -w protobuf */
+	struct buf response; /* its bytes, for -w protobuf */
 };
 
 static inline struct slice ctl_arg(const struct ctl *c, size_t i)
@@ -127,18 +70,23 @@ static inline struct slice ctl_arg(const struct ctl *c, size_t i)
 	return slice_str(c->args[i]);
 }
 
-const char *ctl_str(struct ctl *c, const char *flag);
-bool ctl_bool(struct ctl *c, const char *flag);
-int64_t ctl_int(struct ctl *c, const char *flag);
-uint64_t ctl_ms(struct ctl *c, const char *flag); /* of a duration; 0 stays 0, less than 1 ms is 1 */
-bool ctl_changed(struct ctl *c, const char *flag);
+/* A duration of a flag; 0 stays 0, less than 1 ms is 1. */
+static inline uint64_t ms_of(int64_t ns)
+{
+	return ns <= 0 ? 0 : (uint64_t)(ns + 999999) / 1000000;
+}
 
+void put(struct ctl *c, const char *fmt, ...) PRINTF(2, 3);
+void ctl_flush(struct ctl *c);
 /* "Error: …" on stderr; returns code. */
 int ctl_fail(int code, const char *fmt, ...) PRINTF(2, 3);
+/* A line of JSON on stderr, of the shape of upstream's logs; name and value of one field more. */
+void ctl_log(const char *level, const char *msg, const char *name, const char *value);
 /* Reads a number as Go does, the error goes to why. base 10 or 16. */
 NODISCARD err_t ctl_parse_int(const char *s, int base, int64_t *out, struct why *why);
 NODISCARD err_t ctl_parse_uint(const char *s, int base, uint64_t *out, struct why *why);
 char *ctl_copy(struct ctl *c, const char *fmt, ...) PRINTF(2, 3); /* in the arena */
+const char *ctl_quoted(struct ctl *c, struct slice s);            /* in Go's quotes, in the arena */
 
 /* --- connecting (connect.c) --- */
 
@@ -152,22 +100,22 @@ int ctl_connect_to(struct ctl *c, const char *const *endpoints, size_t count);
 int ctl_client_from(struct ctl *c, const struct client_opts *o, struct client **out);
 void ctl_client_close(struct ctl *c, struct client *client);
 /* user[:password] with a prompt if there is no password. */
-int ctl_user(struct ctl *c, const char *user_flag, const char *password_flag, const char *prompt, const char **user,
-	     const char **password);
+void ctl_user(struct ctl *c, const char *name, const char *password_flag, const char *prompt, const char **user,
+	      const char **password);
 /* After ctl_setup: those of --endpoints, or with --cluster those of the member list. */
 int ctl_cluster(struct ctl *c, struct endpoints *out);
 /* Those that DNS names for --discovery-srv (discover.c). */
 int ctl_discover(struct ctl *c, struct endpoints *out);
-
-/* Variables into flags; exits the way upstream does when one is shadowed. 0 or exit code. */
+/* Variables into flags; ends the way upstream does when one is shadowed. 0 or exit code (env.c). */
 int ctl_env(struct ctl *c);
-/* A password without echo, from the terminal or a line of stdin. false: none. */
-bool ctl_ask(struct ctl *c, const char *prompt, const char **out);
+/* A secret without echo, from the terminal or a line of stdin; "" at the end of input (ask.c). */
+const char *ctl_ask(struct ctl *c, const char *prompt);
 
 /* --- calls (call.c) --- */
 
 #define CTL_NO_TIMEOUT UINT64_MAX
-/* One call; true: *out is the unpacked response, in the arena. timeout_ms 0: --command-timeout. */
+/* One call; true: *out is the unpacked response, in the arena; its bytes fields are good until the next call.
+ * timeout_ms 0: --command-timeout. */
 bool ctl_call(struct ctl *c, enum rpc rpc, const ProtobufCMessage *request, uint64_t timeout_ms, void *out);
 bool ctl_call_on(struct ctl *c, struct client *client, enum rpc rpc, const ProtobufCMessage *request,
 		 uint64_t timeout_ms, void *out);
@@ -180,26 +128,17 @@ const char *ctl_call_error(struct ctl *c);
 
 /* --- printing (out_*.c) --- */
 
-/* FORMAT_… of a command without that form: the error and its code. */
-int out_unsupported(struct ctl *c, const char *format);
-void out_flush(void);
-
+/* The error for a form that a command does not have. */
+int out_unsupported(const char *format);
 /* out_json.c: as Go's encoding/json has the messages: numbers bare, bytes in base64, enums as numbers. */
-void json_message(struct buf *b, const ProtobufCMessage *m);
-void json_fields(struct buf *b, const ProtobufCMessage *m, bool *first); /* without braces */
-void json_key(struct buf *b, const char *name, bool *first);
-void json_string(struct buf *b, struct slice s);
-void json_print(struct buf *b); /* with a newline; frees */
-void json_print_message(const ProtobufCMessage *m);
+void json_message(struct out_json *j, const ProtobufCMessage *m);
+void json_fields(struct out_json *j, const ProtobufCMessage *m); /* within braces that are open */
+void json_print_message(struct ctl *c, const ProtobufCMessage *m);
 
 /* out_fields.c */
 void fields_header(struct ctl *c, const Etcdserverpb__ResponseHeader *h);
 void fields_kv(struct ctl *c, const char *prefix, const Mvccpb__KeyValue *kv);
-void fields_quoted(const char *name, struct slice value);
 void fields_id(struct ctl *c, const char *name, uint64_t id, bool is_lease);
-
-/* out_table.c: cells row by row */
-void table_print(const char *const *titles, size_t columns, const char *const *cells, size_t rows);
 
 /* out_kv.c */
 int out_put(struct ctl *c, const Etcdserverpb__PutResponse *r);
@@ -207,29 +146,83 @@ int out_get(struct ctl *c, const Etcdserverpb__RangeResponse *r);
 int out_del(struct ctl *c, const Etcdserverpb__DeleteRangeResponse *r);
 int out_txn(struct ctl *c, const Etcdserverpb__TxnResponse *r);
 int out_watch(struct ctl *c, const Etcdserverpb__WatchResponse *r);
-/* The raw response, or the message of a response that was put together here. */
-void out_protobuf(struct ctl *c);
-void out_protobuf_message(const ProtobufCMessage *m);
-/* json and protobuf of a plain response, and fields with nothing but the header; simple is the caller's. True: done. */
-bool out_plain(struct ctl *c, const ProtobufCMessage *m, const Etcdserverpb__ResponseHeader *h);
+void out_protobuf(struct ctl *c, const ProtobufCMessage *m);
+/* json, protobuf, and fields with nothing but the header; table is refused, simple is the caller's. *done: printed, or
+ * refused with the code returned. */
+int out_plain(struct ctl *c, const ProtobufCMessage *m, const Etcdserverpb__ResponseHeader *h, bool *done);
 
-/* --- requests that more than one command needs (request.c) --- */
+/* --- requests that more than one command needs (cmd_kv.c) --- */
 
 /* End of the range of keys that begin with prefix, in the arena; a prefix of 0xff bytes, or none: "\0", the end. */
 struct slice prefix_end(struct ctl *c, struct slice prefix);
-struct ctl_op;
 int put_request(struct ctl *c, Etcdserverpb__PutRequest *r);
 int get_request(struct ctl *c, Etcdserverpb__RangeRequest *r);
 int del_request(struct ctl *c, Etcdserverpb__DeleteRangeRequest *r);
 int parse_serializable(struct ctl *c, protobuf_c_boolean *out);
 
-/* --- the commands --- */
-int run_put(struct ctl *c);
-int run_get(struct ctl *c);
-int run_del(struct ctl *c);
-int run_endpoint_status(struct ctl *c);
-int run_version(struct ctl *c);
-int run_options(struct ctl *c);
-int run_help(struct ctl *c);
+/* --- words.c --- */
+
+/* Words of a line as a shell would have them, in the arena; quotes are 'as it is' and "with escapes". false: an escape
+ * that is none. */
+bool split_words(struct ctl *c, const char *line, const char ***words, size_t *count);
+/* A string in Go's quotes at *at, appended to out; *at moves behind it. false: it is none. */
+bool read_quoted(const char **at, struct buf *out);
+/* What stands up to the next blank, blanks before it passed over. false: nothing. */
+bool read_word(const char **at, const char **word, size_t *size);
+const char *trim_line(char *line); /* cuts the blanks around it */
+
+/* --- the commands: 0 or exit code --- */
+#define RUN(name) int run_##name(struct cli *cli)
+RUN(put);
+RUN(get);
+RUN(del);
+RUN(txn);
+RUN(compaction);
+RUN(watch);
+RUN(lease_grant);
+RUN(lease_revoke);
+RUN(lease_timetolive);
+RUN(lease_list);
+RUN(lease_keep_alive);
+RUN(member_add);
+RUN(member_list);
+RUN(member_promote);
+RUN(member_remove);
+RUN(member_update);
+RUN(endpoint_health);
+RUN(endpoint_status);
+RUN(endpoint_hashkv);
+RUN(alarm_disarm);
+RUN(alarm_list);
+RUN(defrag);
+RUN(move_leader);
+RUN(downgrade_validate);
+RUN(downgrade_enable);
+RUN(downgrade_cancel);
+RUN(snapshot_save);
+RUN(lock);
+RUN(elect);
+RUN(auth_enable);
+RUN(auth_disable);
+RUN(auth_status);
+RUN(user_add);
+RUN(user_delete);
+RUN(user_get);
+RUN(user_list);
+RUN(user_passwd);
+RUN(user_grant_role);
+RUN(user_revoke_role);
+RUN(role_add);
+RUN(role_delete);
+RUN(role_get);
+RUN(role_list);
+RUN(role_grant_permission);
+RUN(role_revoke_permission);
+RUN(make_mirror);
+RUN(check_perf);
+RUN(check_datascale);
+RUN(version);
+RUN(options);
+RUN(completion);
 
 #endif

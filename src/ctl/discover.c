@@ -56,7 +56,7 @@ int ctl_discover(struct ctl *c, struct endpoints *out)
 	static const char *const services[] = {"etcd-client-ssl", "etcd-client"};
 	static const char *const schemes[] = {"https", "http"};
 	struct record *found = NEW_ARRAY(struct record, RECORDS_MAX);
-	const char *domain = ctl_str(c, "discovery-srv"), *suffix = ctl_str(c, "discovery-srv-name");
+	const char *domain = c->o.discovery_srv, *suffix = c->o.discovery_srv_name;
 
 	out->count = 0;
 	out->at = arena_alloc_array(&c->arena, 2 * RECORDS_MAX, sizeof(*out->at));
@@ -67,7 +67,7 @@ int ctl_discover(struct ctl *c, struct endpoints *out)
 		for (size_t i = 0; i < n; i++) {
 			const char *ep = ctl_copy(c, "%s://%s:%u", schemes[s], found[i].target, found[i].port);
 
-			if (s == 1 && !ctl_bool(c, "insecure-discovery"))
+			if (s == 1 && !c->o.insecure_discovery)
 				fprintf(stderr, "ignoring discovered insecure endpoint \"%s\"\n", ep);
 			else
 				out->at[out->count++] = ep;

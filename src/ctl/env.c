@@ -1,31 +1,11 @@
 /* ETCDCTL_* variables stand for the global flags. Not given on the line: the variable counts, a value that does not parse
  * is passed over. Given twice: upstream ends there, and so do we, for nobody can know which one was meant. */
 #include <ctype.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "ctl/ctl_impl.h"
 
 #define PREFIX "ETCDCTL_"
-
-static void log_line(const char *level, const char *msg, const char *value)
-{
-	struct buf b;
-	struct timespec now;
-	struct tm tm;
-	char ts[40];
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &tm);
-	strftime(ts, sizeof(ts), "%Y-%m-%dT%H:%M:%S", &tm);
-	buf_init(&b, SIZE_MAX / 2);
-	buf_printf(&b, "{\"level\":\"%s\",\"ts\":\"%s.%06ldZ\",\"caller\":\"ctl/env.c\",\"msg\":\"%s\",\"environment-variable\":",
-		   level, ts, now.tv_nsec / 1000, msg);
-	json_string(&b, slice_str(value));
-	buf_printf(&b, "}\n");
-	fwrite(b.data, 1, b.size, stderr);
-	buf_fini(&b);
-}
 
 static void variable_name(char *out, size_t size, const char *flag)
 {
@@ -35,35 +15,26 @@ static void variable_name(char *out, size_t size, const char *flag)
 		out[i] = out[i] == '-' ? '_' : (char)toupper(out[i]);
 }
 
-/* Only the rows of the global table have variables. */
-static bool is_global(const struct ctl_flag *f)
-{
-	for (const struct ctl_flag *g = ctl_global_flags; g->name; g++) {
-		if (g == f)
-			return true;
-	}
-	return false;
-}
-
-static struct ctl_value *value_of(struct ctl *c, const char *variable, size_t size)
+static const struct cli_flag *flag_of(const char *variable, size_t size)
 {
 	char name[80];
 
-	for (size_t i = 0; i < c->flags.count; i++) {
-		variable_name(name, sizeof(name), c->flags.at[i].flag->name);
-		if (strlen(name) == size && !memcmp(name, variable, size) && is_global(c->flags.at[i].flag))
-			return &c->flags.at[i];
+	for (size_t i = 0; i < ctl_global_flag_count; i++) {
+		variable_name(name, sizeof(name), ctl_global_flags[i].name);
+		if (strlen(name) == size && !memcmp(name, variable, size))
+			return &ctl_global_flags[i];
 	}
 	return NULL;
 }
 
 int ctl_env(struct ctl *c)
 {
-	bool is_watch = c->depth > 1 && !strcmp(c->path[1]->name, "watch");
+	bool is_watch = !strcmp(c->cli.command->name, "watch");
 
 	for (char **e = environ; *e; e++) {
 		const char *equals = strchr(*e, '=');
-		struct ctl_value *v;
+		const struct cli_flag *f;
+		bool by_line;
 		struct why why;
 
 		if (strncmp(*e, PREFIX, sizeof(PREFIX) - 1) || !equals)
@@ -71,19 +42,22 @@ int ctl_env(struct ctl *c)
 		if (is_watch && (!strncmp(*e, PREFIX "WATCH_KEY=", 18) || !strncmp(*e, PREFIX "WATCH_RANGE_END=", 24)) &&
 		    equals[1])
 			continue;
-		v = value_of(c, *e, (size_t)(equals - *e));
-		if (!v || (!v->by_line && !equals[1])) {
-			log_line("warn", "unrecognized environment variable", *e);
+		f = flag_of(*e, (size_t)(equals - *e));
+		by_line = f && cli_is_set(&c->cli, f->name);
+		if (!f || (!by_line && !equals[1])) {
+			ctl_log("warn", "unrecognized environment variable", "environment-variable", *e);
 			continue;
 		}
-		if (v->by_line) {
-			log_line("fatal",
-				 "conflicting environment variable is shadowed by corresponding command-line flag (either unset "
-				 "environment variable or disable flag))",
-				 ctl_copy(c, "%.*s", (int)(equals - *e), *e));
+		if (by_line) {
+			ctl_log("fatal",
+				"conflicting environment variable is shadowed by corresponding command-line flag (either unset "
+				"environment variable or disable flag))",
+				"environment-variable", ctl_copy(c, "%.*s", (int)(equals - *e), *e));
 			return EXIT_ERROR;
 		}
-		err_ignore(flag_set(v, equals + 1, &why));      /* what does not parse is passed over, as upstream does */
+		/* What does not parse is passed over, as upstream does. */
+		if (!cli_set(&c->o, f, equals + 1, &why) && !strcmp(f->name, "command-timeout"))
+			c->command_timeout_set = true;
 	}
 	return 0;
 }

@@ -1,18 +1,15 @@
-/* From argv to a command: finding it in the tree, its flags, running it. The rules are cobra's, which upstream is built
- * on: names may be cut to a unique prefix, flags may stand before and behind them, a group shows its help. */
+/* From argv to a command and back to an exit code. */
 #include <signal.h>
 #include <stdarg.h>
-#include <unistd.h>
 
 #include "ctl/ctl_impl.h"
 
-enum { ARENA_MAX = 1 << 30, SUGGESTION_DISTANCE = 2 };
+enum { ARENA_MAX = 1 << 30 };
 
 int ctl_fail(int code, const char *fmt, ...)
 {
 	va_list ap;
 
-	fflush(stdout);
 	fputs("Error: ", stderr);
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);
@@ -21,136 +18,64 @@ int ctl_fail(int code, const char *fmt, ...)
 	return code;
 }
 
-/* By name, else by a prefix that only one has. */
-static const struct ctl_command *find_sub(const struct ctl_command *parent, const char *name)
+void put(struct ctl *c, const char *fmt, ...)
 {
-	const struct ctl_command *found = NULL;
-	unsigned matches = 0;
+	char room[512];
+	va_list ap;
+	int n;
 
-	for (const struct ctl_command *s = parent->subs; s && s->name; s++) {
-		if (!strcmp(s->name, name))
-			return s;
-		if (!strncmp(s->name, name, strlen(name))) {
-			found = s;
-			matches++;
-		}
+	va_start(ap, fmt);
+	n = vsnprintf(room, sizeof(room), fmt, ap);
+	va_end(ap);
+	if ((size_t)n < sizeof(room)) {
+		buf_put(&c->out, room, (size_t)n);
+		return;
 	}
-	return matches == 1 && name[0] ? found : NULL;
+	va_start(ap, fmt);
+	vsnprintf((char *)buf_add(&c->out, (size_t)n + 1), (size_t)n + 1, fmt, ap);
+	va_end(ap);
+	c->out.size--;  /* the NUL */
 }
 
-static unsigned distance(const char *a, const char *b)
+void ctl_flush(struct ctl *c)
 {
-	unsigned row[64];
-	size_t n = strlen(b);
-
-	if (n >= ARRAY_COUNT(row))
-		return UINT32_MAX;
-	for (size_t j = 0; j <= n; j++)
-		row[j] = (unsigned)j;
-	for (size_t i = 1; a[i - 1]; i++) {
-		unsigned corner = row[0];
-
-		row[0] = (unsigned)i;
-		for (size_t j = 1; j <= n; j++) {
-			unsigned above = row[j];
-
-			row[j] = MIN(MIN(row[j], row[j - 1]) + 1, corner + (a[i - 1] != b[j - 1]));
-			corner = above;
-		}
-	}
-	return row[n];
-}
-
-static int unknown_command(const char *name)
-{
-	bool any = false;
-
+	if (c->out.size)
+		fwrite(c->out.data, 1, c->out.size, stdout);
 	fflush(stdout);
-	fprintf(stderr, "Error: unknown command \"%s\" for \"etcdctl\"\n", name);
-	for (const struct ctl_command *s = ctl_root.subs; s->name; s++) {
-		if (distance(name, s->name) > SUGGESTION_DISTANCE && strncmp(s->name, name, strlen(name)))
-			continue;
-		fprintf(stderr, "%s\t%s\n", any ? "" : "\nDid you mean this?\n", s->name);
-		any = true;
-	}
-	fprintf(stderr, "%sRun 'etcdctl --help' for usage.\n", any ? "\n" : "");
-	return EXIT_ERROR;
+	buf_clear(&c->out);
 }
 
-/* Does this flag take the next argument as its value? What is not known is taken for one that does. */
-static bool takes_next(struct ctl_flags *f, const char *arg)
+/* What the shells' completion scripts ask. */
+static int complete(int argc, char **argv)
 {
-	struct ctl_value *v;
+	struct buf out;
 
-	if (strchr(arg, '='))
-		return false;
-	if (arg[1] == '-') {
-		v = flags_find(f, arg + 2, strlen(arg + 2));
-		return strcmp(arg, "--help") && (!v || v->flag->kind != FLAG_BOOL);
-	}
-	if (arg[2])
-		return false;
-	v = flags_find_letter(f, arg[1]);
-	return arg[1] != 'h' && (!v || v->flag->kind != FLAG_BOOL);
-}
-
-/* Fills path; args loses the names of the commands. Returns the first word that is no command, NULL if all are. */
-static const char *find_command(struct ctl *c, char **args, size_t *count)
-{
-	const char *stranger = NULL;
-
-	c->path[c->depth++] = &ctl_root;
-	for (size_t i = 0; i < *count;) {
-		const struct ctl_command *here = c->path[c->depth - 1];
-		const struct ctl_command *sub;
-
-		if (!strcmp(args[i], "--"))
-			break;
-		if (args[i][0] == '-' && args[i][1]) {
-			i += takes_next(&c->flags, args[i]) ? 2 : 1;
-			continue;
-		}
-		sub = here->subs ? find_sub(here, args[i]) : NULL;
-		if (!sub) {
-			stranger = args[i];
-			break;
-		}
-		c->path[c->depth++] = sub;
-		flags_add(&c->flags, sub->flags);
-		memmove(&args[i], &args[i + 1], (*count - i - 1) * sizeof(*args));
-		--*count;
-	}
-	return stranger;
+	buf_init(&out, 1 << 20);
+	cli_complete(&ctl_program, (const char *const *)argv + 2, (size_t)argc - 2, &out);
+	fwrite(out.data, 1, out.size, stdout);
+	buf_fini(&out);
+	return EXIT_OK;
 }
 
 static int run(struct ctl *c)
 {
-	const struct ctl_command *cmd;
-	size_t count = (size_t)c->argc - 1;
-	char **args = arena_alloc_array(&c->arena, count + 1, sizeof(*args));
-	const char *stranger;
-	struct why why;
-	err_t err;
+	struct buf err;
+	int code;
 
-	memcpy(args, c->argv + 1, count * sizeof(*args));
-	flags_add(&c->flags, ctl_global_flags);
-	stranger = find_command(c, args, &count);
-	cmd = c->path[c->depth - 1];
-	if (cmd == &ctl_root && stranger)
-		return unknown_command(stranger);
-	c->args = arena_alloc_array(&c->arena, count + 1, sizeof(*c->args));
-	err = flags_parse(&c->flags, args, count, c->args, &c->arg_count, &why);
-	if (err == ERR_INVALID) {
-		fprintf(stderr, "Error: %s\n", why.text);
-		usage_short(stderr, c->path, c->depth);
-		fputc('\n', stderr);
-		return EXIT_ERROR;
+	buf_init(&err, SIZE_MAX / 2);
+	c->cli.user = NULL;
+	if (cli_parse(&ctl_program, c->argc, (const char *const *)c->argv, &c->o, &c->cli, &c->out, &err)) {
+		c->cli.user = c;
+		c->args = c->cli.args;
+		c->arg_count = c->cli.arg_count;
+		code = c->cli.command->run(&c->cli);
+	} else {
+		code = c->cli.exit_code;
 	}
-	if (err || !cmd->run) {
-		usage_help(stdout, c->path, c->depth);
-		return EXIT_OK;
-	}
-	return cmd->run(c);
+	if (err.size)
+		fwrite(err.data, 1, err.size, stderr);
+	buf_fini(&err);
+	return code;
 }
 
 int ctl_main(int argc, char **argv)
@@ -158,15 +83,20 @@ int ctl_main(int argc, char **argv)
 	struct ctl c = {.argc = argc, .argv = argv};
 	int code;
 
+	if (argc > 2 && !strcmp(argv[1], "__complete"))
+		return complete(argc, argv);
 	signal(SIGPIPE, SIG_IGN);
 	arena_init(&c.arena, ARENA_MAX);
+	buf_init(&c.out, SIZE_MAX / 2);
 	buf_init(&c.request, SIZE_MAX / 2);
 	buf_init(&c.response, SIZE_MAX / 2);
 	code = run(&c);
-	fflush(stdout);
+	ctl_flush(&c);
 	ctl_client_close(&c, c.client);
 	if (c.loop_open)
 		uv_loop_close(&c.loop);
+	cli_fini(&c.cli);
+	buf_fini(&c.out);
 	buf_fini(&c.request);
 	buf_fini(&c.response);
 	arena_fini(&c.arena);

@@ -1,27 +1,17 @@
-/* The pieces of --write-out=fields: one "Name" : value a line, text in Go's quotes. */
+/* The pieces of --write-out=fields that more than one command prints. */
 #include <inttypes.h>
 
 #include "ctl/ctl_impl.h"
 
-void fields_quoted(const char *name, struct slice value)
-{
-	struct buf b;
-
-	buf_init(&b, SIZE_MAX / 2);
-	text_quote(&b, value);
-	printf("\"%s\" : %.*s\n", name, SLICE_ARG(buf_slice(&b)));
-	buf_fini(&b);
-}
-
-/* With --hex: members and clusters as upstream's types.ID, leases in 16 digits. */
+/* With --hex: members and clusters without leading zeros, leases in 16 digits. */
 void fields_id(struct ctl *c, const char *name, uint64_t id, bool is_lease)
 {
-	if (!c->hex && is_lease)
-		printf("\"%s\" : %" PRId64 "\n", name, (int64_t)id);
-	else if (!c->hex)
-		printf("\"%s\" : %" PRIu64 "\n", name, id);
+	if (!c->o.hex && is_lease)
+		out_field(&c->out, name, "%" PRId64, (int64_t)id);
+	else if (!c->o.hex)
+		out_field(&c->out, name, "%" PRIu64, id);
 	else
-		printf(is_lease ? "\"%s\" : %016" PRIx64 "\n" : "\"%s\" : %" PRIx64 "\n", name, id);
+		out_field(&c->out, name, is_lease ? "%016" PRIx64 : "%" PRIx64, id);
 }
 
 void fields_header(struct ctl *c, const Etcdserverpb__ResponseHeader *h)
@@ -33,16 +23,20 @@ void fields_header(struct ctl *c, const Etcdserverpb__ResponseHeader *h)
 	fields_id(c, "ClusterID", h->cluster_id, false);
 	fields_id(c, "MemberID", h->member_id, false);
 	if (h->revision > 0)
-		printf("\"Revision\" : %" PRId64 "\n", h->revision);
-	printf("\"RaftTerm\" : %" PRIu64 "\n", h->raft_term);
+		out_field(&c->out, "Revision", "%" PRId64, h->revision);
+	out_field(&c->out, "RaftTerm", "%" PRIu64, h->raft_term);
 }
 
 void fields_kv(struct ctl *c, const char *prefix, const Mvccpb__KeyValue *kv)
 {
-	fields_quoted(ctl_copy(c, "%sKey", prefix), pb_slice(kv->key));
-	printf("\"%sCreateRevision\" : %" PRId64 "\n", prefix, kv->create_revision);
-	printf("\"%sModRevision\" : %" PRId64 "\n", prefix, kv->mod_revision);
-	printf("\"%sVersion\" : %" PRId64 "\n", prefix, kv->version);
-	fields_quoted(ctl_copy(c, "%sValue", prefix), pb_slice(kv->value));
-	fields_id(c, ctl_copy(c, "%sLease", prefix), (uint64_t)kv->lease, true);
+	char name[32];
+
+#define NAME(what) (snprintf(name, sizeof(name), "%s%s", prefix, what), name)
+	out_field_quoted(&c->out, NAME("Key"), pb_slice(kv->key));
+	out_field(&c->out, NAME("CreateRevision"), "%" PRId64, kv->create_revision);
+	out_field(&c->out, NAME("ModRevision"), "%" PRId64, kv->mod_revision);
+	out_field(&c->out, NAME("Version"), "%" PRId64, kv->version);
+	out_field_quoted(&c->out, NAME("Value"), pb_slice(kv->value));
+	fields_id(c, NAME("Lease"), (uint64_t)kv->lease, true);
+#undef NAME
 }

@@ -3,46 +3,56 @@
 
 #include "ctl/ctl_impl.h"
 
-int out_unsupported(struct ctl *c, const char *format)
+int out_unsupported(const char *format)
 {
 	return ctl_fail(EXIT_FEATURE, "%s not supported as output format", format);
 }
 
-void out_protobuf(struct ctl *c)
+void out_protobuf(struct ctl *c, const ProtobufCMessage *m)
 {
-	fwrite(c->response.data, 1, c->response.size, stdout);
+	pb_pack(m, &c->out);
 }
 
-void out_protobuf_message(const ProtobufCMessage *m)
+int out_plain(struct ctl *c, const ProtobufCMessage *m, const Etcdserverpb__ResponseHeader *h, bool *done)
 {
-	struct buf b;
-
-	buf_init(&b, SIZE_MAX / 2);
-	pb_pack(m, &b);
-	fwrite(b.data, 1, b.size, stdout);
-	buf_fini(&b);
-}
-
-bool out_plain(struct ctl *c, const ProtobufCMessage *m, const Etcdserverpb__ResponseHeader *h)
-{
-	if (c->format == FORMAT_JSON)
-		json_print_message(m);
-	else if (c->format == FORMAT_PROTOBUF)
-		out_protobuf(c);
-	else if (c->format == FORMAT_FIELDS && h)
+	*done = true;
+	switch (c->format) {
+	case OUT_TABLE:
+		return out_unsupported("table");
+	case OUT_JSON:
+		json_print_message(c, m);
+		break;
+	case OUT_PROTOBUF:
+		out_protobuf(c, m);
+		break;
+	case OUT_FIELDS:
 		fields_header(c, h);
-	else
-		return false;
-	return true;
+		break;
+	default:
+		*done = false;
+	}
+	return EXIT_OK;
+}
+
+/* True: the form is one of text, that is simple or fields. */
+static bool is_text(struct ctl *c, const ProtobufCMessage *m, int *code)
+{
+	bool done;
+
+	*code = EXIT_OK;
+	if (c->format == OUT_FIELDS)
+		return true;
+	*code = out_plain(c, m, NULL, &done);
+	return !done;
 }
 
 static void print_bytes(struct ctl *c, struct slice s)
 {
-	for (size_t i = 0; c->hex && i < s.size; i++)
-		printf("\\x%02x", s.data[i]);
-	if (!c->hex && s.size)
-		fwrite(s.data, 1, s.size, stdout);
-	putchar('\n');
+	for (size_t i = 0; c->o.hex && i < s.size; i++)
+		put(c, "\\x%02x", s.data[i]);
+	if (!c->o.hex)
+		buf_put_slice(&c->out, s);
+	buf_put_byte(&c->out, '\n');
 }
 
 static void print_kv(struct ctl *c, const Mvccpb__KeyValue *kv)
@@ -56,41 +66,41 @@ static void print_kv(struct ctl *c, const Mvccpb__KeyValue *kv)
 
 static void put_text(struct ctl *c, const Etcdserverpb__PutResponse *r)
 {
-	if (c->format == FORMAT_FIELDS) {
+	if (c->format == OUT_FIELDS) {
 		fields_header(c, r->header);
 		if (r->prev_kv)
 			fields_kv(c, "Prev", r->prev_kv);
 		return;
 	}
-	printf("OK\n");
+	put(c, "OK\n");
 	if (r->prev_kv)
 		print_kv(c, r->prev_kv);
 }
 
 static void get_text(struct ctl *c, const Etcdserverpb__RangeResponse *r)
 {
-	if (c->format == FORMAT_FIELDS)
+	if (c->format == OUT_FIELDS)
 		fields_header(c, r->header);
 	for (size_t i = 0; i < r->n_kvs; i++) {
-		if (c->format == FORMAT_FIELDS)
+		if (c->format == OUT_FIELDS)
 			fields_kv(c, "", r->kvs[i]);
 		else
 			print_kv(c, r->kvs[i]);
 	}
-	if (c->format == FORMAT_FIELDS)
-		printf("\"More\" : %s\n\"Count\" : %" PRId64 "\n", r->more ? "true" : "false", r->count);
+	if (c->format == OUT_FIELDS)
+		put(c, "\"More\" : %s\n\"Count\" : %" PRId64 "\n", r->more ? "true" : "false", r->count);
 }
 
 static void del_text(struct ctl *c, const Etcdserverpb__DeleteRangeResponse *r)
 {
-	if (c->format == FORMAT_FIELDS) {
+	if (c->format == OUT_FIELDS) {
 		fields_header(c, r->header);
-		printf("\"Deleted\" : %" PRId64 "\n", r->deleted);
+		put(c, "\"Deleted\" : %" PRId64 "\n", r->deleted);
 	} else {
-		printf("%" PRId64 "\n", r->deleted);
+		put(c, "%" PRId64 "\n", r->deleted);
 	}
 	for (size_t i = 0; i < r->n_prev_kvs; i++) {
-		if (c->format == FORMAT_FIELDS)
+		if (c->format == OUT_FIELDS)
 			fields_kv(c, "Prev", r->prev_kvs[i]);
 		else
 			print_kv(c, r->prev_kvs[i]);
@@ -99,90 +109,81 @@ static void del_text(struct ctl *c, const Etcdserverpb__DeleteRangeResponse *r)
 
 int out_put(struct ctl *c, const Etcdserverpb__PutResponse *r)
 {
-	if (c->format == FORMAT_TABLE)
-		return out_unsupported(c, "table");
-	if (!out_plain(c, &r->base, NULL))
+	int code;
+
+	if (is_text(c, &r->base, &code))
 		put_text(c, r);
-	return EXIT_OK;
+	return code;
 }
 
 int out_get(struct ctl *c, const Etcdserverpb__RangeResponse *r)
 {
-	if (c->format == FORMAT_TABLE)
-		return out_unsupported(c, "table");
-	if (c->format == FORMAT_PROTOBUF)
-		out_protobuf_message(&r->base);
-	else if (!out_plain(c, &r->base, NULL))
+	int code;
+
+	if (is_text(c, &r->base, &code))
 		get_text(c, r);
-	return EXIT_OK;
+	return code;
 }
 
 int out_del(struct ctl *c, const Etcdserverpb__DeleteRangeResponse *r)
 {
-	if (c->format == FORMAT_TABLE)
-		return out_unsupported(c, "table");
-	if (!out_plain(c, &r->base, NULL))
+	int code;
+
+	if (is_text(c, &r->base, &code))
 		del_text(c, r);
-	return EXIT_OK;
+	return code;
 }
 
 /* --- txn --- */
 
-static void txn_json(struct buf *b, const Etcdserverpb__TxnResponse *r);
-
-static void op_json(struct buf *b, const Etcdserverpb__ResponseOp *op)
+static void txn_json(struct out_json *j, const Etcdserverpb__TxnResponse *r)
 {
-	bool first = true;
-
-	buf_printf(b, "{\"Response\":{");
-	switch (op->response_case) {
-	case ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_TXN:
-		json_key(b, "response_txn", &first);
-		txn_json(b, op->response_txn);
-		break;
-	default:
-		json_fields(b, &op->base, &first);
-	}
-	buf_printf(b, "}}");
-}
-
-static void txn_json(struct buf *b, const Etcdserverpb__TxnResponse *r)
-{
-	bool first = true;
-
-	buf_put_byte(b, '{');
+	out_json_open(j, '{');
 	if (r->header) {
-		json_key(b, "header", &first);
-		json_message(b, &r->header->base);
+		out_json_key(j, "header");
+		json_message(j, &r->header->base);
 	}
 	if (r->succeeded) {
-		json_key(b, "succeeded", &first);
-		buf_printf(b, "true");
+		out_json_key(j, "succeeded");
+		out_json_bool(j, true);
 	}
-	for (size_t i = 0; i < r->n_responses; i++) {
-		if (i)
-			buf_put_byte(b, ',');
-		else
-			json_key(b, "responses", &first);
-		buf_printf(b, i ? "" : "[");
-		op_json(b, r->responses[i]);
-	}
-	buf_printf(b, r->n_responses ? "]}" : "}");
-}
-
-static void txn_text(struct ctl *c, const Etcdserverpb__TxnResponse *r)
-{
-	if (c->format == FORMAT_FIELDS) {
-		fields_header(c, r->header);
-		printf("\"Succeeded\" : %s\n", r->succeeded ? "true" : "false");
-	} else {
-		printf("%s\n", r->succeeded ? "SUCCESS" : "FAILURE");
+	if (r->n_responses) {
+		out_json_key(j, "responses");
+		out_json_open(j, '[');
 	}
 	for (size_t i = 0; i < r->n_responses; i++) {
 		const Etcdserverpb__ResponseOp *op = r->responses[i];
 
-		if (c->format == FORMAT_SIMPLE)
-			printf("\n");
+		out_json_open(j, '{');
+		out_json_key(j, "Response");
+		out_json_open(j, '{');
+		if (op->response_case == ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_TXN) {
+			out_json_key(j, "response_txn");
+			txn_json(j, op->response_txn);
+		} else {
+			json_fields(j, &op->base);
+		}
+		out_json_close(j, '}');
+		out_json_close(j, '}');
+	}
+	if (r->n_responses)
+		out_json_close(j, ']');
+	out_json_close(j, '}');
+}
+
+static void txn_text(struct ctl *c, const Etcdserverpb__TxnResponse *r)
+{
+	if (c->format == OUT_FIELDS) {
+		fields_header(c, r->header);
+		put(c, "\"Succeeded\" : %s\n", r->succeeded ? "true" : "false");
+	} else {
+		put(c, "%s\n", r->succeeded ? "SUCCESS" : "FAILURE");
+	}
+	for (size_t i = 0; i < r->n_responses; i++) {
+		const Etcdserverpb__ResponseOp *op = r->responses[i];
+
+		if (c->format == OUT_SIMPLE)
+			put(c, "\n");
 		if (op->response_case == ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_PUT)
 			put_text(c, op->response_put);
 		else if (op->response_case == ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_RANGE)
@@ -196,47 +197,49 @@ static void txn_text(struct ctl *c, const Etcdserverpb__TxnResponse *r)
 
 int out_txn(struct ctl *c, const Etcdserverpb__TxnResponse *r)
 {
-	struct buf b;
+	struct out_json j = {.out = &c->out};
+	int code = EXIT_OK;
 
-	switch (c->format) {
-	case FORMAT_TABLE:
-		return out_unsupported(c, "table");
-	case FORMAT_PROTOBUF:
-		out_protobuf(c);
-		break;
-	case FORMAT_JSON:
-		buf_init(&b, SIZE_MAX / 2);
-		txn_json(&b, r);
-		json_print(&b);
-		break;
-	default:
+	if (c->format == OUT_JSON) {
+		txn_json(&j, r);
+		put(c, "\n");
+	} else if (is_text(c, &r->base, &code)) {
 		txn_text(c, r);
 	}
-	return EXIT_OK;
+	return code;
 }
 
 /* --- watch --- */
 
-static void watch_json(const Etcdserverpb__WatchResponse *r)
+static void watch_json(struct ctl *c, const Etcdserverpb__WatchResponse *r)
 {
-	struct buf b;
+	struct out_json j = {.out = &c->out};
 
-	buf_init(&b, SIZE_MAX / 2);
-	buf_printf(&b, "{\"Header\":");
+	out_json_open(&j, '{');
+	out_json_key(&j, "Header");
 	if (r->header)
-		json_message(&b, &r->header->base);
+		json_message(&j, &r->header->base);
 	else
-		buf_printf(&b, "null");
-	buf_printf(&b, ",\"Events\":%s", r->n_events ? "[" : "[]");
-	for (size_t i = 0; i < r->n_events; i++) {
-		buf_printf(&b, i ? "," : "");
-		json_message(&b, &r->events[i]->base);
-	}
-	buf_printf(&b, "%s,\"CompactRevision\":%" PRId64 ",\"Canceled\":%s,\"Created\":%s,\"CancelReason\":", r->n_events ? "]" : "",
-		   r->compact_revision, r->canceled ? "true" : "false", r->created ? "true" : "false");
-	json_string(&b, slice_str(r->cancel_reason));
-	buf_put_byte(&b, '}');
-	json_print(&b);
+		out_json_null(&j);
+	out_json_key(&j, "Events");
+	if (r->n_events)
+		out_json_open(&j, '[');
+	else
+		out_json_null(&j);
+	for (size_t i = 0; i < r->n_events; i++)
+		json_message(&j, &r->events[i]->base);
+	if (r->n_events)
+		out_json_close(&j, ']');
+	out_json_key(&j, "CompactRevision");
+	out_json_int(&j, r->compact_revision);
+	out_json_key(&j, "Canceled");
+	out_json_bool(&j, r->canceled);
+	out_json_key(&j, "Created");
+	out_json_bool(&j, r->created);
+	out_json_key(&j, "CancelReason");
+	out_json_str(&j, slice_str(r->cancel_reason));
+	out_json_close(&j, '}');
+	put(c, "\n");
 }
 
 static void watch_fields(struct ctl *c, const Etcdserverpb__WatchResponse *r)
@@ -245,7 +248,7 @@ static void watch_fields(struct ctl *c, const Etcdserverpb__WatchResponse *r)
 	for (size_t i = 0; i < r->n_events; i++) {
 		const Mvccpb__Event *e = r->events[i];
 
-		printf("\"Type\" : %s\n", e->type == MVCCPB__EVENT__EVENT_TYPE__DELETE ? "DELETE" : "PUT");
+		put(c, "\"Type\" : %s\n", e->type == MVCCPB__EVENT__EVENT_TYPE__DELETE ? "DELETE" : "PUT");
 		if (e->prev_kv)
 			fields_kv(c, "Prev", e->prev_kv);
 		fields_kv(c, "", e->kv);
@@ -255,29 +258,29 @@ static void watch_fields(struct ctl *c, const Etcdserverpb__WatchResponse *r)
 int out_watch(struct ctl *c, const Etcdserverpb__WatchResponse *r)
 {
 	switch (c->format) {
-	case FORMAT_TABLE:
-		return out_unsupported(c, "table");
-	case FORMAT_JSON:
-		watch_json(r);
+	case OUT_TABLE:
+		return out_unsupported("table");
+	case OUT_JSON:
+		watch_json(c, r);
 		break;
-	case FORMAT_FIELDS:
+	case OUT_FIELDS:
 		watch_fields(c, r);
 		break;
-	case FORMAT_PROTOBUF: {
+	case OUT_PROTOBUF: {
 		/* As upstream puts it together: without id, fragment and reason. */
 		Etcdserverpb__WatchResponse m = *r;
 
 		m.watch_id = 0;
 		m.fragment = false;
 		m.cancel_reason = "";
-		out_protobuf_message(&m.base);
+		out_protobuf(c, &m.base);
 		break;
 	}
 	default:
 		for (size_t i = 0; i < r->n_events; i++) {
 			const Mvccpb__Event *e = r->events[i];
 
-			printf("%s\n", e->type == MVCCPB__EVENT__EVENT_TYPE__DELETE ? "DELETE" : "PUT");
+			put(c, "%s\n", e->type == MVCCPB__EVENT__EVENT_TYPE__DELETE ? "DELETE" : "PUT");
 			if (e->prev_kv)
 				print_kv(c, e->prev_kv);
 			print_kv(c, e->kv);

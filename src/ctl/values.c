@@ -1,43 +1,8 @@
-/* Reading what was parsed, and numbers in operands with Go's words for what is wrong with them. */
+/* Numbers in operands with Go's words for what is wrong with them, and text in the arena. */
 #include <errno.h>
 #include <stdarg.h>
 
 #include "ctl/ctl_impl.h"
-
-static struct ctl_value *value(struct ctl *c, const char *flag)
-{
-	struct ctl_value *v = flags_find(&c->flags, flag, strlen(flag));
-
-	ASSERT(v);
-	return v;
-}
-
-const char *ctl_str(struct ctl *c, const char *flag)
-{
-	return value(c, flag)->text;
-}
-
-bool ctl_bool(struct ctl *c, const char *flag)
-{
-	return value(c, flag)->boolean;
-}
-
-int64_t ctl_int(struct ctl *c, const char *flag)
-{
-	return value(c, flag)->number;
-}
-
-uint64_t ctl_ms(struct ctl *c, const char *flag)
-{
-	int64_t ns = value(c, flag)->number;
-
-	return ns <= 0 ? 0 : (uint64_t)(ns + 999999) / 1000000;
-}
-
-bool ctl_changed(struct ctl *c, const char *flag)
-{
-	return value(c, flag)->changed;
-}
 
 char *ctl_copy(struct ctl *c, const char *fmt, ...)
 {
@@ -56,6 +21,18 @@ char *ctl_copy(struct ctl *c, const char *fmt, ...)
 	return out;
 }
 
+const char *ctl_quoted(struct ctl *c, struct slice s)
+{
+	struct buf b;
+	char *out;
+
+	buf_init(&b, SIZE_MAX / 2);
+	text_quote(&b, s);
+	out = ctl_copy(c, "%.*s", SLICE_ARG(buf_slice(&b)));
+	buf_fini(&b);
+	return out;
+}
+
 static err_t number_error(struct why *why, const char *func, const char *s, const char *reason)
 {
 	struct buf q;
@@ -69,9 +46,7 @@ static err_t number_error(struct why *why, const char *func, const char *s, cons
 
 static bool all_digits(const char *s, int base)
 {
-	static const char digits[] = "0123456789abcdefABCDEF";
-
-	return s[0] && strspn(s, base == 16 ? digits : "0123456789") == strlen(s);
+	return s[0] && strspn(s, base == 16 ? "0123456789abcdefABCDEF" : "0123456789") == strlen(s);
 }
 
 err_t ctl_parse_int(const char *s, int base, int64_t *out, struct why *why)

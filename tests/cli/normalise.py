@@ -4,14 +4,15 @@
   member's becomes <id1>, <id2>, … in order of appearance within a file; so the same id has the same name.
 - the address of the server and its ports: <EP>, <PEER>; its directory: <DIR>.
 - durations with a unit of time behind "took": <took>; sizes of the database file, which depend on when it was
-  committed, and the raft index and term, which a slow election moves: <size>, <index> in the output of endpoint status.
+  committed, and the raft index and term, which a slow election moves: <size>, <index> in the output of endpoint status. A table that holds a duration loses its
+  widths.
 - stderr: log lines (JSON) are left out, and so is the usage text behind a flag error, for its words are our own.
 - help: what follows "Usage:" on stdout is reduced to the names of commands and flags in it, in order of names.
 - a text message of protobuf is printed by Go with one or two blanks, by the build's chance: always one here.
 - raw protobuf bytes become their hexadecimal form, as all bytes that are no UTF-8."""
 import re
 
-NAME = re.compile(r"^ +(?:-\w, )?(--[a-z][\w-]*)|^  ([a-z][a-z-]*)(?: {2,}|$)", re.M)
+NAME = re.compile(r"^ +(?:-\w, )?(--[a-z][\w-]*)|^  ([a-z][a-z-]*) +[A-Za-z]", re.M)
 
 
 def reduce_help(text):
@@ -42,13 +43,15 @@ class Names:
         text = re.sub(r"\b\d{18,20}\b|\b[0-9a-f]{16}\b", self.id, text)
         text = re.sub(r"([Tt]ook\b[\"= :.]*)[\d.]+(ns|µs|ms|s|m)\b", r"\1<took>", text)
         text = re.sub(r"│ [ \d.]+(ms|µs|s) │", "│ <took> │", text)
-        text = re.sub(r"\b(\w+ID:\d+|<id\d+>) +(alarm:)", r"\1 \2", text)
+        text = re.sub(r" +alarm:", " alarm:", text)
         text = re.sub(r"(\d+ [kM]?B, ){2}\d+%", "<size>, <size>, <size>", text)
         text = re.sub(r"│ +[\d.]+ [kM]?B │ +[\d.]+ [kM]?B │ +\d+% │", "│ <size> │ <size> │ <size> │", text)
         text = re.sub(r"(db[sS]ize(?:InUse)?\"|\"DBSize(?:InUse)?\" ):? ?:? ?\d+", r"\1:<size>", text)
         text = re.sub(r"(\"?raft_?(?:Applied)?(?:Index|Term|term)\"?|\"Raft(?:AppliedIndex|Index|Term)\" ) ?: ?\d+",
                       r"\1:<index>", text)
         text = re.sub(r"(true|false), (true|false), \d+, \d+, \d+,", r"\1, \2, <index>, <index>, <index>,", text)
+        if "<took>" in text:
+            text = re.sub("─+", "─", re.sub(" +", " ", text))
         if "Usage:\n" in text:
             text = reduce_help(text)
         return text
@@ -60,7 +63,8 @@ class Names:
     def clean_log(self, data):
         text = data.decode(errors="replace")
         if "Usage:\n" in text:
-            text = text[:text.index("Usage:\n")]
+            start = text.index("Usage:\n")
+            text = text[:start] + "".join(l + "\n" for l in text[start:].split("\n") if l.startswith("Error: "))
         if text.startswith("stty:"):
             text = re.sub(r"^stty:.*\n", "", text, flags=re.M)
         s = self.server
