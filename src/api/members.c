@@ -281,7 +281,10 @@ static void hashed(struct serving *s)
 	struct buf b;
 
 	if (s->hash_err) {
-		answer_text(s, 400, err_text(s->hash_err));
+		/* The storage's own words, without what clients get in front. */
+		const char *text = err_text(s->hash_err), *prefix = "etcdserver: ";
+
+		answer_text(s, 400, strncmp(text, prefix, strlen(prefix)) ? text : text + strlen(prefix));
 		return;
 	}
 	buf_init(&b, 4096);

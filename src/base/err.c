@@ -60,7 +60,7 @@ err_t why_set(struct why *why, err_t err, const char *fmt, ...)
 
 err_t why_add(struct why *why, err_t err, const char *fmt, ...)
 {
-	char front[256];
+	char front[640];
 	char behind[sizeof(why->text)];
 	va_list ap;
 

@@ -56,7 +56,7 @@ static inline void err_ignore(err_t err)
 
 /* One line for the operator, built from the inside out; truncated, never overflowing. */
 struct why {
-	char text[512];
+	char text[1024];
 };
 
 /* Sets the line and returns err, so that "return why_set(why, ERR_X, ...)" reads well. why may be NULL. */

@@ -261,6 +261,9 @@ static err_t match(const struct node *n, const struct members *initial, const st
 
 	if (a->count != members_count(initial))
 		err = why_set(why, ERR_INVALID, "member count is unequal");
+	for (size_t i = 0; !err && i < a->count; i++)
+		if (!a->list[i].id || a->list[i].id >= RAFT_APPLY_THREAD)
+			err = why_set(why, ERR_INVALID, "%llx cannot be a member's id", (unsigned long long)a->list[i].id);
 	for (size_t i = 0; !err && i < a->count; i++) {
 		const struct member *like = with_urls(n, initial, &a->list[i].peer_urls);
 

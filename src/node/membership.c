@@ -91,8 +91,18 @@ static err_t may_promote(const struct node *n, const struct call *c)
 	return OK;
 }
 
+/* Applying it ends every member for good (raft: "removed all voters"), also upstream: whatever the checks are set to. */
+static bool is_last_voter(const struct node *n, uint64_t id)
+{
+	const struct member *m = members_find(n->members, id);
+
+	return m && !m->is_learner && members_voter_count(n->members) == 1;
+}
+
 static err_t may_change(const struct node *n, const struct call *c)
 {
+	if (c->change == MEMBER_REMOVE && is_last_voter(n, c->member_id))
+		return reject(n, "rejecting member remove request; not enough healthy members", c->member_id, ERR_MEMBER_NOT_ENOUGH_STARTED);
 	if (!n->cfg.strict_reconfig_check)
 		return OK;
 	switch (c->change) {
