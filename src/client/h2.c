@@ -107,7 +107,8 @@ static ssize_t on_more(nghttp2_session *s, int32_t id, uint8_t *out, size_t room
 	struct client_call *call = source->ptr;
 	size_t size = MIN(room, call->request.size - call->request_sent);
 
-	memcpy(out, call->request.data + call->request_sent, size);
+	if (size)
+		memcpy(out, call->request.data + call->request_sent, size);
 	call->request_sent += size;
 	if (call->method->stream == RPC_BIDI && call->request_sent == call->request.size) {
 		buf_clear(&call->request);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -22,6 +23,38 @@ static err_t readable(const char *path, struct why *why)
 	return why_set(why, ERR_INVALID, "open %s: %s", path, text_errno(text, errno));
 }
 
+/* Files that were given the wrong way round are the usual mistake: does this one hold what the other should? */
+static bool holds(const char *path, const char *kind)
+{
+	char line[128];
+	FILE *f = fopen(path, "r");
+	bool found = false;
+
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = !strncmp(line, "-----BEGIN", 10) && strstr(line, kind);
+	if (f)
+		fclose(f);
+	return found;
+}
+
+static err_t bad_cert(const char *path, struct why *why)
+{
+	if (holds(path, "PRIVATE KEY-----"))
+		return why_set(why, ERR_INVALID,
+			       "tls: failed to find certificate PEM data in certificate input, but did find a private key; PEM inputs "
+			       "may have been switched");
+	return why_set(why, ERR_INVALID, "tls: failed to find any PEM data in certificate input");
+}
+
+static err_t bad_key(const char *path, struct why *why)
+{
+	if (ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH)
+		return why_set(why, ERR_INVALID, "tls: private key does not match public key");
+	if (holds(path, "CERTIFICATE-----"))
+		return why_set(why, ERR_INVALID, "tls: found a certificate rather than a key in the PEM for the private key");
+	return why_set(why, ERR_INVALID, "tls: failed to find any PEM data in key input");
+}
+
 static err_t load_pair(SSL_CTX *ctx, const struct client_tls *t, struct why *why)
 {
 	err_t err;
@@ -35,11 +68,9 @@ static err_t load_pair(SSL_CTX *ctx, const struct client_tls *t, struct why *why
 	if (err)
 		return err;
 	if (SSL_CTX_use_certificate_chain_file(ctx, t->cert) != 1)
-		return why_set(why, ERR_INVALID, "tls: failed to find any PEM data in certificate input");
-	if (SSL_CTX_use_PrivateKey_file(ctx, t->key, SSL_FILETYPE_PEM) != 1)
-		return why_set(why, ERR_INVALID, "tls: failed to find any PEM data in key input");
-	if (SSL_CTX_check_private_key(ctx) != 1)
-		return why_set(why, ERR_INVALID, "tls: private key does not match public key");
+		return bad_cert(t->cert, why);
+	if (SSL_CTX_use_PrivateKey_file(ctx, t->key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(ctx) != 1)
+		return bad_key(t->key, why);
 	return OK;
 }
 

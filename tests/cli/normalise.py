@@ -2,7 +2,7 @@
 
 - ids: every hexadecimal word of 16 digits and every decimal number of 18 to 20 digits that is not the cluster's or the
   member's becomes <id1>, <id2>, … in order of appearance within a file; so the same id has the same name.
-- the address of the server and its ports: <EP>, <PEER>; its directory: <DIR>.
+- the address of the server and its ports: <EP>, <TLS>, <PEER>; its directory: <DIR>.
 - durations with a unit of time behind "took": <took>; sizes of the database file, which depend on when it was
   committed, and the raft index and term, which a slow election moves: <size>, <index> in the output of endpoint status. A table that holds a duration loses its
   widths.
@@ -22,8 +22,8 @@ def reduce_help(text):
 
 
 class Names:
-    def __init__(self, server):
-        self.server, self.ids = server, {}
+    def __init__(self, server, tls):
+        self.server, self.tls, self.ids = server, tls, {}
 
     def id(self, m):
         word = m.group(0)
@@ -39,7 +39,7 @@ class Names:
         if "\x00" in text or "\x12" in text:
             text = data.hex()
         s = self.server
-        text = text.replace(s.target, "<EP>").replace(str(s.peer_port), "<PEER>").replace(s.root, "<DIR>")
+        text = text.replace(self.tls, "<TLS>").replace(s.target, "<EP>").replace(str(s.peer_port), "<PEER>").replace(s.root, "<DIR>")
         text = re.sub(r"\b\d{18,20}\b|\b[0-9a-f]{16}\b", self.id, text)
         text = re.sub(r"([Tt]ook\b[\"= :.]*)[\d.]+(ns|µs|ms|s|m)\b", r"\1<took>", text)
         text = re.sub(r"│ [ \d.]+(ms|µs|s) │", "│ <took> │", text)
@@ -68,6 +68,6 @@ class Names:
         if text.startswith("stty:"):
             text = re.sub(r"^stty:.*\n", "", text, flags=re.M)
         s = self.server
-        text = text.replace(s.target, "<EP>").replace(s.root, "<DIR>")
+        text = text.replace(self.tls, "<TLS>").replace(s.target, "<EP>").replace(s.root, "<DIR>")
         text = re.sub(r"\b\d{18,20}\b|\b[0-9a-f]{16}\b", self.id, text)
         return re.sub(r"([Tt]ook\b[\"= :.]*)[\d.]+(ns|µs|ms|s|m)\b", r"\1<took>", text)

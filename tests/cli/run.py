@@ -11,7 +11,8 @@ of the programs is missing. --print shows what ours printed, --all every differe
 A file: lines that begin with "$ " are run by sh, with etcdctl in the PATH and its endpoint in ETCDCTL_ENDPOINTS (EP
 holds it as well). "NAME := command" puts what a command prints into a variable of the lines that follow. A line
 "# differs: reason" before a command says that the two are not the same, and why; it is run and counted. "# server:
-flags" at the top adds flags to the servers, "# advertise" makes them advertise the address they listen on."""
+flags" at the top adds flags to the servers, "# advertise" makes them advertise the address they listen on, "# tls" gives
+them a second address with TLS, TLS, and a folder certs with ca.pem, other-ca.pem, client.pem and their keys."""
 import argparse
 import concurrent.futures
 import difflib
@@ -37,7 +38,7 @@ class Line:
 class Script:
     def __init__(self, path):
         self.name = os.path.splitext(os.path.basename(path))[0]
-        self.flags, self.advertise, self.lines = [], False, []
+        self.flags, self.advertise, self.tls, self.lines = [], False, False, []
         differs = None
         with open(path) as f:
             for text in f.read().split("\n"):
@@ -45,6 +46,8 @@ class Script:
                     self.flags += text[9:].split()
                 elif text.startswith("# advertise"):
                     self.advertise = True
+                elif text.startswith("# tls"):
+                    self.tls = True
                 elif text.startswith("# differs:"):
                     differs = text[10:].strip()
                 elif text.startswith("$ "):
@@ -53,6 +56,27 @@ class Script:
                 elif " := " in text and not text.startswith("#"):
                     name, command = text.split(" := ", 1)
                     self.lines.append(Line(command, variable=name.strip()))
+
+
+CERTS = """
+openssl req -x509 -newkey rsa:2048 -nodes -keyout ca-key.pem -out ca.pem -subj /CN=ca -days 9
+openssl req -x509 -newkey rsa:2048 -nodes -keyout other-ca-key.pem -out other-ca.pem -subj /CN=other -days 9
+for n in server client; do
+openssl req -newkey rsa:2048 -nodes -keyout $n-key.pem -out $n.csr -subj /CN=$n
+printf 'subjectAltName=IP:127.0.0.1\n' > ext
+openssl x509 -req -in $n.csr -CA ca.pem -CAkey ca-key.pem -CAcreateserial -out $n.pem -days 9 -extfile ext
+done
+"""
+
+
+def add_tls(server, env):
+    folder = os.path.join(server.root, "certs")
+    os.mkdir(folder)
+    subprocess.run(["sh", "-e", "-c", CERTS], cwd=folder, check=True, capture_output=True)
+    env["TLS"] = "127.0.0.1:%d" % etcdproc.free_port()
+    server.flags += ["--listen-client-urls=%s,https://%s" % (server.endpoint, env["TLS"]),
+                     "--cert-file=certs/server.pem", "--key-file=certs/server-key.pem",
+                     "--trusted-ca-file=certs/ca.pem", "--client-cert-auth"]
 
 
 class Side:
@@ -69,9 +93,11 @@ class Side:
         self.env.update(PATH=bin_dir + ":" + os.environ["PATH"], ETCDCTL_ENDPOINTS=self.server.target,
                         EP=self.server.target, LC_ALL="C")
         self.script = script
+        if script.tls:
+            add_tls(self.server, self.env)
 
     def run(self):
-        names = normalise.Names(self.server)
+        names = normalise.Names(self.server, self.env.get("TLS", "<TLS>"))
         out = []
         with self.server:
             for line in self.script.lines:
@@ -98,7 +124,7 @@ def show(result):
 def compare(path, go_ctl, our_ctl, server, print_ours, limit):
     script = Script(path)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        go, ours = pool.map(lambda side: side.run(), [Side(go_ctl, server, script), Side(our_ctl, server, script)])
+        go, ours = pool.map(lambda side: side.run(), [Side(c, os.path.abspath(server), script) for c in (go_ctl, our_ctl)])
     equal = known = different = 0
     for line, a, b in zip([l for l in script.lines if not l.variable], go, ours):
         if print_ours:
