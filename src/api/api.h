@@ -9,6 +9,7 @@
  *
  * Thread: an api_io and its calls belong to one io actor. A call ends exactly once: sink finish, or api_cancel by the
  * sink, after which the sink is not touched. What core still has of it is freed when it comes back.
+ * A call whose answer the client does not take for API_STALL_S seconds while it holds something (a page pin, a revision) is cut.
  * Limits: message size is the transport's; a call's memory is one arena of API_ARENA_MAX; unsent output is the sink's. */
 #ifndef API_API_H
 #define API_API_H
@@ -17,6 +18,7 @@
 #include "pb/methods.h"
 
 #define API_ARENA_MAX (64u << 20)
+#define API_STALL_S 60
 
 struct api;
 struct api_io;
@@ -24,7 +26,7 @@ struct api_rpc;
 
 /* Message kinds that an io actor hands to api_receive. */
 enum api_msg_kind { API_MSG_FIRST = 1000, API_MSG_CALL = API_MSG_FIRST, API_MSG_MORE, API_MSG_WATCH_CLOSED, API_MSG_WATCH_BATCH, API_MSG_JOB, API_MSG_CALLS,
-		    API_MSG_MEMBER_CALL, API_MSG_MEMBER_JOB, API_MSG_END };
+		    API_MSG_MEMBER_CALL, API_MSG_MEMBER_JOB, API_MSG_TICK, API_MSG_END };
 
 /* Where answers go. All but finish only before finish. */
 struct api_sink_ops {
@@ -38,6 +40,8 @@ struct api_sink_ops {
 	void (*read_pause)(void *sink, bool paused);
 	/* The last one. err OK: status OK. text NULL: the error's own. */
 	void (*finish)(void *sink, err_t err, const char *text);
+	/* Address of the client, for logs; NULL: not known. */
+	const char *(*remote)(void *sink);
 };
 
 struct api_meta {
@@ -52,6 +56,9 @@ struct api_opts {
 	uint32_t request_bytes_max;     /* of a log entry */
 	uint32_t txn_ops_max;
 	int64_t quota_bytes;            /* as configured; 0 = default */
+	uint32_t election_ms;           /* 0 = 1000; a member without leader for three of them ends streams with hasleader */
+	uint64_t apply_warning_ns;      /* reads that take longer are logged; 0 = none */
+	uint64_t unary_warning_ns;      /* calls of one answer that take longer are logged; 0 = none */
 };
 
 struct api *api_new(struct node *n, const struct api_opts *o);

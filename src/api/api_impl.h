@@ -28,6 +28,8 @@ struct api_io {
 	struct node *node;
 	struct actor *actor;
 	uint32_t port;
+	struct timer tick;
+	uint64_t leaderless_since_ns;   /* as the ticks saw it; 0: there is a leader, or nobody asked */
 	struct list rpcs;               /* all that live, also those whose sink is gone */
 	struct list members;            /* requests of other members (members.c) */
 	size_t count;                   /* of both */
@@ -49,6 +51,11 @@ struct api_rpc {
 	struct api_meta meta;
 	struct arena arena;
 	uint64_t started_ns;            /* the first message came */
+	uint64_t read_ns;               /* the read was done; 0: not timed */
+	uint64_t blocked_ns;            /* since when it waits for its client, holding something; 0: it does not */
+	size_t sent_bytes;              /* of messages, without large ones sent in parts */
+	char *content;                  /* of a request too large to keep, as text; owned */
+	size_t kept_size;               /* of that request */
 	struct call call;
 	bool call_out;                  /* core has it */
 	enum call_kind call_kind;
@@ -136,6 +143,21 @@ void api_part_stop(struct api_part *p);
 void api_series_make(struct api *a);
 uint64_t api_now(const struct api_rpc *r);
 void api_count_client(struct api_rpc *r);
+/* Keeps the body for the log line of a slow call, or its description if it is large. */
+void api_keep_put(struct api_rpc *r, const struct put_req *q, struct blob *take_body);
+/* The call ends: "request stats" if it took long. */
+void api_log_stats(struct api_rpc *r);
+
+/* watchdog.c */
+void api_watchdog_init(struct api_io *io);
+/* A stream that has to end when the leader is lost, or a call that is blocked, began. */
+void api_watchdog_wake(struct api_rpc *r);
+/* The sink took all it could and the call holds something meanwhile; api_writable ends it. */
+void api_blocked(struct api_rpc *r);
+void api_watchdog_tick(struct api_io *io);
+
+/* Ends all that verdict gives an error for; the end of one may end or begin others. */
+void api_end_some(struct api_io *io, err_t (*verdict)(const struct api_rpc *r, const void *arg), const void *arg);
 /* A read that was answered on this member: what mvcc took, from began_ns, and the whole request. */
 void api_range_observe(struct api_rpc *r, bool success, uint64_t began_ns);
 void api_read_txn_observe(struct api_rpc *r, bool success);

@@ -47,7 +47,13 @@ static void sink_finish(void *sink, err_t err, const char *text)
 		grpc_finish_err(s, err);
 }
 
+static const char *sink_remote(void *sink)
+{
+	return grpc_peer(sink)->remote;
+}
+
 static const struct api_sink_ops sink_ops = {
+	.remote = sink_remote,
 	.send = sink_send,
 	.send_begin = sink_send_begin,
 	.send_part = sink_send_part,

@@ -35,8 +35,10 @@ static void large_emit(struct api_rpc *r)
 	struct large *l = r->state;
 	struct node *n = r->io->node;
 
-	if (!r->ops->writable(r->sink))
-		return;                                 /* kv_writable goes on */
+	if (!r->ops->writable(r->sink)) {
+		api_blocked(r);                         /* range_writable goes on */
+		return;
+	}
 	for (;;) {
 		const struct publication *p = node_view(n);
 		bool done = false;
@@ -49,8 +51,10 @@ static void large_emit(struct api_rpc *r)
 			api_fail(r, err);               /* a message that is not whole: the transport resets the stream */
 			return;
 		}
-		if (!r->ops->send_part(r->sink, buf_slice(&l->out)) && !done)
+		if (!r->ops->send_part(r->sink, buf_slice(&l->out)) && !done) {
+			api_blocked(r);
 			return;
+		}
 		if (done) {
 			api_done(r);
 			return;
@@ -340,6 +344,8 @@ static void chunk_next(struct api_rpc *r)
 	buf_fini(&whole);
 	if (writable)
 		api_later(r, chunk_next);
+	else
+		api_blocked(r);
 }
 
 static void chunks_held(struct api_rpc *r)
@@ -450,8 +456,10 @@ static void put_message(struct api_rpc *r, struct blob *take_body)
 
 	if (!err && !api_over_quota(r, mvcc_put_cost(&q))) {
 		err = mvcc_check_put(&q);
-		if (!err)
+		if (!err) {
+			api_keep_put(r, &q, blob_ref(take_body));
 			api_propose(r, REQ_PUT, blob_slice(take_body), api_step_reply);
+		}
 	}
 	blob_unref(take_body);
 	if (err)
@@ -467,8 +475,10 @@ static void delete_message(struct api_rpc *r, struct blob *take_body)
 
 	if (!err)
 		err = mvcc_check_delete(&q);
-	if (!err)
+	if (!err) {
+		r->body = blob_ref(take_body);
 		api_propose(r, REQ_DELETE_RANGE, blob_slice(take_body), api_step_reply);
+	}
 	blob_unref(take_body);
 	if (err)
 		api_fail(r, err);

@@ -19,10 +19,29 @@ static struct response_header header_now(struct api_rpc *r)
 
 /* ---- Alarm ---- */
 
+/* The set of alarms is bounded here, at the door: what is in the log must be applied. */
+static bool may_raise(struct api_rpc *r, struct slice body)
+{
+	struct pb_reader rd = pb_reader_of(body);
+	struct pb_field f;
+	const struct publication *p;
+	bool raises = false, full;
+
+	while (pb_next(&rd, &f))
+		if (f.number == 1 && f.wire == PB_VARINT)
+			raises = f.value == 1;
+	p = node_view(r->io->node);
+	full = p->alarms_full;
+	node_leave(r->io->node);
+	return !raises || !full;
+}
+
 static void alarm_message(struct api_rpc *r, struct blob *take_body)
 {
 	err_t err = pb_validate(rpc_methods[r->method].request, blob_slice(take_body));
 
+	if (!err && !may_raise(r, blob_slice(take_body)))
+		err = ERR_TOO_MANY_REQUESTS;
 	if (err)
 		api_fail(r, err);
 	else
@@ -367,8 +386,10 @@ static void snapshot_have(struct api_rpc *r)
 		return;
 	}
 	s->at += s->chunk_size;
-	if (!snapshot_send(r, slice_of(s->chunk, s->chunk_size), s->size - s->at) && s->at < s->size)
-		return;                                 /* snapshot_writable goes on */
+	if (!snapshot_send(r, slice_of(s->chunk, s->chunk_size), s->size - s->at) && s->at < s->size) {
+		api_blocked(r);                         /* snapshot_writable goes on */
+		return;
+	}
 	if (s->at < s->size) {
 		snapshot_next(r);
 		return;

@@ -10,6 +10,7 @@ static void rpc_unlink(struct api_rpc *r)
 		r->row->drop(r);
 	call_fini(&r->call);
 	blob_unref(r->body);
+	mem_free(r->content);
 	arena_fini(&r->arena);
 	mem_free(r);
 }
@@ -46,6 +47,7 @@ struct api_io *api_io_new(struct api *a, struct actor *actor, uint32_t port)
 	io->calls_tail = &io->calls;
 	io->calls_msg.kind = API_MSG_CALLS;
 	list_init(&io->rpcs);
+	api_watchdog_init(io);
 	list_init(&io->members);
 	return io;
 }
@@ -59,6 +61,8 @@ static void io_free(struct api_io *io)
 {
 	for (size_t i = 0; io && i < CLIENT_VERSIONS_KEPT; i++)
 		mem_free(io->versions[i].version);
+	if (io)
+		timer_cancel(&io->tick);
 	mem_free(io);
 }
 
@@ -146,13 +150,14 @@ struct api_rpc *api_begin(struct api_io *io, enum rpc m, const struct api_sink_o
 
 void api_message(struct api_rpc *r, struct blob *take_body)
 {
-	bool first = !r->started_ns;
-	err_t err = admit(r);
+	err_t err = OK;
 
-	if (first) {
+	if (!r->started_ns) {           /* upstream's interceptors look at a stream once, when it begins */
 		r->started_ns = api_now(r);
+		err = admit(r);
 		if (!r->meta.internal && (!err || err == ERR_NO_LEADER))
 			api_count_client(r);
+		api_watchdog_wake(r);
 	}
 	if (err) {
 		blob_unref(take_body);
@@ -171,6 +176,7 @@ void api_half_close(struct api_rpc *r)
 
 void api_writable(struct api_rpc *r)
 {
+	r->blocked_ns = 0;
 	if (r->row->writable)
 		r->row->writable(r);
 }
@@ -197,6 +203,7 @@ void api_fail_text(struct api_rpc *r, err_t err, const char *text)
 
 	if (!sink)
 		return;
+	api_log_stats(r);
 	r->sink = NULL;
 	r->ops->finish(sink, err, text);
 	stop(r);
@@ -215,6 +222,8 @@ void api_done(struct api_rpc *r)
 
 bool api_send(struct api_rpc *r, const struct slice *parts, size_t count)
 {
+	for (size_t i = 0; i < count; i++)
+		r->sent_bytes += parts[i].size;
 	return r->ops->send(r->sink, parts, count);
 }
 
@@ -389,6 +398,9 @@ void api_receive(struct api_io *io, struct msg *m)
 	case API_MSG_MEMBER_JOB:
 		members_job_back(m);
 		break;
+	case API_MSG_TICK:
+		api_watchdog_tick(io);
+		break;
 	case API_MSG_WATCH_CLOSED:
 		watch_closed(io, m);
 		break;
@@ -400,19 +412,20 @@ void api_receive(struct api_io *io, struct msg *m)
 	}
 }
 
-void api_io_stop(struct api_io *io)
+void api_end_some(struct api_io *io, err_t (*verdict)(const struct api_rpc *r, const void *arg), const void *arg)
 {
 	struct list seen;
 
-	/* The end of one may end or begin others. */
 	list_init(&seen);
 	while (!list_empty(&io->rpcs)) {
 		struct api_rpc *r = CONTAINER_OF(io->rpcs.next, struct api_rpc, link);
+		err_t err;
 
 		list_remove(&r->link);
 		list_push_back(&seen, &r->link);
-		if (r->sink && !r->call_out)
-			api_fail(r, ERR_STOPPED);
+		err = r->sink ? verdict(r, arg) : OK;
+		if (err)
+			api_fail(r, err);
 	}
 	while (!list_empty(&seen)) {
 		struct list *l = seen.next;
@@ -420,6 +433,16 @@ void api_io_stop(struct api_io *io)
 		list_remove(l);
 		list_push_back(&io->rpcs, l);
 	}
+}
+
+static err_t at_stop(const struct api_rpc *r, const void *arg)
+{
+	return r->call_out ? OK : ERR_STOPPED;
+}
+
+void api_io_stop(struct api_io *io)
+{
+	api_end_some(io, at_stop, NULL);
 }
 
 void api_io_abandon(struct api_io *io)

@@ -266,6 +266,8 @@ static void serve(struct web_req *w)
 		web_checks(w, true, sub);
 	else if (kind == WEB_CLIENT && slice_eq(w->path, SLICE_LIT("/debug/vars")))
 		page_vars(w);
+	else if (kind == WEB_CLIENT && web_debug(w))
+		return;
 	else
 		not_found(w);
 }

@@ -14,6 +14,7 @@ enum web_kind { WEB_CLIENT, WEB_METRICS, WEB_PEER };
 struct web_listener {
 	enum web_kind kind;
 	bool gateway;
+	bool debug;                     /* /debug/pprof/ */
 	struct http_front front;        /* host whitelist and CORS of client listeners; empty elsewhere */
 };
 

@@ -30,6 +30,9 @@ bool web_query_has(struct web_req *w, const char *name);
 /* First in on_request: host whitelist, CORS, OPTIONS. False: answered. */
 bool web_front(struct web_req *w);
 
+/* /debug/pprof/…; false: not served here. */
+bool web_debug(struct web_req *w);
+
 void web_health(struct web_req *w);
 void web_checks(struct web_req *w, bool ready, struct slice sub);
 void web_health_drop(struct web_req *w);

@@ -9,4 +9,8 @@ uint64_t env_mono_ns(void);             /* CLOCK_MONOTONIC */
 int64_t env_wall_ns(void);              /* since 1970, CLOCK_REALTIME */
 void env_random(void *out, size_t size);        /* getrandom */
 
+/* A fault within a mapping of vfs_map (the disk failed under it, or the file was cut short) ends the process with a line that names
+ * file and page, through fatal(). Before threads start. Other faults do what they did. */
+void env_sigbus_install(void);
+
 #endif

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "env/env.h"
+#include "env/sigbus.h"
 
 #define POOL_THREADS 2
 
@@ -185,6 +186,7 @@ static err_t posix_map(struct vfs_file *f, uint64_t reserve, const uint8_t **out
 		if (at != MAP_FAILED) {
 			*out = at;
 			*reserved = reserve;
+			sigbus_map(at, reserve, fd_of(f));
 			return OK;
 		}
 		if (errno != ENOMEM && errno != EINVAL)         /* valgrind's word for too much */
@@ -195,8 +197,10 @@ static err_t posix_map(struct vfs_file *f, uint64_t reserve, const uint8_t **out
 
 static void posix_unmap(struct vfs_file *f, const uint8_t *map, uint64_t reserved)
 {
-	int r = munmap((void *)(uintptr_t)map, (size_t)reserved);
+	int r;
 
+	sigbus_unmap(map);
+	r = munmap((void *)(uintptr_t)map, (size_t)reserved);
 	ASSERT(r == 0);
 }
 

@@ -186,7 +186,7 @@ static void apply_normal(struct node *n, const struct raft_entry *e, bool full)
 	}
 	if (full && out->field) {
 		core_wrote(n);
-		core_apply_observe(n, out->field, !out->err || out->err == ERR_COMPACTED, core_now(n) - n->apply.now_ns);
+		core_apply_observe(n, e, c ? &c->resp : NULL);
 	}
 	effects(n, e, full);
 	if (out->effects & APPLY_OVER_QUOTA)

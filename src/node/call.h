@@ -71,6 +71,7 @@ struct call {
 	/* core's while it has the call */
 	struct list link;
 	struct call *hash_next;
+	bool counted;                   /* among the reads that wait */
 	uint64_t order;
 };
 

@@ -59,6 +59,8 @@ static void core_answers(struct node *n)
 		if (c->field && c->err != ERR_TOO_MANY_REQUESTS)
 			core_request_observe(n, c->field, c->applied, now - c->started_ns);
 		c->field = 0;
+		n->reads_waiting -= c->counted;
+		c->counted = false;
 		if (c->err && c->msg.kind == CALL_READ_INDEX)
 			metric_add(c->err == ERR_TIMEOUT ? METRIC_SERVER_SLOW_READ_INDEXES_TOTAL : METRIC_SERVER_READ_INDEXES_FAILED_TOTAL, 1);
 		c->msg.kind = c->reply_kind;

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "node/node_impl.h"
+#include "pb/describe.h"
 
 static void count(uint32_t series, uint64_t now, uint64_t *seen)
 {
@@ -84,11 +85,38 @@ static const char *success_name(bool success)
 	return success ? "true" : "false";
 }
 
-void core_apply_observe(struct node *n, uint32_t field, bool success, uint64_t took_ns)
+static void slow_apply(struct node *n, const struct raft_entry *e, const struct buf *resp, uint64_t took_ns)
 {
-	metric_observe(metric_series_kept(&op_series(n, field)->apply[success], METRIC_SERVER_APPLY_DURATION_SECONDS,
-					  (const char *[]){apply_request_name(field), success_name(success), "v3"}),
+	struct buf text;
+	char size[32] = "";
+
+	buf_init(&text, LOG_STRING_SIZE_MAX);
+	describe_entry(&n->apply.arena, blob_slice(e->data), apply_request_name(n->out.field), &text);
+	arena_reset(&n->apply.arena);
+	if (resp && !n->out.err)
+		snprintf(size, sizeof(size), "size:%zu", resp->size);
+	if (n->out.err)
+		LOG_WARN("apply request took too long", LOG_DURATION("took", (int64_t)took_ns),
+			 LOG_DURATION("expected-duration", (int64_t)n->cfg.apply_warning_ns), LOG_STR("prefix", ""),
+			 LOG_SLICE("request", buf_slice(&text)), LOG_STR("response", size), LOG_ERR(n->out.err));
+	else
+		LOG_WARN("apply request took too long", LOG_DURATION("took", (int64_t)took_ns),
+			 LOG_DURATION("expected-duration", (int64_t)n->cfg.apply_warning_ns), LOG_STR("prefix", ""),
+			 LOG_SLICE("request", buf_slice(&text)), LOG_STR("response", size));
+	buf_fini(&text);
+	metric_add(METRIC_SERVER_SLOW_APPLY_TOTAL, 1);
+}
+
+void core_apply_observe(struct node *n, const struct raft_entry *e, const struct buf *resp)
+{
+	bool success = !n->out.err || n->out.err == ERR_COMPACTED;
+	uint64_t took_ns = core_now(n) - n->apply.now_ns;
+
+	metric_observe(metric_series_kept(&op_series(n, n->out.field)->apply[success], METRIC_SERVER_APPLY_DURATION_SECONDS,
+					  (const char *[]){apply_request_name(n->out.field), success_name(success), "v3"}),
 		       took_ns);
+	if (n->cfg.apply_warning_ns && took_ns > n->cfg.apply_warning_ns)
+		slow_apply(n, e, resp, took_ns);
 }
 
 void core_request_observe(struct node *n, uint32_t field, bool success, uint64_t took_ns)

@@ -79,6 +79,7 @@ struct node_config {
 	uint32_t compaction_sleep_ms;
 	enum auto_compact_mode auto_compact_mode;
 	int64_t auto_compact_retention;         /* ns, or revisions */
+	uint64_t apply_warning_ns;              /* applies that take longer are logged; 0 = none */
 	uint64_t start_defrag_bytes;            /* free pages beyond which the file is shrunk at the start; 0 = never */
 	uint32_t wal_files_max;                 /* 0 = keep all */
 	uint32_t snap_files_max;
@@ -115,6 +116,7 @@ struct publication {
 	struct auth_view *auth_view;
 	bool alarm_nospace;
 	bool alarm_corrupt;
+	bool alarms_full;                       /* no further one may be proposed */
 	char cluster_version[16];               /* "" before it is set */
 	char storage_version[16];               /* "" = unknown */
 	struct downgrade_info downgrade;

@@ -37,6 +37,7 @@ enum core_kind {
 
 enum {
 	OP_SERIES_MAX = 64,             /* kinds of request */
+	READS_WAITING_MAX = 100000,     /* linearizable reads that may wait for a round or for apply */
 	COMMIT_TO_APPLY_MAX = 5000,     /* committed entries that may wait for apply before proposals are refused */
 	/* Bytes of entries, each: that wait for raft to take them, and that raft has taken but not applied. Together with what the
 	 * mailbox brings in a batch they keep the WAL's buffer far below its maximum when the disk hangs. */
@@ -130,6 +131,7 @@ struct node {
 	bool alarm_proposed;
 
 	/* reads */
+	size_t reads_waiting;                   /* in the three lists */
 	struct list reads_new;
 	struct list reads_asked;                /* the round in flight */
 	struct list reads_ready;                /* read index known (call->order), waits for apply */
@@ -362,8 +364,9 @@ void core_metrics(struct node *n);
 void core_known_peer(struct node *n, uint64_t id, bool known);
 /* The gauges of all alarms in that list (node->alarms_blob; NULL: none). */
 void core_alarm_metrics(const struct blob *alarms, bool raised);
-/* Time of one apply, and of a proposal from its post to its answer, by kind of request. */
-void core_apply_observe(struct node *n, uint32_t field, bool success, uint64_t took_ns);
+/* Time of the apply that has just ended (node->out), logged if it took long; resp: its answer, NULL if nobody waits. */
+void core_apply_observe(struct node *n, const struct raft_entry *e, const struct buf *resp);
+/* Time of a proposal from its post to its answer. */
 void core_request_observe(struct node *n, uint32_t field, bool success, uint64_t took_ns);
 
 /* compact.c */

@@ -98,6 +98,12 @@ void core_call(struct node *n, struct msg *m)
 		admit(n, c);
 		break;
 	case CALL_READ_INDEX:
+		if (n->reads_waiting >= READS_WAITING_MAX) {
+			core_answer(n, c, ERR_TOO_MANY_REQUESTS);
+			break;
+		}
+		c->counted = true;
+		n->reads_waiting++;
 		list_push_back(&n->reads_new, &c->link);
 		break;
 	case CALL_LEASE_RENEW:

@@ -38,6 +38,7 @@ void core_publish(struct node *n)
 	pub->auth_view = auth_view(n->auth);
 	pub->auth = auth_view_state(pub->auth_view);
 	pub->alarm_nospace = alarm_present(&n->alarms, ALARM_NOSPACE);
+	pub->alarms_full = alarms_full(&n->alarms);
 	pub->alarm_corrupt = alarm_present(&n->alarms, ALARM_CORRUPT);
 	memcpy(pub->storage_version, n->storage_version, sizeof(pub->storage_version));
 	strncpy(pub->cluster_version, members_version(n->members), sizeof(pub->cluster_version) - 1);

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "obs/log_impl.h"
+#include "obs/log_rotate.h"
 
 #define SAMPLE_FIRST 100
 #define SAMPLE_THEREAFTER 100
@@ -25,16 +26,21 @@ struct sample {
 	_Atomic uint32_t count;
 };
 
+struct output {
+	int fd;
+	bool owned;
+	struct log_rotate *rotate;      /* not NULL: it has the file */
+};
+
 static struct {
 	enum log_format format;
-	int fds[LOG_OUTPUTS_MAX];
-	bool owned[LOG_OUTPUTS_MAX];
-	size_t fd_count;
+	struct output outputs[LOG_OUTPUTS_MAX];
+	size_t output_count;
 	void (*write)(void *arg, const char *line, size_t size);
 	void *write_arg;
 	int64_t (*now_ns)(void);
 	struct sample samples[LOG_LEVEL_FATAL + 1][SAMPLE_SLOTS];
-} the_log = {.fds = {STDERR_FILENO}, .fd_count = 1};
+} the_log = {.outputs = {{.fd = STDERR_FILENO}}, .output_count = 1};
 
 _Atomic int log_level_min = LOG_LEVEL_INFO;
 
@@ -110,6 +116,14 @@ static void write_line(int fd, const char *data, size_t size)
 	}
 }
 
+static void output_line(const struct output *o, const char *data, size_t size)
+{
+	if (o->rotate)
+		log_rotate_write(o->rotate, data, size);
+	else
+		write_line(o->fd, data, size);
+}
+
 void log_event(const struct log_site *site, const char *text, const struct log_field *fields, size_t count)
 {
 	int saved_errno = errno;
@@ -120,8 +134,8 @@ void log_event(const struct log_site *site, const char *text, const struct log_f
 		log_line_build(&l, the_log.format, now, site, text, fields, count);
 		if (the_log.write)
 			the_log.write(the_log.write_arg, l.data, l.size);
-		for (size_t i = 0; i < the_log.fd_count && !the_log.write; i++)
-			write_line(the_log.fds[i], l.data, l.size);
+		for (size_t i = 0; i < the_log.output_count && !the_log.write; i++)
+			output_line(&the_log.outputs[i], l.data, l.size);
 	}
 	errno = saved_errno;
 }
@@ -136,57 +150,57 @@ void log_fatal_hook(const char *line)
 	LOG_AT(LOG_LEVEL_FATAL, line);
 }
 
-static void close_outputs(const int *fds, const bool *owned, size_t count)
+static void close_outputs(struct output *outputs, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (owned[i])
-			close(fds[i]);
+		log_rotate_close(outputs[i].rotate);
+		if (outputs[i].owned)
+			close(outputs[i].fd);
 	}
 }
 
-static err_t open_output(const char *path, int *fd, bool *owned, struct why *why)
+static err_t open_output(const char *path, const struct log_rotation *rotation, struct output *o, struct why *why)
 {
-	*owned = false;
-	if (!strcmp(path, "stderr") || !strcmp(path, "default")) {
-		*fd = STDERR_FILENO;
+	*o = (struct output){.fd = STDERR_FILENO};
+	if (!strcmp(path, "stderr") || !strcmp(path, "default"))
 		return OK;
-	}
 	if (!strcmp(path, "stdout")) {
-		*fd = STDOUT_FILENO;
+		o->fd = STDOUT_FILENO;
 		return OK;
 	}
-	*fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
-	if (*fd < 0) {
+	if (rotation)
+		return log_rotate_open(path, rotation, why, &o->rotate);
+	o->fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+	if (o->fd < 0) {
 		char text[TEXT_ERRNO_SIZE];
 
 		return why_set(why, err_from_errno(errno), "open sink \"%s\": open %s: %s", path, path,
 			       text_errno(text, errno));
 	}
-	*owned = true;
+	o->owned = true;
 	return OK;
 }
 
 err_t log_setup(const struct log_config *cfg, struct why *why)
 {
-	int fds[LOG_OUTPUTS_MAX];
-	bool owned[LOG_OUTPUTS_MAX], discard = false;
+	struct output outputs[LOG_OUTPUTS_MAX];
+	bool discard = false;
 	size_t n = 0;
 
 	ASSERT(cfg->outputs_count <= LOG_OUTPUTS_MAX);
 	for (size_t i = 0; i < cfg->outputs_count; i++)
 		discard = discard || !strcmp(cfg->outputs[i], "/dev/null");
 	for (; n < cfg->outputs_count && !discard; n++) {
-		err_t err = open_output(cfg->outputs[n], &fds[n], &owned[n], why);
+		err_t err = open_output(cfg->outputs[n], cfg->rotation, &outputs[n], why);
 
 		if (err) {
-			close_outputs(fds, owned, n);
+			close_outputs(outputs, n);
 			return err;
 		}
 	}
-	close_outputs(the_log.fds, the_log.owned, the_log.fd_count);
-	memcpy(the_log.fds, fds, n * sizeof(*fds));
-	memcpy(the_log.owned, owned, n * sizeof(*owned));
-	the_log.fd_count = n;
+	close_outputs(the_log.outputs, the_log.output_count);
+	memcpy(the_log.outputs, outputs, n * sizeof(*outputs));
+	the_log.output_count = n;
 	the_log.format = cfg->format;
 	atomic_store(&log_level_min, (int)cfg->level);
 	return OK;
@@ -195,7 +209,7 @@ err_t log_setup(const struct log_config *cfg, struct why *why)
 void log_reset(void)
 {
 	static const char *const outputs[] = {"stderr"};
-	static const struct log_config initial = {LOG_LEVEL_INFO, LOG_FORMAT_JSON, outputs, 1};
+	static const struct log_config initial = {LOG_LEVEL_INFO, LOG_FORMAT_JSON, outputs, 1, NULL};
 
 	if (log_setup(&initial, NULL) != OK)
 		UNREACHABLE();

@@ -8,7 +8,7 @@
  *
  * Lines are JSON or console text in the forms of zap (keys level, ts, logger, caller, msg, fields,
  * stacktrace). Each line is built on the caller's stack and handed to each output with one write(2): no lock
- * is held, lines of several threads do not mix. A line has at most LOG_LINE_SIZE_MAX bytes: strings are cut at
+ * is held (but for files that are rotated), lines of several threads do not mix. A line has at most LOG_LINE_SIZE_MAX bytes: strings are cut at
  * LOG_STRING_SIZE_MAX, fields that do not fit are left out and "truncated":true takes their place. The same text
  * at the same level more than 100 times in a second: from then on every 100th is written, in that second.
  *
@@ -128,11 +128,14 @@ static inline bool log_enabled(enum log_level level)
 void log_event(const struct log_site *site, const char *text, const struct log_field *fields, size_t count);
 void log_exit(void) __attribute__((noreturn));
 
+struct log_rotation;
+
 struct log_config {
 	enum log_level level;
 	enum log_format format;
 	const char *const *outputs;     /* "stderr", "stdout", or the path of a file to append to; borrowed */
 	size_t outputs_count;           /* at most LOG_OUTPUTS_MAX; /dev/null among them: nothing is written */
+	const struct log_rotation *rotation;    /* of outputs that are files (log_rotate.h); NULL: none */
 };
 
 /* Before threads start, or when they are gone; a second call replaces the first. A file that cannot be opened:
@@ -140,6 +143,10 @@ struct log_config {
 NODISCARD err_t log_setup(const struct log_config *cfg, struct why *why);
 /* Back to stderr, JSON, info; closes files. */
 void log_reset(void);
+
+/* A moment as the lines' own ts. */
+#define LOG_TIME_SIZE 64
+const char *log_time_text(char out[LOG_TIME_SIZE], int64_t wall_ns);
 
 /* "debug" .. "fatal", any case; false: not a level. */
 NODISCARD bool log_level_parse(const char *s, enum log_level *out);

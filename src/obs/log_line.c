@@ -172,19 +172,26 @@ static void put_fields(struct log_line *l, const struct log_field *fields, size_
 }
 
 /* 2026-11-24T20:22:17.390467Z, or +0200 for the zone. */
-static void put_time(struct log_line *l, int64_t now_ns)
+const char *log_time_text(char out[LOG_TIME_SIZE], int64_t wall_ns)
 {
-	time_t s = (time_t)(now_ns / 1000000000);
+	time_t s = (time_t)(wall_ns / 1000000000);
 	struct tm tm;
-	char text[64], zone[16] = "Z";
+	char zone[16] = "Z";
 	size_t n;
 
 	localtime_r(&s, &tm);
-	n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	n = strftime(out, LOG_TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
 	if (tm.tm_gmtoff)
 		strftime(zone, sizeof(zone), "%z", &tm);
-	snprintf(text + n, sizeof(text) - n, ".%06d%s", (int)(now_ns % 1000000000 / 1000), zone);
-	puts_(l, text);
+	snprintf(out + n, LOG_TIME_SIZE - n, ".%06d%s", (int)(wall_ns % 1000000000 / 1000), zone);
+	return out;
+}
+
+static void put_time(struct log_line *l, int64_t now_ns)
+{
+	char text[LOG_TIME_SIZE];
+
+	puts_(l, log_time_text(text, now_ns));
 }
 
 /* Last directory and file of the source, and the line. */

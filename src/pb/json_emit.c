@@ -75,6 +75,27 @@ static void put_enum(struct buf *out, const ProtobufCEnumDescriptor *d, int32_t 
 		put_signed(out, v, false);
 }
 
+/* With what stands for a NUL turned back. */
+static void put_string(struct buf *out, const char *s)
+{
+	static const char nul[] = {(char)PB_NUL_FIRST, (char)PB_NUL_SECOND, 0};
+	struct buf whole;
+	const char *at;
+
+	if (!strstr(s, nul)) {
+		json_emit_string(slice_str(s), out);
+		return;
+	}
+	buf_init(&whole, strlen(s));
+	for (; (at = strstr(s, nul)); s = at + 2) {
+		buf_put(&whole, s, (size_t)(at - s));
+		buf_put_byte(&whole, 0);
+	}
+	buf_put(&whole, s, strlen(s));
+	json_emit_string(buf_slice(&whole), out);
+	buf_fini(&whole);
+}
+
 static void put_value(struct buf *out, const ProtobufCFieldDescriptor *f, const void *at)
 {
 	switch (f->type) {
@@ -84,7 +105,7 @@ static void put_value(struct buf *out, const ProtobufCFieldDescriptor *f, const 
 	case PROTOBUF_C_TYPE_INT32: put_signed(out, *(const int32_t *)at, false); break;
 	case PROTOBUF_C_TYPE_UINT32: put_number(out, *(const uint32_t *)at, false, false); break;
 	case PROTOBUF_C_TYPE_ENUM: put_enum(out, f->descriptor, *(const int32_t *)at); break;
-	case PROTOBUF_C_TYPE_STRING: json_emit_string(slice_str(*(char *const *)at), out); break;
+	case PROTOBUF_C_TYPE_STRING: put_string(out, *(char *const *)at); break;
 	case PROTOBUF_C_TYPE_BYTES:
 		buf_put_byte(out, '"');
 		base64_encode(pb_slice(*(const ProtobufCBinaryData *)at), out);

@@ -133,22 +133,28 @@ static err_t store_packed(struct pb_walk *w, const ProtobufCFieldDescriptor *f, 
 
 static err_t store_string(struct pb_walk *w, const ProtobufCFieldDescriptor *f, struct slice s, ProtobufCMessage *m)
 {
+	size_t nuls = 0;
 	char *copy;
 	void *at;
 
 	if (!slice_is_utf8(s))
 		return ERR_MALFORMED;
-	if (s.size && memchr(s.data, '\0', s.size))
-		return ERR_INVALID;
 	if (!m)
 		return OK;
 	at = place(w->arena, f, m);
-	copy = arena_alloc(w->arena, s.size + 1);
+	for (size_t i = 0; i < s.size; i++)
+		nuls += s.data[i] == 0;
+	copy = arena_alloc(w->arena, s.size + nuls + 1);
 	if (!at || !copy)
 		return ERR_TOO_LARGE;
-	if (s.size)
-		memcpy(copy, s.data, s.size);
 	*(char **)at = copy;
+	for (size_t i = 0; nuls && i < s.size; i++) {
+		if (!s.data[i])
+			*copy++ = (char)PB_NUL_FIRST;
+		*copy++ = s.data[i] ? (char)s.data[i] : (char)PB_NUL_SECOND;
+	}
+	if (!nuls && s.size)
+		memcpy(copy, s.data, s.size);
 	return OK;
 }
 

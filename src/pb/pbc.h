@@ -13,8 +13,9 @@
  * is copied but strings. Unknown fields are dropped.
  *
  * Errors of pb_validate and pb_unpack: ERR_MALFORMED for what Go refuses too; ERR_INVALID for what only we
- * refuse: nesting deeper than PB_DEPTH_MAX (Go: 10,000) and a NUL within a string, which C strings cannot carry (Go
- * allows it; a cut name would be another name). Pure; any thread. */
+ * refuse: nesting deeper than PB_DEPTH_MAX (Go: 10,000). Pure; any thread.
+ * A NUL within a string, which C strings cannot carry, is read as the two bytes PB_NUL_FIRST, PB_NUL_SECOND: they occur in no
+ * UTF-8. json_emit writes it as \u0000; pb_pack does not turn it back, so messages that were read are not to be packed again. */
 #ifndef PB_PBC_H
 #define PB_PBC_H
 
@@ -25,6 +26,9 @@
 
 /* Messages within messages. A txn level takes two; Go's default of 128 operations allows 129 levels. */
 #define PB_DEPTH_MAX 300
+
+#define PB_NUL_FIRST 0xc0
+#define PB_NUL_SECOND 0x80
 
 /* Reads without building anything: for bytes that go on unchanged (into the log, to another member). */
 NODISCARD err_t pb_validate(const ProtobufCMessageDescriptor *d, struct slice s);

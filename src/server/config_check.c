@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "obs/log.h"
+#include "obs/log_rotate.h"
 #include "server/config_impl.h"
 
 #define ELECTION_MS_MAX 50000
@@ -22,10 +23,25 @@ static err_t check_log_outputs(struct config *cfg, struct why *why)
 	return OK;
 }
 
+/* One file among the outputs is what can be rotated. */
+static err_t check_rotation(const struct config *cfg, struct log_rotation *rotation, struct why *why)
+{
+	size_t files = 0;
+
+	for (size_t i = 0; i < cfg->log_outputs.count; i++)
+		files += strcmp(cfg->log_outputs.at[i], "default") && strcmp(cfg->log_outputs.at[i], "stderr") &&
+			 strcmp(cfg->log_outputs.at[i], "stdout");
+	if (files > 1 || (!files && cfg->log_outputs.count == 1))
+		return why_set(why, ERR_INVALID,
+			       "--log-outputs requires a single file path when --log-rotate-config-json is defined");
+	return config_rotation_parse(cfg->log_rotation_config_json, rotation, why);
+}
+
 /* The log is set up first, so that all that follows is told where the operator wants it. */
 static err_t check_log(struct config *cfg, struct why *why)
 {
 	struct log_config log = {0};
+	struct log_rotation rotation;
 	err_t err;
 
 	if (!strcmp(cfg->logger, "capnslog"))
@@ -45,6 +61,12 @@ static err_t check_log(struct config *cfg, struct why *why)
 	for (size_t i = 0; i < log.outputs_count; i++) {
 		if (!strcmp(log.outputs[i], "systemd/journal"))
 			return why_set(why, ERR_UNSUPPORTED, "log output systemd/journal is not supported yet");
+	}
+	if (cfg->enable_log_rotation) {
+		err = check_rotation(cfg, &rotation, why);
+		if (err)
+			return err;
+		log.rotation = &rotation;
 	}
 	return log_setup(&log, why);
 }

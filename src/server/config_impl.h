@@ -79,4 +79,8 @@ void config_settle(struct config *cfg);
 void usage_line(struct buf *out);               /* what goes to stderr for --help and wrong flags */
 void usage_flags(struct buf *out);
 
+struct log_rotation;
+/* ERR_INVALID in etcd's words. */
+NODISCARD err_t config_rotation_parse(const char *json, struct log_rotation *out, struct why *why);
+
 #endif

@@ -175,7 +175,7 @@ FLAG(UINT, auth_token_ttl_s, "auth-token-ttl", "auth-token-ttl", "300", 0,
      "Seconds after which an unused simple token ends.")
 
 GROUP("Profiling and Monitoring")
-FLAG(BOOL, enable_pprof, "enable-pprof", "enable-pprof", "false", LATER, "Serve profiles under /debug/pprof/.")
+FLAG(BOOL, enable_pprof, "enable-pprof", "enable-pprof", "false", 0, "Serve /debug/pprof/: threads and command line; there is no Go runtime to profile.")
 FLAG(STR, metrics, "metrics", "metrics", "basic", 0, "basic; extensive adds a histogram per RPC.")
 FLAG(URLS, listen_metrics_urls, "listen-metrics-urls", "listen-metrics-urls", "", 0,
      "URLs to listen on for /metrics and the health endpoints alone.")
@@ -186,7 +186,7 @@ FLAG(SET, log_outputs, "log-outputs", "log-outputs", "default", 0,
      "default, stderr, stdout, systemd/journal or names of files, joined by commas.")
 FLAG(STR, log_level, "log-level", "log-level", "info", 0, "debug, info, warn, error, panic or fatal.")
 FLAG(STR, log_format, "log-format", "log-format", "json", 0, "json or console.")
-FLAG(BOOL, enable_log_rotation, "enable-log-rotation", "enable-log-rotation", "false", LATER,
+FLAG(BOOL, enable_log_rotation, "enable-log-rotation", "enable-log-rotation", "false", 0,
      "Rotate the one file in log-outputs.")
 FLAG(STR, log_rotation_config_json, "log-rotation-config-json", "log-rotation-config-json",
      "{\"maxsize\": 100, \"maxage\": 0, \"maxbackups\": 0, \"localtime\": false, \"compress\": false}", 0,

@@ -215,6 +215,7 @@ static err_t listen_one(struct server *s, enum listener_kind kind, const struct 
 	l->url = u;
 	l->service = service_for(s, l, kind == LISTEN_CLIENT, kind != LISTEN_CLIENT || !split);
 	l->web = (struct web_listener){.gateway = s->cfg->enable_grpc_gateway,
+		.debug = s->cfg->enable_pprof || log_enabled(LOG_LEVEL_DEBUG),
 		.kind = kind == LISTEN_METRICS ? WEB_METRICS : WEB_CLIENT,
 		.front = {s->hosts, s->cfg->host_whitelist.count, s->origins, s->cfg->cors.count}};
 	o.arg = l;
@@ -309,6 +310,12 @@ bool server_is_removed(const struct server *s)
 	return s->removed;
 }
 
+/* Upstream warns of all that takes longer than a limit of 0, or of less. */
+static uint64_t warning_ns(int64_t limit_ns)
+{
+	return limit_ns > 0 ? (uint64_t)limit_ns : 1;
+}
+
 static struct node_config node_options(struct server *s)
 {
 	struct config *c = s->cfg;
@@ -340,6 +347,7 @@ static struct node_config node_options(struct server *s)
 		.backend_batch_ms = (uint32_t)(config_backend_batch_interval_ns(c) / 1000000),
 		.backend_batch_limit = (uint32_t)config_backend_batch_limit(c),
 		.compaction_batch_limit = (uint32_t)config_compaction_batch_limit(c),
+		.apply_warning_ns = warning_ns(c->warning_apply_duration_ns),
 		.start_defrag_bytes = c->bootstrap_defrag_threshold_megabytes << 20,
 		.compaction_sleep_ms = (uint32_t)(config_compaction_sleep_interval_ns(c) / 1000000),
 		.wal_files_max = (uint32_t)c->max_wals,
@@ -369,7 +377,14 @@ static err_t node_begin(struct server *s, struct why *why)
 {
 	struct node_config nc = node_options(s);
 	err_t err = config_auto_compaction(s->cfg, &nc.auto_compact_mode, &nc.auto_compact_retention, why);
-	struct api_opts ao = {(uint32_t)s->cfg->max_request_bytes, (uint32_t)s->cfg->max_txn_ops, s->cfg->quota_backend_bytes};
+	struct api_opts ao = {
+		.request_bytes_max = (uint32_t)s->cfg->max_request_bytes,
+		.txn_ops_max = (uint32_t)s->cfg->max_txn_ops,
+		.quota_bytes = s->cfg->quota_backend_bytes,
+		.election_ms = (uint32_t)s->cfg->election_timeout_ms,
+		.apply_warning_ns = warning_ns(s->cfg->warning_apply_duration_ns),
+		.unary_warning_ns = warning_ns(s->cfg->warning_unary_request_duration_ns),
+	};
 
 	if (!err)
 		err = node_open(&nc, why, &s->node);
@@ -391,6 +406,8 @@ static void log_start(struct server *s)
 {
 	struct config *c = s->cfg;
 
+	if (c->enable_pprof || log_enabled(LOG_LEVEL_DEBUG))
+		LOG_INFO("pprof is enabled", LOG_STR("path", "/debug/pprof"));
 	LOG_INFO("starting an etcd server", LOG_STR("etcd-version", SERVER_VERSION), LOG_STR("name", c->name),
 		 LOG_STR("data-dir", s->data_dir), LOG_STR("wal-dir", c->wal_dir),
 		 LOG_DURATION("heartbeat-interval", (int64_t)c->heartbeat_interval_ms * 1000000),

@@ -1,6 +1,7 @@
 """What is asked of both servers. Each function starts on a fresh member; its name is the section's name."""
 import json
 import os
+import re
 import time
 
 from etcdapi import Api, auth, election, health, kv, lock, rpc
@@ -982,6 +983,60 @@ def extensive_metrics(t):
 
 
 extensive_metrics.flags = ["--metrics=extensive"]
+
+
+@section
+def slow_requests(t):
+    """Every request is slow here. The lines that upstream writes of them, without what differs by nature (times, ids, sizes of
+    answers with a header, the blanks of its text format). Ours say nothing of what is not taken apart."""
+    for call in (lambda: t.call("KV/Put", key=b"foo", value=b"bar"),
+                 lambda: t.call("KV/Put", key=b'a"\\b\nx\x01', value=b"\xff", prev_kv=True),
+                 lambda: t.call("KV/Range", key=b"foo"),
+                 lambda: t.call("KV/Range", key=b"a", range_end=b"z", limit=3, sort_order=DESCEND, sort_target=R.MOD,
+                                serializable=True),
+                 lambda: t.call("KV/DeleteRange", key=b"foo", prev_kv=True),
+                 lambda: t.call("Lease/LeaseGrant", ID=77, TTL=60),
+                 lambda: t.call("KV/Put", key=b"l", value=b"v" * 100000, lease=77),
+                 lambda: t.call("KV/Put", key=b"l", lease=78),
+                 lambda: t.call("KV/Txn", compare=[compare(b"foo", C.MOD, C.GREATER, mod_revision=0),
+                                                   compare(b"l", C.VALUE, C.NOT_EQUAL, value=b"xy")],
+                                success=[put(b"t", b"1"), get(b"foo")],
+                                failure=[put(b"t", b"22"), delete(b"a", range_end=b"c")]),
+                 lambda: t.call("KV/Txn", success=[get(b"t"), get(b"l")]),
+                 lambda: t.call("KV/Txn", success=[txn(success=[put(b"n", b"1")])]),
+                 lambda: t.call("KV/Compact", revision=3),
+                 lambda: t.call("Lease/LeaseRevoke", ID=77),
+                 lambda: t.call("Cluster/MemberList"),
+                 lambda: t.call("Maintenance/Status")):
+        with open(t.server.log_path) as log:
+            log.seek(0, 2)
+            call()
+            wait(lambda: "request stats" in open_tail(log), 5)
+            for line in open_tail(log).splitlines():
+                slow_line(t, json.loads(line))
+
+
+def open_tail(log):
+    at = log.tell()
+    text = log.read()
+    log.seek(at)
+    return text
+
+
+def slow_line(t, line):
+    if line["msg"] not in ("apply request took too long", "request stats"):
+        return
+    fields = [k for k in line if k not in ("ts", "caller")]
+    t.say("   %s %s: %s" % (line["level"], line["msg"], " ".join(fields[2:])))
+    for k in ("expected-duration", "prefix", "request", "response", "error", "response type", "request count", "request size",
+              "response count", "request content"):
+        if k in line:
+            value = re.sub(r"\bID:\d+", "ID:<id>", re.sub(" +", " ", str(line[k]).replace("\u00a0", " ")))
+            value = re.sub(r"size:\d+", "size:<n>", value) if k == "response" else value
+            t.say("      %s: %s" % (k, value if k != "error" else "some"))
+
+
+slow_requests.flags = ["--warning-apply-duration=1ns", "--warning-unary-request-duration=1ns"]
 
 
 @section

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "env/env.h"
 #include "obs/log.h"
 #include "server/server.h"
 
@@ -97,6 +98,7 @@ int main(int argc, char **argv)
 
 	signals_block(&set);
 	fatal_set_hook(log_fatal_hook);
+	env_sigbus_install();
 	config_load(argc, argv, environ, &cfg, &o);
 	put(&o.out, stdout);
 	put(&o.err, stderr);

@@ -205,6 +205,155 @@ static void test_defragment_ends(void **state)
 	stop(d);
 }
 
+/* ---- a client that takes nothing ---- */
+
+struct deaf {
+	size_t messages;
+	bool room, ended;
+	err_t err;
+};
+
+static bool deaf_send(void *sink, const struct slice *parts, size_t count)
+{
+	((struct deaf *)sink)->messages++;
+	return ((struct deaf *)sink)->room;
+}
+
+static void deaf_begin(void *sink, size_t total)
+{
+}
+
+static bool deaf_part(void *sink, struct slice part)
+{
+	return deaf_send(sink, &part, 1);
+}
+
+static bool deaf_writable(void *sink)
+{
+	return ((struct deaf *)sink)->room;
+}
+
+static size_t deaf_unsent(void *sink)
+{
+	return 0;
+}
+
+static void deaf_pause(void *sink, bool paused)
+{
+}
+
+static void deaf_finish(void *sink, err_t err, const char *text)
+{
+	((struct deaf *)sink)->ended = true;
+	((struct deaf *)sink)->err = err;
+}
+
+static const struct api_sink_ops deaf_ops = {deaf_send, deaf_begin, deaf_part, deaf_writable, deaf_unsent, deaf_pause, deaf_finish};
+
+static void fill(struct driver *d)
+{
+	static char value[100000];
+
+	memset(value, 'x', sizeof(value) - 1);
+	for (int i = 0; i < 40; i++) {
+		char key[16];
+
+		snprintf(key, sizeof(key), "key%d", i);
+		assert_ok(put(d, key, value, 0));
+	}
+	driver_run(d, 1000000000);
+}
+
+static const uint64_t SECOND = 1000000000;
+
+static void cut_after_a_minute(struct driver *d, enum rpc method, struct slice body)
+{
+	struct api_meta meta = {0};
+	struct deaf deaf = {0};
+	struct api_rpc *r = api_begin(d->io, method, &deaf_ops, &deaf, &meta);
+
+	api_message(r, blob_copy(body));
+	driver_run(d, 50 * SECOND);
+	assert_false(deaf.ended);
+	assert_true(deaf.messages >= 1);
+	api_writable(r);                        /* it took something: another minute */
+	driver_run(d, 50 * SECOND);
+	assert_false(deaf.ended);
+	driver_run(d, 15 * SECOND);
+	assert_true(deaf.ended);
+	assert_err(ERR_TIMEOUT, deaf.err);
+	driver_run(d, SECOND);
+	assert_true(api_io_idle(d->io));
+}
+
+static void test_stalled_client_is_cut(void **state)
+{
+	struct driver *d = start();
+	struct buf all;
+
+	fill(d);
+	cut_after_a_minute(d, RPC_SNAPSHOT, (struct slice){0});
+	buf_init(&all, 100);
+	pb_put_bytes_always(&all, 1, slice_of("", 1));
+	pb_put_bytes_always(&all, 2, slice_of("", 1));
+	cut_after_a_minute(d, RPC_RANGE_STREAM, buf_slice(&all));
+	assert_int_equal(key_count(d), 40);
+	buf_fini(&all);
+	stop(d);
+}
+
+/* A watcher may stay silent and deaf for ever: it holds a revision at most. */
+static void test_deaf_watcher_stays(void **state)
+{
+	struct api_meta meta = {.has_leader = true};
+	struct deaf deaf = {0};
+	struct driver *d = start();
+	struct api_rpc *r = api_begin(d->io, RPC_WATCH, &deaf_ops, &deaf, &meta);
+	struct buf q;
+	size_t mark;
+
+	buf_init(&q, 100);
+	mark = pb_begin(&q, 1);
+	pb_put_bytes_always(&q, 1, slice_of("", 1));
+	pb_put_bytes_always(&q, 2, slice_of("", 1));
+	pb_end(&q, mark);
+	api_message(r, blob_copy(buf_slice(&q)));
+	fill(d);
+	driver_run(d, 200 * SECOND);
+	assert_false(deaf.ended);
+	api_cancel(r);
+	driver_run(d, SECOND);
+	assert_true(api_io_idle(d->io));
+	buf_fini(&q);
+	stop(d);
+}
+
+static void test_alarms_are_bounded(void **state)
+{
+	struct driver *d = start();
+	struct buf q;
+
+	buf_init(&q, 100);
+	for (uint64_t i = 0; i < ALARMS_MAX; i++) {
+		buf_clear(&q);
+		pb_put_uint(&q, 1, 1);
+		pb_put_uint(&q, 2, i + 1);
+		pb_put_uint(&q, 3, 7);
+		assert_ok(driver_call(d, RPC_ALARM, buf_slice(&q), NULL));
+	}
+	buf_clear(&q);
+	pb_put_uint(&q, 1, 1);
+	pb_put_uint(&q, 3, 7);
+	assert_err(ERR_TOO_MANY_REQUESTS, driver_call(d, RPC_ALARM, buf_slice(&q), NULL));
+	buf_clear(&q);
+	pb_put_uint(&q, 1, 2);
+	pb_put_uint(&q, 2, 1);
+	pb_put_uint(&q, 3, 7);
+	assert_ok(driver_call(d, RPC_ALARM, buf_slice(&q), NULL));
+	buf_fini(&q);
+	stop(d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -213,6 +362,9 @@ int main(void)
 		cmocka_unit_test(test_hash_gives_its_hold_back),
 		cmocka_unit_test(test_cancelled_hold),
 		cmocka_unit_test(test_defragment_ends),
+		cmocka_unit_test(test_stalled_client_is_cut),
+		cmocka_unit_test(test_deaf_watcher_stays),
+		cmocka_unit_test(test_alarms_are_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -247,6 +247,26 @@ static long scan(struct slice s, size_t step)
 	}
 }
 
+/* What C strings cannot carry comes through: a NUL, also at the ends and twice. */
+static void test_nul_in_strings(void **state)
+{
+	const ProtobufCMessageDescriptor *d = &etcdserverpb__auth_user_add_request__descriptor;
+	static const char json[] = "{\"name\":\"\\u0000a\\u0000\\u0000b\\u0000\",\"password\":\"p\"}";
+	struct buf bytes = buf_new(), again = buf_new();
+	struct why why = {""};
+	struct arena a;
+
+	arena_init(&a, 1 << 20);
+	assert_ok(json_parse(d, slice_str(json), &why, &bytes));
+	assert_int_equal(bytes.size, 2 + 6 + 3);
+	assert_ok(json_emit(&a, d, buf_slice(&bytes), &again));
+	if (!slice_eq(buf_slice(&again), slice_str(json)))
+		fail_msg("%.*s", SLICE_ARG(buf_slice(&again)));
+	arena_fini(&a);
+	buf_fini(&bytes);
+	buf_fini(&again);
+}
+
 static void test_scan(void **state)
 {
 	static const struct {
@@ -345,7 +365,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_verdicts), cmocka_unit_test(test_messages), cmocka_unit_test(test_answers),
-		cmocka_unit_test(test_echoes), cmocka_unit_test(test_round_trips), cmocka_unit_test(test_scan),
+		cmocka_unit_test(test_echoes), cmocka_unit_test(test_round_trips), cmocka_unit_test(test_nul_in_strings), cmocka_unit_test(test_scan),
 		cmocka_unit_test(test_scan_depth), cmocka_unit_test(test_message_depth), cmocka_unit_test(test_base64),
 		cmocka_unit_test(test_full_buffer),
 	};
