@@ -59,7 +59,9 @@ struct cli_command {
 	int args_exact;                /* CLI_ARGS_ANY, or how many */
 	const char *const *arg_values; /* NULL-ended list, the only words allowed; NULL: any */
 	bool takes_file;               /* completion of arguments */
+	bool takes_dir;
 	bool hidden;
+	bool whole; /* its name must be typed whole, so that it takes no abbreviation from another */
 	int (*run)(struct cli *c); /* NULL: a group; prints its help */
 };
 

@@ -50,7 +50,7 @@ static void offer_commands(struct offer *o, const struct cli_command *c, bool ro
 	}
 	for (const char *const *v = c->arg_values; v && *v; v++)
 		offer(o, "", *v, NULL);
-	o->rest = c->takes_file ? "files" : "nothing";
+	o->rest = c->takes_dir ? "dirs" : c->takes_file ? "files" : "nothing";
 }
 
 /* The flag whose value the last word is, or NULL: "--flag=val" (then *value is behind the =), or "--flag" before it. */

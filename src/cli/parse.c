@@ -56,7 +56,7 @@ const struct cli_command *cli_child(const struct cli_command *c, bool root, cons
 	for (size_t i = 0; (child = cli_child_at(c, root, i)); i++) {
 		if (!strcmp(child->name, word))
 			return child;
-		if (size && !strncmp(child->name, word, size)) {
+		if (size && !child->whole && !strncmp(child->name, word, size)) {
 			found = child;
 			matches++;
 		}

@@ -42,6 +42,7 @@ int utl_restore_run(struct cli *c);
 int utl_hashkv_run(struct cli *c);
 int utl_defrag_run(struct cli *c);
 int utl_migrate_run(struct cli *c);
+int utl_check_run(struct cli *c);
 int utl_version_run(struct cli *c);
 int utl_completion_run(struct cli *c);
 

@@ -55,10 +55,14 @@ static char *first_missing(struct vfs *fs, const char *path)
 static void remove_up_to(struct vfs *fs, const char *path, const char *top)
 {
 	char *at = mem_strdup(path);
+	err_t err = OK;
 
-	while (top && strlen(at) >= strlen(top) && !vfs_remove(fs, at)) {
+	while (top && !err && strlen(at) >= strlen(top)) {
 		char *up = parent_of(at);
 
+		err = vfs_remove(fs, at);
+		if (err == ERR_NOT_EXIST)
+			err = OK; /* not all of them were made */
 		mem_free(at);
 		at = up;
 	}
@@ -83,26 +87,26 @@ static err_t take_leftover(struct restore *r)
 		   : OK;
 }
 
-static err_t places(struct restore *r)
+/* Nothing is there but, perhaps, what a killed restore left. */
+static err_t data_dir_is_free(struct restore *r)
 {
 	struct vfs_names names = {0};
-	err_t err;
+	bool leftover;
+	err_t err = vfs_list(r->fs, r->cfg->data_dir, &names);
 
-	if (vfs_exists(r->fs, r->cfg->data_dir)) {
-		err = vfs_list(r->fs, r->cfg->data_dir, &names);
-		if (!err && names.count == 1 && !strcmp(names.at[0], BUILD_NAME)) {
-			err = take_leftover(r);
-			vfs_names_free(&names);
-			if (err)
-				return err;
-			names = (struct vfs_names){0};
-		}
-		if (err || names.count) {
-			vfs_names_free(&names);
-			return why_set(r->why, ERR_EXIST, "data-dir \"%s\" not empty or could not be read",
-				       r->cfg->data_dir);
-		}
-	}
+	leftover = !err && names.count == 1 && !strcmp(names.at[0], BUILD_NAME);
+	if (err || (names.count && !leftover))
+		err = why_set(r->why, ERR_EXIST, "data-dir \"%s\" not empty or could not be read", r->cfg->data_dir);
+	vfs_names_free(&names);
+	return !err && leftover ? take_leftover(r) : err;
+}
+
+static err_t places(struct restore *r)
+{
+	err_t err = vfs_exists(r->fs, r->cfg->data_dir) ? data_dir_is_free(r) : OK;
+
+	if (err)
+		return err;
 	if (vfs_exists(r->fs, r->wal_dir))
 		return why_set(r->why, ERR_EXIST, "wal-dir \"%s\" exists", r->wal_dir);
 	if (!r->wal_apart)
@@ -279,17 +283,37 @@ static err_t rename_all(struct restore *r)
 	return err ? why_set(r->why, err, "renaming %s to %s: %s", r->build_dir, r->member_dir, err_text(err)) : OK;
 }
 
+/* The log as it was built, and what wal_create made of it when it failed: build_wal.tmp, build_wal.broken.TIME. */
+static void remove_built_wal(struct restore *r)
+{
+	char *parent = parent_of(r->build_wal), *slash = strrchr(r->build_wal, '/');
+	const char *base = slash ? slash + 1 : r->build_wal;
+	struct vfs_names names = {0};
+
+	err_ignore(vfs_list(r->fs, parent, &names));
+	for (size_t i = 0; i < names.count; i++) {
+		char *path = mem_printf("%s/%s", parent, names.at[i]);
+		size_t n = strlen(base);
+
+		if (!strncmp(names.at[i], base, n) && (!names.at[i][n] || names.at[i][n] == '.'))
+			err_ignore(vfs_remove_all(r->fs, path));
+		mem_free(path);
+	}
+	vfs_names_free(&names);
+	mem_free(parent);
+}
+
 /* Best effort: a disk that refuses to write may refuse to remove as well. */
 static void undo(struct restore *r)
 {
 	err_ignore(vfs_remove_all(r->fs, r->build_dir));
 	err_ignore(vfs_remove_all(r->fs, r->member_dir)); /* it was renamed, and the last sync failed */
 	if (r->wal_apart) {
-		err_ignore(vfs_remove_all(r->fs, r->build_wal));
-		if (r->wal_renamed)
-			err_ignore(vfs_remove_all(r->fs, r->wal_dir));
 		char *wal_parent = parent_of(r->wal_dir);
 
+		remove_built_wal(r);
+		if (r->wal_renamed)
+			err_ignore(vfs_remove_all(r->fs, r->wal_dir));
 		remove_up_to(r->fs, wal_parent, r->wal_made_from);
 		mem_free(wal_parent);
 	}

@@ -96,4 +96,34 @@ NODISCARD err_t utl_defrag(struct vfs *fs, const char *data_dir, const struct ut
 NODISCARD err_t utl_migrate(struct vfs *fs, const char *data_dir, unsigned target_minor, bool force,
 			    const struct utl_wait *wait, struct why *why);
 
+/* ---- check ---- */
+
+enum utl_state {
+	UTL_GOOD,
+	UTL_NOTE,    /* odd, and harmless */
+	UTL_REPAIR,  /* a server sees to it when it starts; nothing that was promised is lost */
+	UTL_DAMAGED, /* a server refuses, or must not be started */
+};
+
+struct utl_finding {
+	enum utl_state state;
+	const char *part; /* "backend", "log", "snap", "member" */
+	char *text;
+	char *loss; /* what a repair would lose; "": nothing */
+};
+
+struct utl_report {
+	VEC(struct utl_finding) findings;
+	enum utl_state worst;
+};
+
+const char *utl_state_name(enum utl_state s); /* "ok", "note", "repair", "damaged" */
+
+/* Every record of the log, every page and row of the database, every snapshot file, and whether they belong together.
+ * Changes nothing. Damage is a finding, not an error; ERR_NOT_EXIST: no data directory; ERR_LOCKED. wal_dir NULL:
+ * inside data_dir. *out is to be freed with utl_report_fini. */
+NODISCARD err_t utl_check(struct vfs *fs, const char *data_dir, const char *wal_dir, const struct utl_wait *wait,
+			  struct why *why, struct utl_report *out);
+void utl_report_fini(struct utl_report *r);
+
 #endif

@@ -7,8 +7,8 @@
 
 static err_t malformed(const struct wal_record *rec, struct why *why, const char *what)
 {
-	return why_set(why, ERR_CORRUPT_FILE, "wal: malformed %s record: in file '%s' at position: %" PRIu64, what, rec->file,
-		       rec->offset);
+	return why_set(why, ERR_CORRUPT_FILE, "wal: malformed %s record: in file '%s' at position: %" PRIu64, what,
+		       rec->file, rec->offset);
 }
 
 static bool metadata_parse(struct slice s, struct wal_metadata *out)
@@ -70,13 +70,13 @@ static err_t no_gaps(const struct wal_names *names, size_t first, struct why *wh
 {
 	for (size_t i = first + 1; i < names->count; i++)
 		if (names->at[i].seq != names->at[i - 1].seq + 1)
-			return why_set(why, ERR_CORRUPT_FILE, "wal: a segment is missing between '%s' and '%s'", names->at[i - 1].text,
-				       names->at[i].text);
+			return why_set(why, ERR_CORRUPT_FILE, "wal: a segment is missing between '%s' and '%s'",
+				       names->at[i - 1].text, names->at[i].text);
 	return OK;
 }
 
-static err_t scan(struct wal_reader *r, size_t first, wal_scan_fn *fn, void *arg, struct why *why, const struct wal_names *names,
-		  struct wal_scan_end *end)
+static err_t scan(struct wal_reader *r, size_t first, wal_scan_fn *fn, void *arg, struct why *why,
+		  const struct wal_names *names, struct wal_scan_end *end)
 {
 	struct wal_record rec;
 	bool more = true;
@@ -91,7 +91,8 @@ static err_t scan(struct wal_reader *r, size_t first, wal_scan_fn *fn, void *arg
 	return err;
 }
 
-err_t wal_scan(struct vfs *fs, const char *dir, size_t first, wal_scan_fn *fn, void *arg, struct why *why, struct wal_scan_end *end)
+err_t wal_scan(struct vfs *fs, const char *dir, size_t first, wal_scan_fn *fn, void *arg, struct why *why,
+	       struct wal_scan_end *end)
 {
 	struct wal_options options = {0};
 	struct wal_names names;
