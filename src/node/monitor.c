@@ -185,6 +185,7 @@ void core_tick(struct node *n)
 		n->fast_forward_until_ns = n->cfg.initial_election_tick_advance ? now + FAST_FORWARD_S * UINT64_C(1000000000) : 0;
 	}
 	tick_raft(n, now);
+	core_hang_tick(n);
 	fast_forward(n, now);
 	lease_work(n, now);
 	core_expire(n, now);

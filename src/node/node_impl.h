@@ -199,6 +199,11 @@ struct node {
 	struct timer tick;
 	uint64_t ticked_ns;                     /* up to here raft has ticked */
 	uint64_t next_monitor_ns;
+	struct {                                /* a sync of the log that hangs */
+		uint64_t since;                 /* the write under way, by when it began; 0 = none */
+		uint32_t ticks;                 /* in which it was seen */
+		bool handed_over, quiet;
+	} hang;
 	uint64_t lead;                          /* as last seen */
 	enum raft_role role;
 
@@ -358,6 +363,9 @@ void core_first_campaign(struct node *n);
 void core_lead_changed(struct node *n);
 void core_noop_applied(struct node *n);
 void core_version_changed(struct node *n);
+
+/* hang.c */
+void core_hang_tick(struct node *n);
 
 /* metrics.c */
 void core_metrics(struct node *n);

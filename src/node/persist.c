@@ -127,7 +127,9 @@ static void prepare(struct persist *p)
 
 	if (p->busy)
 		return;
+	p->write_since_ns = sched_now_ns(p->sched);     /* appends wait behind it */
 	err = wal_prepare(p->wal, &why);
+	p->write_since_ns = 0;
 	if (err)
 		fatal("write-ahead log: %s", why.text);
 }
