@@ -49,6 +49,9 @@ struct api_meta {
 	bool client_version_bad;        /* client-api-version is not UTF-8 */
 	struct slice client_version;    /* empty: not told; as long as the sink */
 	bool from_gateway;
+	bool has_token;                 /* metadata token, else authorization: the first value */
+	struct slice token;             /* copied by api_begin */
+	struct slice common_name;       /* of a verified client certificate, where those name users; as long as the call */
 	bool internal;                  /* the server's own: not counted as a client's */
 };
 
@@ -59,6 +62,10 @@ struct api_opts {
 	uint32_t election_ms;           /* 0 = 1000; a member without leader for three of them ends streams with hasleader */
 	uint64_t apply_warning_ns;      /* reads that take longer are logged; 0 = none */
 	uint64_t unary_warning_ns;      /* calls of one answer that take longer are logged; 0 = none */
+	enum token_kind token_kind;     /* as the node's */
+	struct jwt *jwt;                /* with TOKEN_JWT; borrowed */
+	uint32_t bcrypt_cost;           /* of new passwords; 0 = 10 */
+	struct sched *passwords;        /* threads for bcrypt alone, which make themselves nice; NULL: the workers */
 };
 
 struct api *api_new(struct node *n, const struct api_opts *o);

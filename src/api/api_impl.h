@@ -36,6 +36,10 @@ struct api_io {
 	size_t member_count;
 	struct msg *calls, **calls_tail;        /* for core, since calls_msg was posted to ourselves: they leave together */
 	struct msg calls_msg;
+	struct list passwords;          /* auth.c: those that wait for a worker */
+	size_t passwords_waiting;
+	bool password_runs;
+	struct jwt_kept *jwts;          /* permit.c */
 };
 
 /* Continues a call whose struct call came back from core. */
@@ -68,6 +72,11 @@ struct api_rpc {
 	api_step *more;                 /* when more_msg comes back */
 	struct msg more_msg;
 	struct job job;
+	struct auth_id who;             /* permit.c; name in who_name */
+	struct buf who_name;
+	struct slice asked;             /* the request, while api_permit looks at it */
+	VEC(struct blob *) early;       /* messages that came while the token's entry was waited for */
+	bool token_wait, delivering;
 	struct blob *body;              /* of the request, as long as slices of it are used */
 	void *state;                    /* the method's; freed by row->drop */
 	union {
@@ -84,6 +93,7 @@ struct api_row {
 	void (*writable)(struct api_rpc *r);                    /* may be NULL */
 	void (*stop)(struct api_rpc *r);                        /* the answer is given, or nobody waits for it; may be NULL */
 	void (*drop)(struct api_rpc *r);                        /* frees state; may be NULL */
+	bool permit_first;              /* the method's permission is asked before anything of the request is looked at */
 	bool learner_ok;
 	bool any_leader;                /* hasleader is not looked at (health) */
 };
@@ -102,6 +112,7 @@ void api_call(struct api_rpc *r, enum call_kind kind, api_step *next);
 void api_propose(struct api_rpc *r, enum internal_field field, struct slice request, api_step *next);
 void api_later(struct api_rpc *r, api_step *more);              /* next turn of the actor */
 void api_job(struct api_rpc *r, bool (*run)(struct job *j), api_step *next);
+void api_job_on(struct api_rpc *r, struct sched *s, bool (*run)(struct job *j), api_step *next);        /* s NULL: the actor's */
 /* Replies call.resp or the call's error: the usual end of a proposal. */
 void api_step_reply(struct api_rpc *r);
 /* Waits, unless this member leads alone, until a read is linearizable; then runs next (call.err set). */
@@ -116,6 +127,22 @@ static inline bool api_alive(const struct api_rpc *r)
 
 /* Frees it once the sink is gone and nothing is out. */
 void api_settle(struct api_rpc *r);
+
+/* permit.c */
+void api_token_keep(struct api_rpc *r);         /* the token outlives the transport's headers */
+/* Sets r->who: nobody while auth is off or without a token. ERR_INVALID_AUTH_TOKEN. Inside node_view. */
+NODISCARD err_t api_who(struct api_rpc *r, const struct publication *p);
+/* The same, and the rule of the method; of reads on r->range or r->txn. */
+NODISCARD err_t api_permit(struct api_rpc *r, const struct publication *p);
+NODISCARD err_t api_permit_now(struct api_rpc *r);
+/* At the end of what took more than one publication: ERR_AUTH_OLD_REVISION if rights may have changed. */
+NODISCARD err_t api_still_may(const struct api_rpc *r, const struct publication *p);
+/* A simple token of an entry that this member has not applied yet. */
+bool api_token_ahead(struct api_rpc *r);
+void api_jwts_free(struct api_io *io);
+
+/* auth.c */
+void api_job_was_password(struct api_rpc *r);
 
 /* part.c: a call that a call makes itself (lock.c, election.c), as the same client. One at a time. */
 struct api_part {
@@ -169,6 +196,7 @@ extern const struct api_row watch_row;
 extern const struct api_row member_list_row, member_add_row, member_remove_row, member_update_row, member_promote_row;
 extern const struct api_row move_leader_row, downgrade_row;
 extern const struct api_row alarm_row, status_row, defragment_row, hash_row, hash_kv_row, snapshot_row;
+extern const struct api_row authenticate_row, user_add_row, user_change_password_row, auth_log_row;
 extern const struct api_row health_check_row, health_list_row, health_watch_row;
 void members_call_back(struct msg *m);
 void members_job_back(struct msg *m);

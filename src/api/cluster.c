@@ -78,7 +78,7 @@ static void list_message(struct api_rpc *r, struct blob *take_body)
 		list_serve(r);
 }
 
-const struct api_row member_list_row = {.name = "MemberList", .message = list_message};
+const struct api_row member_list_row = {.name = "MemberList", .message = list_message, .permit_first = true};
 
 /* ---- changes ---- */
 
@@ -152,6 +152,8 @@ static void add_message(struct api_rpc *r, struct blob *take_body)
 	blob_unref(take_body);
 	if (!err)
 		err = m->peer_urls.list.count > MEMBER_URLS_MAX ? ERR_MEMBER_BAD_URLS : member_urls_check(&m->peer_urls, NULL);
+	if (!err)
+		err = api_permit_now(r);                /* upstream looks at the URLs first */
 	if (err) {
 		api_fail(r, err);
 		return;
@@ -188,7 +190,7 @@ static void remove_message(struct api_rpc *r, struct blob *take_body)
 		change(r, MEMBER_REMOVE, id, NULL, false, changed);
 }
 
-const struct api_row member_remove_row = {.name = "MemberRemove", .message = remove_message};
+const struct api_row member_remove_row = {.name = "MemberRemove", .message = remove_message, .permit_first = true};
 
 /* {ID 1, peerURLs 2}; upstream does not look at the URLs. */
 static void update_message(struct api_rpc *r, struct blob *take_body)
@@ -215,7 +217,7 @@ static void update_message(struct api_rpc *r, struct blob *take_body)
 	member_fini(&m);
 }
 
-const struct api_row member_update_row = {.name = "MemberUpdate", .message = update_message};
+const struct api_row member_update_row = {.name = "MemberUpdate", .message = update_message, .permit_first = true};
 
 static void promote_message(struct api_rpc *r, struct blob *take_body)
 {
@@ -234,4 +236,4 @@ static void promote_message(struct api_rpc *r, struct blob *take_body)
 	member_fini(&m);
 }
 
-const struct api_row member_promote_row = {.name = "MemberPromote", .message = promote_message};
+const struct api_row member_promote_row = {.name = "MemberPromote", .message = promote_message, .permit_first = true};

@@ -195,9 +195,21 @@ static const struct api_sink_ops sink_ops = {sink_send, sink_begin, sink_part, s
 
 /* ---- in ---- */
 
+/* Headers of the request that upstream's gateway hands on as metadata. */
+static struct api_meta meta_of(struct gateway_req *g)
+{
+	static const struct slice names[] = {SLICE_LIT("grpc-metadata-token"), SLICE_LIT("authorization"),
+					     SLICE_LIT("grpc-metadata-authorization")};
+	struct api_meta m = {.from_gateway = true};
+
+	for (size_t i = 0; !m.has_token && i < ARRAY_COUNT(names); i++)
+		m.has_token = http_header_get(g->web->http, names[i], &m.token);
+	return m;
+}
+
 static void message_in(struct gateway_req *g, struct slice json)
 {
-	struct api_meta meta = {.from_gateway = true};
+	struct api_meta meta = meta_of(g);
 	struct why why = {""};
 	struct buf encoded;
 	err_t err;

@@ -76,6 +76,7 @@ static struct api_meta meta_of(const struct grpc_stream *s)
 		m.client_version = v;
 		m.client_version_bad = !slice_is_utf8(v);
 	}
+	m.has_token = grpc_metadata(s, SLICE_LIT("token"), &m.token) || grpc_metadata(s, SLICE_LIT("authorization"), &m.token);
 	return m;
 }
 

@@ -45,7 +45,9 @@ static void large_emit(struct api_rpc *r)
 		err_t err;
 
 		buf_clear(&l->out);
-		err = mvcc_cursor_emit(l->cursor, &p->mvcc, API_SLICE_ROWS, API_SLICE_BYTES, &l->out, &done);
+		err = api_still_may(r, p);
+		if (!err)
+			err = mvcc_cursor_emit(l->cursor, &p->mvcc, API_SLICE_ROWS, API_SLICE_BYTES, &l->out, &done);
 		node_leave(n);
 		if (err) {
 			api_fail(r, err);               /* a message that is not whole: the transport resets the stream */
@@ -76,8 +78,10 @@ static void large_measure(struct api_rpc *r)
 	uint8_t wrap[16], *end = wrap;
 	uint64_t size;
 	bool done = false;
-	err_t err = mvcc_cursor_measure(l->cursor, &p->mvcc, API_SLICE_ROWS * 10, &done);
+	err_t err = api_still_may(r, p);
 
+	if (!err)
+		err = mvcc_cursor_measure(l->cursor, &p->mvcc, API_SLICE_ROWS * 10, &done);
 	h = node_header(n, p);
 	node_leave(n);
 	if (err) {
@@ -154,12 +158,16 @@ static void range_serve(struct api_rpc *r)
 	began = r->range.serializable ? r->started_ns : api_now(r);
 	p = node_view(n);
 	r->call.resp.size_max = API_BYTES_INLINE;       /* above, it waits for what the client has not taken yet */
-	err = mvcc_range(&p->mvcc, &r->range, API_ROWS_INLINE, &r->call.resp);
+	err = api_permit(r, p);
+	if (!err)
+		err = mvcc_range(&p->mvcc, &r->range, API_ROWS_INLINE, &r->call.resp);
 	r->call.resp.size_max = API_RESP_MAX;
 	if (err == ERR_TOO_LARGE) {
 		large = true;
 		err = large_start(r, p, false);
 	}
+	if (!err)
+		err = api_still_may(r, p);
 	parts[0] = api_header(r, p, header);
 	node_leave(n);
 	api_range_observe(r, !err, began);
@@ -305,7 +313,9 @@ static void chunk_next(struct api_rpc *r)
 	q.limit = limit;
 	buf_clear(&r->call.resp);
 	p = node_view(n);
-	err = mvcc_range(&p->mvcc, &q, SIZE_MAX, &r->call.resp);
+	err = api_still_may(r, p);
+	if (!err)
+		err = mvcc_range(&p->mvcc, &q, SIZE_MAX, &r->call.resp);
 	node_leave(n);
 	if (err) {
 		api_fail(r, err);
@@ -370,7 +380,10 @@ static void chunks_start(struct api_rpc *r)
 
 	if (!err) {
 		p = node_view(n);
-		if (rev > p->mvcc.rev)
+		err = api_permit(r, p);
+		if (err)
+			;
+		else if (rev > p->mvcc.rev)
 			err = ERR_FUTURE_REV;
 		else if (rev > 0 && rev < p->mvcc.compact_rev)
 			err = ERR_COMPACTED;
@@ -399,7 +412,9 @@ static void stream_whole(struct api_rpc *r)
 
 	if (!err) {
 		p = node_view(n);
-		err = large_start(r, p, true);
+		err = api_permit(r, p);
+		if (!err)
+			err = large_start(r, p, true);
 		node_leave(n);
 	}
 	if (err) {
@@ -496,7 +511,11 @@ static void txn_read(struct api_rpc *r)
 
 	if (!err) {
 		p = node_view(n);
-		err = mvcc_txn_read(&p->mvcc, &r->txn, &r->call.resp);
+		err = api_permit(r, p);
+		if (!err)
+			err = mvcc_txn_read(&p->mvcc, &r->txn, &r->call.resp);
+		if (!err)
+			err = api_still_may(r, p);
 		parts[0] = api_header(r, p, header);
 		node_leave(n);
 	}
@@ -564,4 +583,4 @@ static void compact_message(struct api_rpc *r, struct blob *take_body)
 		api_fail(r, err);
 }
 
-const struct api_row kv_compact_row = {.name = "Compact", .message = compact_message};
+const struct api_row kv_compact_row = {.name = "Compact", .message = compact_message, .permit_first = true};

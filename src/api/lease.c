@@ -17,6 +17,11 @@ static void grant_message(struct api_rpc *r, struct blob *take_body)
 	}
 	if (api_over_quota(r, LEASE_GRANT_COST))
 		return;
+	err = api_permit_now(r);
+	if (err) {
+		api_fail(r, err);
+		return;
+	}
 	while (!q.id)
 		q.id = (int64_t)(node_next_id(r->io->node) & INT64_MAX);
 	buf_init(&body, 64);
@@ -40,7 +45,7 @@ static void revoke_message(struct api_rpc *r, struct blob *take_body)
 		api_fail(r, err);
 }
 
-const struct api_row lease_revoke_row = {.name = "LeaseRevoke", .message = revoke_message};
+const struct api_row lease_revoke_row = {.name = "LeaseRevoke", .message = revoke_message, .permit_first = true};
 
 /* The first two fields of all lease questions: ID 1, keys 2. */
 static err_t question_parse(struct slice s, int64_t *id, bool *keys)
@@ -99,6 +104,7 @@ static void keep_alive_answered(struct api_rpc *r)
 static void keep_alive_next(struct api_rpc *r)
 {
 	struct keep_alives *k = r->state;
+	err_t err;
 
 	if (k->paused && k->count < KEEP_ALIVES_WAITING_MAX / 2) {
 		k->paused = false;
@@ -112,6 +118,12 @@ static void keep_alive_next(struct api_rpc *r)
 	r->call.lease_id = k->waiting[k->first];
 	k->first = (k->first + 1) % KEEP_ALIVES_WAITING_MAX;
 	k->count--;
+	err = api_permit_now(r);
+	if (err) {
+		api_fail(r, err);
+		return;
+	}
+	r->call.who = r->who;
 	api_call(r, CALL_LEASE_RENEW, keep_alive_answered);
 }
 
@@ -163,8 +175,10 @@ static void ttl_ask(struct api_rpc *r)
 {
 	if (r->call.err)
 		api_fail(r, r->call.err);
-	else
+	else {
+		r->call.who = r->who;
 		api_call(r, CALL_LEASE_TTL, api_step_reply);
+	}
 }
 
 static void ttl_message(struct api_rpc *r, struct blob *take_body)
@@ -178,12 +192,13 @@ static void ttl_message(struct api_rpc *r, struct blob *take_body)
 		api_linearizable(r, ttl_ask);
 }
 
-const struct api_row lease_ttl_row = {.name = "LeaseTimeToLive", .message = ttl_message};
+const struct api_row lease_ttl_row = {.name = "LeaseTimeToLive", .message = ttl_message, .permit_first = true};
 
 static void leases_message(struct api_rpc *r, struct blob *take_body)
 {
 	blob_unref(take_body);
+	r->call.who = r->who;
 	api_call(r, CALL_LEASE_LIST, api_step_reply);
 }
 
-const struct api_row lease_leases_row = {.name = "LeaseLeases", .message = leases_message};
+const struct api_row lease_leases_row = {.name = "LeaseLeases", .message = leases_message, .permit_first = true};

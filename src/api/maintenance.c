@@ -49,7 +49,7 @@ static void alarm_message(struct api_rpc *r, struct blob *take_body)
 	blob_unref(take_body);
 }
 
-const struct api_row alarm_row = {.name = "Alarm", .message = alarm_message};
+const struct api_row alarm_row = {.name = "Alarm", .message = alarm_message, .permit_first = true};
 
 /* ---- Status ---- */
 
@@ -119,7 +119,7 @@ static void status_message(struct api_rpc *r, struct blob *take_body)
 	buf_fini(&out);
 }
 
-const struct api_row status_row = {.name = "Status", .message = status_message, .learner_ok = true};
+const struct api_row status_row = {.name = "Status", .message = status_message, .permit_first = true, .learner_ok = true};
 
 /* ---- Defragment: an empty answer ---- */
 
@@ -143,7 +143,7 @@ static void defragment_message(struct api_rpc *r, struct blob *take_body)
 	api_call(r, CALL_DEFRAG, defragmented);
 }
 
-const struct api_row defragment_row = {.name = "Defragment", .message = defragment_message};
+const struct api_row defragment_row = {.name = "Defragment", .message = defragment_message, .permit_first = true};
 
 /* ---- Hash: of the whole file, after a commit ---- */
 
@@ -215,7 +215,7 @@ static void hash_message(struct api_rpc *r, struct blob *take_body)
 	api_call(r, CALL_COMMIT, hash_committed);
 }
 
-const struct api_row hash_row = {.name = "Hash", .message = hash_message, .drop = hash_drop};
+const struct api_row hash_row = {.name = "Hash", .message = hash_message, .permit_first = true, .drop = hash_drop};
 
 /* ---- HashKV: on a worker, in slices, at a held revision ---- */
 
@@ -318,7 +318,7 @@ static void hash_kv_message(struct api_rpc *r, struct blob *take_body)
 	}
 }
 
-const struct api_row hash_kv_row = {.name = "HashKV", .message = hash_kv_message, .drop = hash_kv_drop};
+const struct api_row hash_kv_row = {.name = "HashKV", .message = hash_kv_message, .permit_first = true, .drop = hash_kv_drop};
 
 /* ---- Snapshot: the image of a commit, as the client takes it, then its SHA-256 ---- */
 
@@ -439,5 +439,5 @@ static void snapshot_message(struct api_rpc *r, struct blob *take_body)
 	api_call(r, CALL_COMMIT, snapshot_committed);
 }
 
-const struct api_row snapshot_row = {.name = "Snapshot", .message = snapshot_message, .writable = snapshot_writable, .drop = snapshot_drop,
+const struct api_row snapshot_row = {.name = "Snapshot", .message = snapshot_message, .permit_first = true, .writable = snapshot_writable, .drop = snapshot_drop,
 	.learner_ok = true};

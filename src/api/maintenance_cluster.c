@@ -34,7 +34,7 @@ static void move_message(struct api_rpc *r, struct blob *take_body)
 		api_call(r, CALL_TRANSFER, moved);
 }
 
-const struct api_row move_leader_row = {.name = "MoveLeader", .message = move_message};
+const struct api_row move_leader_row = {.name = "MoveLeader", .message = move_message, .permit_first = true};
 
 /* ---- Downgrade: a linearizable look at the cluster, then DowngradeInfoSet through the log ---- */
 
@@ -164,4 +164,4 @@ static void downgrade_message(struct api_rpc *r, struct blob *take_body)
 		api_linearizable(r, downgrade_look);
 }
 
-const struct api_row downgrade_row = {.name = "Downgrade", .message = downgrade_message, .drop = downgrade_drop};
+const struct api_row downgrade_row = {.name = "Downgrade", .message = downgrade_message, .permit_first = true, .drop = downgrade_drop};

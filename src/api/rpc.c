@@ -9,6 +9,10 @@ static void rpc_unlink(struct api_rpc *r)
 	if (r->row->drop)
 		r->row->drop(r);
 	call_fini(&r->call);
+	for (size_t i = 0; i < r->early.count; i++)
+		blob_unref(r->early.at[i]);
+	VEC_FREE(&r->early);
+	buf_fini(&r->who_name);
 	blob_unref(r->body);
 	mem_free(r->content);
 	arena_fini(&r->arena);
@@ -17,7 +21,7 @@ static void rpc_unlink(struct api_rpc *r)
 
 void api_settle(struct api_rpc *r)
 {
-	if (!r->sink && !r->call_out && !r->more_out && !r->job_out && !r->held && !r->stopping)
+	if (!r->sink && !r->call_out && !r->more_out && !r->job_out && !r->held && !r->stopping && !r->delivering)
 		rpc_unlink(r);
 }
 
@@ -48,6 +52,7 @@ struct api_io *api_io_new(struct api *a, struct actor *actor, uint32_t port)
 	io->calls_msg.kind = API_MSG_CALLS;
 	list_init(&io->rpcs);
 	api_watchdog_init(io);
+	list_init(&io->passwords);
 	list_init(&io->members);
 	return io;
 }
@@ -61,8 +66,10 @@ static void io_free(struct api_io *io)
 {
 	for (size_t i = 0; io && i < CLIENT_VERSIONS_KEPT; i++)
 		mem_free(io->versions[i].version);
-	if (io)
+	if (io) {
 		timer_cancel(&io->tick);
+		api_jwts_free(io);
+	}
 	mem_free(io);
 }
 
@@ -121,6 +128,23 @@ const struct api_row *const api_rows[RPC__COUNT] = {
 	[RPC_ELECTION_LEADER] = &election_leader_row,
 	[RPC_ELECTION_OBSERVE] = &election_observe_row,
 	[RPC_ELECTION_RESIGN] = &election_resign_row,
+	[RPC_AUTHENTICATE] = &authenticate_row,
+	[RPC_USER_ADD] = &user_add_row,
+	[RPC_USER_CHANGE_PASSWORD] = &user_change_password_row,
+	[RPC_AUTH_ENABLE] = &auth_log_row,
+	[RPC_AUTH_DISABLE] = &auth_log_row,
+	[RPC_AUTH_STATUS] = &auth_log_row,
+	[RPC_USER_GET] = &auth_log_row,
+	[RPC_USER_LIST] = &auth_log_row,
+	[RPC_USER_DELETE] = &auth_log_row,
+	[RPC_USER_GRANT_ROLE] = &auth_log_row,
+	[RPC_USER_REVOKE_ROLE] = &auth_log_row,
+	[RPC_ROLE_ADD] = &auth_log_row,
+	[RPC_ROLE_GET] = &auth_log_row,
+	[RPC_ROLE_LIST] = &auth_log_row,
+	[RPC_ROLE_DELETE] = &auth_log_row,
+	[RPC_ROLE_GRANT_PERMISSION] = &auth_log_row,
+	[RPC_ROLE_REVOKE_PERMISSION] = &auth_log_row,
 	[RPC_HEALTH_CHECK] = &health_check_row,
 	[RPC_HEALTH_LIST] = &health_list_row,
 	[RPC_HEALTH_WATCH] = &health_watch_row,
@@ -143,12 +167,14 @@ struct api_rpc *api_begin(struct api_io *io, enum rpc m, const struct api_sink_o
 	r->meta = *meta;
 	arena_init(&r->arena, API_ARENA_MAX);
 	call_init(&r->call, io->actor, API_MSG_CALL, API_RESP_MAX);
+	buf_init(&r->who_name, JWT_SIZE_MAX);
+	api_token_keep(r);
 	list_push_back(&io->rpcs, &r->link);
 	io->count++;
 	return r;
 }
 
-void api_message(struct api_rpc *r, struct blob *take_body)
+static void message(struct api_rpc *r, struct blob *take_body)
 {
 	err_t err = OK;
 
@@ -159,6 +185,11 @@ void api_message(struct api_rpc *r, struct blob *take_body)
 			api_count_client(r);
 		api_watchdog_wake(r);
 	}
+	if (!err && r->row->permit_first) {
+		r->asked = blob_slice(take_body);
+		err = api_permit_now(r);
+		r->asked = (struct slice){0};
+	}
 	if (err) {
 		blob_unref(take_body);
 		api_fail(r, err);
@@ -167,10 +198,49 @@ void api_message(struct api_rpc *r, struct blob *take_body)
 	r->row->message(r, take_body);
 }
 
+/* The entry that made the token is applied, if there is one: what came meanwhile, in order. */
+static void token_waited(struct api_rpc *r)
+{
+	size_t count = r->early.count;
+	struct blob **early = r->early.at;
+
+	r->early.at = NULL;
+	r->early.count = r->early.room = 0;
+	r->delivering = true;                           /* not freed, though it may end in one of them */
+	for (size_t i = 0; i < count; i++) {
+		if (r->sink)
+			message(r, early[i]);
+		else
+			blob_unref(early[i]);
+	}
+	if (r->sink && r->half_closed && r->row->half_close)
+		r->row->half_close(r);
+	r->token_wait = r->delivering = false;
+	if (r->sink && rpc_methods[r->method].stream == RPC_BIDI)
+		r->ops->read_pause(r->sink, false);
+	mem_free(early);
+	api_settle(r);
+}
+
+void api_message(struct api_rpc *r, struct blob *take_body)
+{
+	if (!r->started_ns && !r->token_wait && r->meta.has_token && api_token_ahead(r)) {
+		r->token_wait = true;
+		if (rpc_methods[r->method].stream == RPC_BIDI)
+			r->ops->read_pause(r->sink, true);
+		VEC_PUSH(&r->early, take_body);
+		api_call(r, CALL_READ_INDEX, token_waited);
+	} else if (r->token_wait) {
+		VEC_PUSH(&r->early, take_body);
+	} else {
+		message(r, take_body);
+	}
+}
+
 void api_half_close(struct api_rpc *r)
 {
 	r->half_closed = true;
-	if (r->row->half_close)
+	if (r->row->half_close && !r->token_wait)
 		r->row->half_close(r);
 }
 
@@ -263,9 +333,21 @@ static void calls_leave(struct api_io *io)
 void api_propose(struct api_rpc *r, enum internal_field field, struct slice request, api_step *next)
 {
 	struct internal_req in = {.id = node_next_id(r->io->node), .field = field, .body = request};
-	size_t size = internal_req_size(&in);
 	struct buf over;
+	size_t size;
+	err_t err = OK;
 
+	if (field != REQ_AUTHENTICATE) {                /* who asks is in the entry: it is judged when applied */
+		err = api_who(r, node_view(r->io->node));
+		node_leave(r->io->node);
+		in.username = r->who.user;
+		in.auth_revision = r->who.revision;
+	}
+	if (err) {
+		api_fail(r, err);
+		return;
+	}
+	size = internal_req_size(&in);
 	if (size > r->io->api->opts.request_bytes_max) {
 		api_fail(r, ERR_REQUEST_TOO_LARGE);
 		return;
@@ -290,11 +372,16 @@ void api_later(struct api_rpc *r, api_step *more)
 
 void api_job(struct api_rpc *r, bool (*run)(struct job *j), api_step *next)
 {
+	api_job_on(r, NULL, run, next);
+}
+
+void api_job_on(struct api_rpc *r, struct sched *s, bool (*run)(struct job *j), api_step *next)
+{
 	ASSERT(!r->job_out);
 	r->job_out = true;
 	r->next = next;
 	r->job = (struct job){.msg.kind = API_MSG_JOB, .run = run, .reply = r->io->actor};
-	sched_run(actor_sched(r->io->actor), &r->job);
+	sched_run(s ? s : actor_sched(r->io->actor), &r->job);
 }
 
 void api_step_reply(struct api_rpc *r)
@@ -384,6 +471,7 @@ void api_receive(struct api_io *io, struct msg *m)
 	case API_MSG_JOB:
 		r = CONTAINER_OF(CONTAINER_OF(m, struct job, msg), struct api_rpc, job);
 		r->job_out = false;
+		api_job_was_password(r);
 		if (r->sink)
 			r->next(r);
 		else

@@ -89,6 +89,10 @@ static void watch_message(struct api_rpc *r, struct blob *take_body)
 	}
 	if (!w)
 		w = watching_open(r);
+	if (q->req.kind == WATCH_REQ_CREATE) {
+		r->range = (struct range_req){.key = q->req.key.size ? q->req.key : SLICE_LIT("\0"), .range_end = q->req.range_end};
+		q->permitted = api_permit_now(r);       /* the refusal is a message of the stream */
+	}
 	q->msg.kind = WATCH_CALL_REQUEST;
 	q->link = &w->link;
 	q->body = take_body;

@@ -27,6 +27,11 @@ void core_auth_tick(struct node *n, uint64_t now_ns)
 	tokens_expire(n->tokens, now_ns);
 }
 
+void node_random(struct node *n, void *out, size_t size)
+{
+	n->cfg.hooks.random(n->cfg.hooks.arg, out, size);
+}
+
 struct tokens *node_tokens(struct node *n)
 {
 	return n->tokens;

@@ -137,6 +137,8 @@ uint64_t node_cluster_id(const struct node *n);
 uint64_t node_member_id(const struct node *n);
 /* Unique among members and restarts: (member id low 16 bits, time, counter). Any thread. */
 uint64_t node_next_id(struct node *n);
+/* Random bytes for tokens and salts. Any thread. */
+void node_random(struct node *n, void *out, size_t size);
 /* Wall clock, ns since 1970. Any thread. */
 int64_t node_wall_ns(struct node *n);
 

@@ -95,20 +95,6 @@ static err_t load_bucket(struct node_state *s, const char *path, enum backend_bu
 	return err == ERR_NOT_EXIST ? OK : err ? why_set(why, err, "%s: bucket %.*s cannot be read", path, SLICE_ARG(name)) : OK;
 }
 
-/* Bits of the file that only later versions of this program understand: refused before any write. */
-static err_t refuse_auth(struct node_state *s, struct why *why)
-{
-	struct slice v;
-	err_t err = backend_file_get(s->pin, BUCKET_AUTH, SLICE_LIT("authEnabled"), &v);
-
-	if (err == ERR_NOT_EXIST)
-		return OK;
-	if (!err && v.size == 1 && v.data[0] == 1)
-		return why_set(why, ERR_UNSUPPORTED, "authentication is enabled in this data directory, which this version does not serve yet; "
-			       "nothing was changed");
-	return err;
-}
-
 /* Storage version of the file against what we know: 3.5, 3.6, 3.7. */
 static err_t storage_version(struct node_state *s, const char *path, struct why *why)
 {
@@ -135,8 +121,6 @@ err_t state_load(struct node_state *s, const char *path, struct why *why)
 						       BUCKET_AUTH, BUCKET_AUTH_USERS, BUCKET_AUTH_ROLES};
 	err_t err = storage_version(s, path, why);
 
-	if (!err)
-		err = refuse_auth(s, why);
 	for (size_t i = 0; !err && i < ARRAY_COUNT(buckets); i++)
 		err = load_bucket(s, path, buckets[i], why);
 	return err;

@@ -33,6 +33,7 @@ enum rpc_permission {
 	PERM_USER_GET,          /* role root, or the user itself */
 	PERM_ROLE_GET,          /* role root, or a holder of the role */
 	PERM_BY_PARTS,          /* that of each KV, lease and watch call it is made of */
+	PERM__COUNT
 };
 
 enum rpc_learner {

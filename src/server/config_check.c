@@ -253,7 +253,5 @@ struct str_list config_not_supported(struct config *cfg)
 		if (flag_rows[f].marks & LATER && flag_changed(cfg, f))
 			l.at[l.count++] = flag_rows[f].name[0] ? flag_rows[f].name : flag_rows[f].key;
 	}
-	if (strcmp(cfg->auth_token, "simple") && cfg->auth_token[0])
-		l.at[l.count++] = "auth-token";
 	return l;
 }

@@ -12,10 +12,11 @@
 #include "node/node.h"
 #include "obs/log.h"
 #include "server/peers.h"
+#include "server/tokens.h"
 #include "server/resolve.h"
 #include "obs/metric.h"
 
-enum { IO_LOOPS_MAX = 16, WORKERS = 2, LISTENERS_MAX = 64, BUDGET_BYTES = 1 << 30 };
+enum { IO_LOOPS_MAX = 16, WORKERS = 2, PASSWORD_THREADS = 2, LISTENERS_MAX = 64, BUDGET_BYTES = 1 << 30 };
 
 /* One io thread: its loop, the calls on it, and the connections that came before the member was ready. */
 struct io {
@@ -44,6 +45,9 @@ struct listener {
 struct server {
 	struct config *cfg;
 	struct sched *sched;
+	struct sched *passwords;        /* threads of bcrypt */
+	enum token_kind token_kind;
+	struct jwt *jwt;
 	struct pacer *pacer;
 	struct node *node;
 	struct peers *peers;
@@ -357,6 +361,9 @@ static struct node_config node_options(struct server *s)
 		.initial_election_tick_advance = c->initial_election_tick_advance,
 		.pre_vote = c->pre_vote,
 		.strict_reconfig_check = c->strict_reconfig_check,
+		.token_kind = s->token_kind,
+		.token_ttl_s = (uint32_t)MIN(c->auth_token_ttl_s, UINT32_MAX),
+		.bcrypt_cost = (uint32_t)MIN(c->bcrypt_cost, UINT32_MAX),
 		.learners_max = c->max_learners > 0 ? (int32_t)MIN(c->max_learners, INT32_MAX) : -1,
 		.force_new_cluster = c->force_new_cluster,
 		.corrupt_check_ns = (uint64_t)MAX(c->corrupt_check_time_ns, 0),
@@ -375,8 +382,8 @@ static void feature_metrics(const struct config *cfg)
 
 static err_t node_begin(struct server *s, struct why *why)
 {
-	struct node_config nc = node_options(s);
-	err_t err = config_auto_compaction(s->cfg, &nc.auto_compact_mode, &nc.auto_compact_retention, why);
+	struct node_config nc;
+	err_t err = tokens_configure(s->cfg, why, &s->token_kind, &s->jwt);
 	struct api_opts ao = {
 		.request_bytes_max = (uint32_t)s->cfg->max_request_bytes,
 		.txn_ops_max = (uint32_t)s->cfg->max_txn_ops,
@@ -385,6 +392,14 @@ static err_t node_begin(struct server *s, struct why *why)
 		.apply_warning_ns = warning_ns(s->cfg->warning_apply_duration_ns),
 		.unary_warning_ns = warning_ns(s->cfg->warning_unary_request_duration_ns),
 	};
+
+	nc = node_options(s);
+	ao.token_kind = s->token_kind;
+	ao.jwt = s->jwt;
+	ao.bcrypt_cost = nc.bcrypt_cost;
+	ao.passwords = s->passwords = sched_threads_new(PASSWORD_THREADS);
+	if (!err)
+		err = config_auto_compaction(s->cfg, &nc.auto_compact_mode, &nc.auto_compact_retention, why);
 
 	if (!err)
 		err = node_open(&nc, why, &s->node);
@@ -549,6 +564,9 @@ void server_stop(struct server *s)
 	api_free(s->api);
 	http_budget_free(s->budget);
 	sched_free(s->sched);
+	if (s->passwords)
+		sched_free(s->passwords);
+	jwt_close(s->jwt);
 	mem_free(s->hosts);
 	mem_free(s->origins);
 	mem_free(s->data_dir);

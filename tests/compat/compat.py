@@ -20,10 +20,6 @@ END = b"\0"
 COMPACTED = 21                                  # write() leaves the compaction so far behind the head
 
 
-# Users and roles: not before the server has them.
-USERS = False
-
-
 def op(**more):
     return rpc.RequestOp(**more)
 
@@ -44,12 +40,11 @@ def write(api, round_):
     api.call("Lease/LeaseGrant", rpc.LeaseGrantRequest(ID=1000 + round_, TTL=3600))
     put(b"leased%d" % round_, b"x", lease=1000 + round_)
     put(b"leased", b"moves on", lease=1000 + round_)
-    if USERS:
-        api.call("Auth/UserAdd", rpc.AuthUserAddRequest(name="u%d" % round_, password="p"))
-        api.call("Auth/RoleAdd", rpc.AuthRoleAddRequest(name="r%d" % round_))
-        api.call("Auth/RoleGrantPermission", rpc.AuthRoleGrantPermissionRequest(
-            name="r%d" % round_, perm=auth.Permission(permType=2, key=b"a", range_end=b"z")))
-        api.call("Auth/UserGrantRole", rpc.AuthUserGrantRoleRequest(user="u%d" % round_, role="r%d" % round_))
+    api.call("Auth/UserAdd", rpc.AuthUserAddRequest(name="u%d" % round_, password="p"))
+    api.call("Auth/RoleAdd", rpc.AuthRoleAddRequest(name="r%d" % round_))
+    api.call("Auth/RoleGrantPermission", rpc.AuthRoleGrantPermissionRequest(
+        name="r%d" % round_, perm=auth.Permission(permType=2, key=b"a", range_end=b"z")))
+    api.call("Auth/UserGrantRole", rpc.AuthUserGrantRoleRequest(user="u%d" % round_, role="r%d" % round_))
     api.call("Maintenance/Alarm", rpc.AlarmRequest(action=1, memberID=round_ + 1, alarm=rpc.NOSPACE))
     api.call("Maintenance/Alarm", rpc.AlarmRequest(action=2, memberID=round_, alarm=rpc.NOSPACE))
     head = api.call("KV/Range", rpc.RangeRequest(key=b"x")).header.revision
@@ -80,8 +75,6 @@ def facts(api):
         f["lease %d" % lease.ID] = (ttl.grantedTTL, sorted(ttl.keys))
     f["members"] = ask("Cluster/MemberList", rpc.MemberListRequest())
     f["alarms"] = ask("Maintenance/Alarm", rpc.AlarmRequest())
-    if not USERS:
-        return f
     f["auth"] = ask("Auth/AuthStatus", rpc.AuthStatusRequest())
     for user in api.call("Auth/UserList", rpc.AuthUserListRequest()).users:
         f["user " + user] = ask("Auth/UserGet", rpc.AuthUserGetRequest(name=user))

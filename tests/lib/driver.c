@@ -147,7 +147,7 @@ struct driver *driver_open(struct vfs *fs, const char *dir, const struct node_co
 	static const char *const peers[] = {"http://localhost:2380"}, *const clients[] = {"http://localhost:2379"};
 	struct driver *d = NEW(struct driver);
 	struct node_config c = base ? *base : (struct node_config){0};
-	struct api_opts o = {.request_bytes_max = 1572864, .txn_ops_max = 128};
+	struct api_opts o = {.request_bytes_max = 1572864, .txn_ops_max = 128, .token_kind = base ? base->token_kind : TOKEN_NONE};
 
 	d->sched = sched_sim_new(7);
 	d->random = 1;
@@ -197,7 +197,7 @@ void driver_run(struct driver *d, uint64_t ns)
 
 void driver_start_and_cancel(struct driver *d, enum rpc method, struct slice body)
 {
-	struct api_meta meta = {0};
+	struct api_meta meta = {.has_token = d->token.size > 0, .token = d->token};
 	struct api_rpc *r = api_begin(d->io, method, &sink_ops, d, &meta);
 
 	api_message(r, blob_copy(body));
@@ -208,7 +208,7 @@ void driver_start_and_cancel(struct driver *d, enum rpc method, struct slice bod
 
 err_t driver_call(struct driver *d, enum rpc method, struct slice body, struct slice *answer)
 {
-	struct api_meta meta = {0};
+	struct api_meta meta = {.has_token = d->token.size > 0, .token = d->token};
 	uint64_t until = sched_now_ns(d->sched) + UINT64_C(60000000000);
 	struct api_rpc *r = api_begin(d->io, method, &sink_ops, d, &meta);
 

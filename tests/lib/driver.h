@@ -15,6 +15,7 @@ struct driver {
 	struct api_io *io;
 	struct actor *io_actor;
 	uint64_t random;
+	struct slice token;             /* sent with each call; borrowed. Empty: none */
 	bool ready;
 	bool done;                      /* of the call under way */
 	err_t err;

@@ -142,6 +142,65 @@ OPENS(snapdb_pending, "snapdb-pending")
 OPENS(v36, "v36")
 OPENS(downgrade36, "downgrade36")
 
+/* Users, roles and permissions are those of the file: who may log in, who may read what. */
+static void test_opens_auth(void **state)
+{
+	static const struct {
+		const char *name, *password, *key, *end;
+		err_t login, read;
+	} cases[] = {
+		{"alice", "alicepw", "a/", "a0", OK, OK},
+		{"alice", "alicepw", "k1", "", OK, OK},
+		{"alice", "alicepw", "b/x", "", OK, ERR_PERMISSION_DENIED},
+		{"alice", "alicepw", "c", "d", OK, OK},
+		{"alice", "alicepw", "c", "e", OK, ERR_PERMISSION_DENIED},
+		{"alice", "carolpw2", "c", "", ERR_AUTH_FAILED, OK},
+		{"bob", "", "x/1", "", ERR_NO_PASSWORD_USER, OK},
+		{"carol", "carolpw2", "anything", "\xff", OK, OK},
+		{"dave", "davepw", "a/", "", ERR_AUTH_FAILED, OK},
+		{"root", "rootpw", "b/x", "", OK, OK},          /* last: stays logged in */
+	};
+	char *dir = golden_unpack("auth"), token[64];
+	json_t *facts = golden_facts("auth", "after_open");
+	struct node_config c = {.token_kind = TOKEN_SIMPLE};
+	struct why why = {""};
+	struct driver *d = driver_open(driver_vfs_posix(), dir, &c, &why);
+	struct slice answer;
+	struct buf b;
+
+	if (!d)
+		fail_msg("%s", why.text);
+	buf_init(&b, 1000);
+	assert_err(ERR_USER_EMPTY, driver_call(d, RPC_HASH_KV, (struct slice){0}, NULL));
+	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+		buf_clear(&b);
+		pb_put_bytes(&b, 1, slice_str(cases[i].name));
+		pb_put_bytes(&b, 2, slice_str(cases[i].password));
+		d->token = (struct slice){0};
+		assert_err(cases[i].login, driver_call(d, RPC_AUTHENTICATE, buf_slice(&b), &answer));
+		if (cases[i].login)
+			continue;
+		assert_true(field_text(answer, 2, 0, token, sizeof(token)));
+		d->token = slice_str(token);
+		buf_clear(&b);
+		pb_put_bytes(&b, 1, slice_str(cases[i].key));
+		pb_put_bytes(&b, 2, slice_str(cases[i].end));
+		if (driver_call(d, RPC_RANGE, buf_slice(&b), &answer) != cases[i].read)
+			fail_msg("%s reads %s: %s", cases[i].name, cases[i].key, d->text);
+	}
+	assert_ok(driver_call(d, RPC_AUTH_STATUS, (struct slice){0}, &answer));
+	assert_int_equal(field_uint(answer, 3), 27);
+	check_hashes(d, json_object_get(facts, "hashkv"));
+	check_status(d, facts);
+	assert_ok(driver_call(d, RPC_AUTH_DISABLE, (struct slice){0}, &answer));
+	d->token = (struct slice){0};
+	assert_ok(driver_call(d, RPC_HASH_KV, (struct slice){0}, NULL));
+	buf_fini(&b);
+	driver_close(d);
+	json_decref(facts);
+	golden_drop(dir);
+}
+
 /* Every byte of every file stays as it was. */
 static uint32_t dir_crc(const char *dir)
 {
@@ -161,7 +220,6 @@ static void test_refuses_unchanged(void **state)
 	static const struct {
 		const char *name, *text;
 	} cases[] = {
-		{"auth", "authentication is enabled"},
 		{"wal-bitflip", "crc mismatch"},
 	};
 
@@ -235,6 +293,7 @@ int main(void)
 		cmocka_unit_test(test_opens_snapdb_pending),
 		cmocka_unit_test(test_opens_v36),
 		cmocka_unit_test(test_opens_downgrade36),
+		cmocka_unit_test(test_opens_auth),
 		cmocka_unit_test(test_refuses_unchanged),
 		cmocka_unit_test(test_forced_alone),
 	};
