@@ -8,6 +8,10 @@
 
 enum { NEW_ASK_MS = 1000, EXISTING_ASK_MS = 10000 };
 
+/* The answer needs a quorum, which a cluster that grows from one to two has not before this member runs; no answer means no downgrade.
+ * Upstream waits for 5 s and two election timeouts. */
+enum { DOWNGRADE_ASK_MS = 2000 };
+
 static bool urls_same(const struct node *n, const struct member_urls *a, const struct member_urls *b)
 {
 	struct member_urls x = {0}, y = {0};
@@ -306,12 +310,12 @@ static bool ask_version(struct node *n, const struct member *m, uint32_t timeout
 	return have;
 }
 
-static bool ask_downgrading(struct node *n, const struct answer *a, uint64_t own_id, uint32_t timeout_ms)
+static bool ask_downgrading(struct node *n, const struct answer *a, uint64_t own_id)
 {
 	for (size_t i = 0; i < a->count; i++)
 		for (size_t u = 0; a->list[i].id != own_id && u < a->list[i].peer_urls.list.count; u++) {
 			struct member_question q;
-			bool have = ask(n, &q, MEMBER_DOWNGRADE_ENABLED, a->list[i].peer_urls.list.at[u], timeout_ms);
+			bool have = ask(n, &q, MEMBER_DOWNGRADE_ENABLED, a->list[i].peer_urls.list.at[u], DOWNGRADE_ASK_MS);
 			bool enabled = have && slice_eq(buf_slice(&q.answer), SLICE_LIT("true"));
 			bool usable = enabled || (have && slice_eq(buf_slice(&q.answer), SLICE_LIT("false")));
 
@@ -332,7 +336,7 @@ static err_t versions_check(struct node *n, const struct answer *a, uint64_t own
 
 	if (version_parse(SLICE_LIT(NODE_CLUSTER_VERSION), &high))
 		UNREACHABLE();
-	if (ask_downgrading(n, a, own_id, timeout_ms)) {
+	if (ask_downgrading(n, a, own_id)) {
 		high.minor++;
 		low = high;
 	}

@@ -161,6 +161,7 @@ void core_lead_changed(struct node *n)
 	metric_set(METRIC_SERVER_IS_LEADER, n->role == RAFT_LEADER);
 	if (n->lead != RAFT_NONE) {
 		metric_add(METRIC_SERVER_LEADER_CHANGES_SEEN_TOTAL, 1);
+		n->own_publish_sent = false;    /* what went to the leader before may be lost; twice does no harm */
 		publish_self(n);
 	}
 }
