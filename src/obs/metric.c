@@ -214,7 +214,8 @@ static struct series *series_of(uint32_t id, enum metric_type a, enum metric_typ
 {
 	struct series *s;
 
-	pthread_once(&reg.once, start);
+	if (UNLIKELY(!my_cells))
+		pthread_once(&reg.once, start);
 	if (id == LOST)
 		return NULL;
 	ASSERT(id < atomic_load_explicit(&reg.series_count, memory_order_acquire));
