@@ -42,6 +42,10 @@ struct api_sink_ops {
 	void (*finish)(void *sink, err_t err, const char *text);
 	/* Address of the client, for logs; NULL: not known. */
 	const char *(*remote)(void *sink);
+	/* Many small messages at once; may be NULL. Room for one of size bytes, to be filled before anything else is called; NULL: too
+	 * large, or not that way: send. Then room_done, once for all of them. */
+	uint8_t *(*room)(void *sink, size_t size);
+	bool (*room_done)(void *sink, size_t messages, size_t bytes);
 };
 
 struct api_meta {

@@ -52,6 +52,16 @@ static const char *sink_remote(void *sink)
 	return grpc_peer(sink)->remote;
 }
 
+static uint8_t *sink_room(void *sink, size_t size)
+{
+	return grpc_send_room(sink, size);
+}
+
+static bool sink_room_done(void *sink, size_t messages, size_t bytes)
+{
+	return grpc_send_room_done(sink, messages, bytes);
+}
+
 static const struct api_sink_ops sink_ops = {
 	.remote = sink_remote,
 	.send = sink_send,
@@ -61,6 +71,8 @@ static const struct api_sink_ops sink_ops = {
 	.unsent = sink_unsent,
 	.read_pause = sink_read_pause,
 	.finish = sink_finish,
+	.room = sink_room,
+	.room_done = sink_room_done,
 };
 
 /* ---- the stream's callbacks ---- */
@@ -159,10 +171,10 @@ static void on_received(void *arg, const struct grpc_method *m, size_t size)
 	metric_add(METRIC_NETWORK_CLIENT_GRPC_RECEIVED_BYTES_TOTAL, size);
 }
 
-static void on_sent(void *arg, const struct grpc_method *m, size_t size)
+static void on_sent(void *arg, const struct grpc_method *m, size_t messages, size_t bytes)
 {
-	metric_add(kept(&series_of(m->data)->sent, METRIC_GRPC_SERVER_MSG_SENT_TOTAL, m->data), 1);
-	metric_add(METRIC_NETWORK_CLIENT_GRPC_SENT_BYTES_TOTAL, size);
+	metric_add(kept(&series_of(m->data)->sent, METRIC_GRPC_SERVER_MSG_SENT_TOTAL, m->data), messages);
+	metric_add(METRIC_NETWORK_CLIENT_GRPC_SENT_BYTES_TOTAL, bytes);
 }
 
 static void on_handled(void *arg, const struct grpc_method *m, enum grpc_status status, uint64_t duration_ns)

@@ -1,21 +1,29 @@
 /* etcdserverpb.Watch: the stream's requests go to core, what the hub decides comes back in batches and is written as it is. */
 #include "api/api_impl.h"
 
+enum { ROOM_BYTES_MAX = 16 << 10 };
+
+/* An item that the sink had no room for, with refs of its own: the batch goes. */
+struct waiting {
+	struct watch_item item;         /* events counted from 0 */
+	struct blob *one;               /* item.event_count == 1 */
+	struct blob **many;             /* > 1 */
+};
+
 struct watching {
 	struct watch_link link;
 	struct api_rpc *rpc;
 	bool closing;
-	struct list items;              /* struct queued: what the sink had no room for */
+	uint64_t cluster_id, member_id;
+	VEC(struct waiting) items;      /* from items_at on */
+	size_t items_at;
 	bool blocked;                   /* then requests are not read either: each may bring an answer */
-	struct list touched;            /* in the batch being written; drained is told once for all its items */
+	bool full;                      /* about to be blocked, when the batch has been gone through */
+	struct list touched;            /* in the batch being written; what follows is told once for all its items */
 	size_t drained_items;
 	uint64_t drained_bytes;
-};
-
-struct queued {
-	struct list link;
-	struct blob *message;           /* a whole WatchResponse */
-	uint64_t item_bytes;
+	size_t room_items;              /* written into the sink's room */
+	uint64_t room_bytes;
 };
 
 struct batch_msg {
@@ -23,15 +31,20 @@ struct batch_msg {
 	struct watch_batch *batch;
 };
 
+static void waiting_free(struct waiting *q)
+{
+	blob_unref(q->one);
+	for (uint32_t i = 0; q->many && i < q->item.event_count; i++)
+		blob_unref(q->many[i]);
+	mem_free(q->many);
+}
+
 static void queue_clear(struct watching *w)
 {
-	while (!list_empty(&w->items)) {
-		struct queued *q = CONTAINER_OF(w->items.next, struct queued, link);
-
-		list_remove(&q->link);
-		blob_unref(q->message);
-		mem_free(q);
-	}
+	while (w->items_at < w->items.count)
+		waiting_free(&w->items.at[w->items_at++]);
+	VEC_FREE(&w->items);
+	w->items_at = 0;
 }
 
 static void tell_drained(struct watching *w)
@@ -63,7 +76,6 @@ static struct watching *watching_open(struct api_rpc *r)
 	struct watching *w = NEW(struct watching);
 
 	w->rpc = r;
-	list_init(&w->items);
 	list_init(&w->touched);
 	w->link.reply = r->io->actor;
 	w->link.reply_kind = API_MSG_WATCH_CLOSED;
@@ -125,18 +137,23 @@ void watch_closed(struct api_io *io, struct msg *m)
 
 static void item_queue(struct watching *w, const struct watch_batch *b, const struct watch_item *it)
 {
-	struct queued *q = NEW(struct queued);
-	struct buf out;
+	struct waiting q = {.item = *it};
+	struct blob *const *events = b->events.at + it->event_first;
 
-	buf_init(&out, API_RESP_MAX);
-	watch_item_encode(b, it, &out);
-	q->message = blob_copy(buf_slice(&out));
-	q->item_bytes = it->size_bytes;
-	buf_fini(&out);
-	list_push_back(&w->items, &q->link);
+	q.item.event_first = 0;
+	if (it->event_count == 1)
+		q.one = blob_ref(events[0]);
+	if (it->event_count > 1)
+		q.many = NEW_ARRAY(struct blob *, it->event_count);
+	for (uint32_t i = 0; q.many && i < it->event_count; i++)
+		q.many[i] = blob_ref(events[i]);
+	w->cluster_id = b->cluster_id;
+	w->member_id = b->member_id;
+	VEC_PUSH(&w->items, q);
 }
 
-static bool item_send(struct watching *w, const struct watch_batch *b, const struct watch_item *it)
+/* One that is large, or for a sink that gives no room. */
+static bool item_send(struct watching *w, const struct watch_batch *b, const struct watch_item *it, struct watch_header *h)
 {
 	struct slice few[16], *parts = few;
 	uint8_t head[WATCH_HEAD_SIZE_MAX];
@@ -144,7 +161,7 @@ static bool item_send(struct watching *w, const struct watch_batch *b, const str
 
 	if (it->event_count + 1 > ARRAY_COUNT(few))
 		parts = NEW_ARRAY(struct slice, it->event_count + 1);
-	parts[0] = slice_of(head, (size_t)(watch_item_head_write(b, it, head) - head));
+	parts[0] = slice_of(head, (size_t)(watch_item_head_write(b, it, h, head) - head));
 	for (uint32_t i = 0; i < it->event_count; i++)
 		parts[i + 1] = blob_slice(b->events.at[it->event_first + i]);
 	room = api_send(w->rpc, parts, it->event_count + 1);
@@ -153,19 +170,44 @@ static bool item_send(struct watching *w, const struct watch_batch *b, const str
 	return room;
 }
 
-static void batch_item(struct list *touched, const struct watch_batch *b, const struct watch_item *it)
+/* False: the sink is full. */
+static bool item_out(struct watching *w, const struct watch_batch *b, const struct watch_item *it, struct watch_header *h)
+{
+	const struct api_sink_ops *ops = w->rpc->ops;
+	uint8_t *room = ops->room && it->size_bytes <= ROOM_BYTES_MAX ? ops->room(w->rpc->sink, (size_t)it->size_bytes) : NULL;
+
+	w->drained_items++;
+	w->drained_bytes += it->size_bytes;
+	if (!room)
+		return item_send(w, b, it, h);
+	watch_item_write(b, it, h, room);
+	w->room_items++;
+	w->room_bytes += it->size_bytes;
+	return ops->writable(w->rpc->sink);
+}
+
+/* After one or more items went out. */
+static void items_out_end(struct watching *w, bool full)
+{
+	if (w->room_items)
+		full |= !w->rpc->ops->room_done(w->rpc->sink, w->room_items, w->room_bytes);
+	w->room_items = 0;
+	w->room_bytes = 0;
+	set_blocked(w, full);
+	tell_drained(w);
+}
+
+static void batch_item(struct list *touched, const struct watch_batch *b, const struct watch_item *it, struct watch_header *h)
 {
 	struct watching *w = it->stream_arg;
 
 	if (!w || w->closing || !api_alive(w->rpc))
 		return;
-	if (w->blocked) {
+	if (w->blocked || w->full) {
 		item_queue(w, b, it);
 		return;
 	}
-	set_blocked(w, !item_send(w, b, it));
-	w->drained_items++;
-	w->drained_bytes += it->size_bytes;
+	w->full = !item_out(w, b, it, h);
 	if (list_empty(&w->touched))
 		list_push_back(touched, &w->touched);
 }
@@ -173,16 +215,20 @@ static void batch_item(struct list *touched, const struct watch_batch *b, const 
 void watch_batch_received(struct api_io *io, struct msg *m)
 {
 	struct batch_msg *bm = CONTAINER_OF(m, struct batch_msg, msg);
+	struct watch_header header = {0};
 	struct list touched;
 
 	list_init(&touched);
 	for (size_t i = 0; i < bm->batch->items.count; i++)
-		batch_item(&touched, bm->batch, &bm->batch->items.at[i]);
+		batch_item(&touched, bm->batch, &bm->batch->items.at[i], &header);
 	while (!list_empty(&touched)) {
 		struct watching *w = CONTAINER_OF(touched.next, struct watching, touched);
+		bool full = w->full;
 
 		list_remove(&w->touched);
-		tell_drained(w);
+		w->full = false;
+		if (!w->closing)        /* by what came in while another one was let read on */
+			items_out_end(w, full);
 	}
 	watch_batch_free(bm->batch);
 	mem_free(bm);
@@ -200,23 +246,22 @@ void api_watch_output(struct api_io *io, struct watch_batch *take_b)
 static void watch_writable(struct api_rpc *r)
 {
 	struct watching *w = r->state;
+	struct watch_header header = {0};
 	bool room = true;
 
 	if (!w || w->closing)
 		return;
-	while (room && !list_empty(&w->items)) {
-		struct queued *q = CONTAINER_OF(w->items.next, struct queued, link);
-		struct slice msg = blob_slice(q->message);
+	while (room && w->items_at < w->items.count) {
+		struct waiting *q = &w->items.at[w->items_at++];
+		struct watch_batch b = {.cluster_id = w->cluster_id, .member_id = w->member_id};
 
-		room = api_send(r, &msg, 1);
-		w->drained_items++;
-		w->drained_bytes += q->item_bytes;
-		list_remove(&q->link);
-		blob_unref(q->message);
-		mem_free(q);
+		b.events.at = q->many ? q->many : &q->one;
+		room = item_out(w, &b, &q->item, &header);
+		waiting_free(q);
 	}
-	set_blocked(w, !room);
-	tell_drained(w);
+	if (w->items_at == w->items.count)
+		queue_clear(w);
+	items_out_end(w, !room);
 }
 
 /* A client's half close changes nothing: events go on. */

@@ -54,7 +54,7 @@ struct grpc_method {
 struct grpc_stats {
 	void (*started)(void *arg, const struct grpc_method *m);
 	void (*received)(void *arg, const struct grpc_method *m, size_t size); /* message bytes, as inflated */
-	void (*sent)(void *arg, const struct grpc_method *m, size_t size);
+	void (*sent)(void *arg, const struct grpc_method *m, size_t messages, size_t bytes);
 	void (*handled)(void *arg, const struct grpc_method *m, enum grpc_status status, uint64_t duration_ns);
 	/* The clock for durations; NULL: the loop's, which costs nothing and is taken once a turn, in ms. */
 	uint64_t (*now_ns)(void);
@@ -107,6 +107,10 @@ size_t grpc_unsent(const struct grpc_stream *s);
 void grpc_send_headers(struct grpc_stream *s, const struct http_header *headers, size_t count);
 /* One message made of these slices, copied. false: now over the bound: stop until on_writable. */
 bool grpc_send(struct grpc_stream *s, const struct slice *slices, size_t count);
+/* Many small messages at once: room for one of size bytes, filled by the caller before the next call; NULL: use grpc_send for it. At
+ * the end grpc_send_room_done, which sends and counts them. */
+uint8_t *grpc_send_room(struct grpc_stream *s, size_t size);
+bool grpc_send_room_done(struct grpc_stream *s, size_t messages, size_t bytes);
 /* One message that is this blob, by reference (watch events shared by many streams). */
 bool grpc_send_blob(struct grpc_stream *s, struct blob *take_b);
 /* A large message in parts: total first, then parts as long as grpc_writable, together exactly total bytes. Never

@@ -53,12 +53,12 @@ static void send_prefix(struct gstream *g, bool compressed, size_t size)
 	http_send(g->req, &s, 1);
 }
 
-static void count_sent(struct gstream *g, size_t size)
+static void count_sent(struct gstream *g, size_t messages, size_t bytes)
 {
 	const struct grpc_stats *st = g->pub.gio->server->opts.stats;
 
 	if (st && st->sent)
-		st->sent(g->pub.gio->stats_arg, g->pub.method, size);
+		st->sent(g->pub.gio->stats_arg, g->pub.method, messages, bytes);
 }
 
 bool grpc_send(struct grpc_stream *s, const struct slice *slices, size_t count)
@@ -69,7 +69,7 @@ bool grpc_send(struct grpc_stream *s, const struct slice *slices, size_t count)
 	ASSERT(g->active);
 	for (size_t i = 0; i < count; i++)
 		size += slices[i].size;
-	count_sent(g, size);
+	count_sent(g, 1, size);
 	if (g->answer_gzip) {
 		struct blob *b = grpc_gzip(slices, count);
 
@@ -79,6 +79,33 @@ bool grpc_send(struct grpc_stream *s, const struct slice *slices, size_t count)
 		send_prefix(g, false, size);
 		http_send(g->req, slices, count);
 	}
+	return http_writable(g->req);
+}
+
+uint8_t *grpc_send_room(struct grpc_stream *s, size_t size)
+{
+	struct gstream *g = gstream_of(s);
+	uint8_t *at;
+
+	ASSERT(g->active && !g->send_left);
+	if (g->answer_gzip)
+		return NULL;
+	if (!g->headers_sent)
+		send_head(g, NULL, 0);
+	at = http_send_room(g->req, PREFIX_SIZE + size);
+	if (!at)
+		return NULL;
+	at[0] = 0;
+	be32_put(at + 1, (uint32_t)size);
+	return at + PREFIX_SIZE;
+}
+
+bool grpc_send_room_done(struct grpc_stream *s, size_t messages, size_t bytes)
+{
+	struct gstream *g = gstream_of(s);
+
+	count_sent(g, messages, bytes);
+	http_send_room_done(g->req);
 	return http_writable(g->req);
 }
 
@@ -92,7 +119,7 @@ bool grpc_send_blob(struct grpc_stream *s, struct blob *take_b)
 		grpc_send(s, &bytes, 1);
 		blob_unref(take_b);
 	} else {
-		count_sent(g, bytes.size);
+		count_sent(g, 1, bytes.size);
 		send_prefix(g, false, bytes.size);
 		http_send_blob(g->req, take_b);
 	}
@@ -104,7 +131,7 @@ void grpc_send_begin(struct grpc_stream *s, uint32_t total_size)
 	struct gstream *g = gstream_of(s);
 
 	ASSERT(g->active);
-	count_sent(g, total_size);
+	count_sent(g, 1, total_size);
 	send_prefix(g, false, total_size);
 	g->send_left = total_size;
 }

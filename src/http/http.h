@@ -141,6 +141,10 @@ const struct http_service *http_req_service(const struct http_req *r);
 void http_respond(struct http_req *r, unsigned status, const struct http_header *headers, size_t count);
 /* Copies the slices behind what is unsent. After http_respond, before http_end. */
 void http_send(struct http_req *r, const struct slice *slices, size_t count);
+/* Room behind what is unsent, to be filled before anything else is done with the request; counts as sent, but goes out only after
+ * http_send_room_done, once for as many as you like. NULL: too large (beyond about 16 KiB), use http_send. */
+uint8_t *http_send_room(struct http_req *r, size_t size);
+void http_send_room_done(struct http_req *r);
 /* Without a copy of its own: take_b is let go when its bytes were written. */
 void http_send_blob(struct http_req *r, struct blob *take_b);
 /* Ends the answer; with trailers (HTTP/2, chunked HTTP/1). on_close follows later, from the engine. */

@@ -47,6 +47,29 @@ static void append(struct http_out *o, struct http_chunk *c)
 	o->tail = c;
 }
 
+/* Much is unsent: large chunks, or their number would count. */
+static size_t room_wanted(const struct http_out *o, size_t size)
+{
+	return o->size > class_room[0] ? MAX(size, class_room[0] + 1) : size;
+}
+
+uint8_t *out_room(struct chunk_pool *p, struct http_out *o, size_t size)
+{
+	struct http_chunk *c = o->tail;
+	uint8_t *at;
+
+	if (size > class_room[1])
+		return NULL;
+	if (!c || c->blob || c->room - c->end < size) {
+		c = chunk_new(p, room_wanted(o, size));
+		append(o, c);
+	}
+	at = c->bytes + c->end;
+	c->end += (uint32_t)size;
+	o->size += size;
+	return at;
+}
+
 void out_put(struct chunk_pool *p, struct http_out *o, struct slice s)
 {
 	o->size += s.size;
@@ -55,7 +78,7 @@ void out_put(struct chunk_pool *p, struct http_out *o, struct slice s)
 		size_t n;
 
 		if (!c || c->blob || c->end == c->room) {
-			c = chunk_new(p, s.size);
+			c = chunk_new(p, room_wanted(o, s.size));
 			append(o, c);
 		}
 		n = MIN(s.size, c->room - c->end);

@@ -274,6 +274,24 @@ void http_send(struct http_req *pub, const struct slice *slices, size_t count)
 	conn_changed(pub->conn);
 }
 
+uint8_t *http_send_room(struct http_req *pub, size_t size)
+{
+	struct req *r = req_of(pub);
+	uint8_t *at;
+
+	ASSERT(r->responded && !r->ended);
+	at = out_room(&pub->conn->io->chunks, &r->out, size);
+	if (at)
+		pub->conn->out_bytes += size;
+	return at;
+}
+
+void http_send_room_done(struct http_req *pub)
+{
+	pub->conn->ops->kick(req_of(pub));
+	conn_changed(pub->conn);
+}
+
 void http_send_blob(struct http_req *pub, struct blob *take_b)
 {
 	struct req *r = req_of(pub);

@@ -117,6 +117,7 @@ struct watch_hub {
 	VEC(struct touch) touches;
 	VEC(struct pair) pairs;
 	VEC(struct blob *) blobs; /* scratch: borrowed */
+	struct watch_header header; /* of the last item */
 	uint64_t events_sent;
 	uint64_t queued_items; /* all streams */
 	uint64_t queued_bytes;

@@ -45,58 +45,71 @@ static uint8_t *field_write(uint8_t *at, uint32_t number, uint64_t v)
 	return pb_varint_write(at, v);
 }
 
-static size_t header_size(uint64_t cluster_id, uint64_t member_id, const struct watch_item *it)
+/* Field 1 as it stands in the message, tag and length included. */
+static void header_make(uint64_t cluster_id, uint64_t member_id, const struct watch_item *it, struct watch_header *h)
 {
-	return field_size(cluster_id) + field_size(member_id) + field_size((uint64_t)it->rev) +
-	       field_size(it->raft_term);
+	uint8_t *at = h->bytes + 2;
+
+	if (h->size && h->rev == it->rev && h->raft_term == it->raft_term)
+		return;
+	at = field_write(at, 1, cluster_id);
+	at = field_write(at, 2, member_id);
+	at = field_write(at, 3, (uint64_t)it->rev);
+	at = field_write(at, 4, it->raft_term);
+	h->bytes[0] = 1 << 3 | PB_BYTES;
+	h->bytes[1] = (uint8_t)(at - h->bytes - 2); /* at most 44 */
+	h->rev = it->rev;
+	h->raft_term = it->raft_term;
+	h->size = (uint32_t)(at - h->bytes);
 }
 
-static size_t head_size(uint64_t cluster_id, uint64_t member_id, const struct watch_item *it)
+static size_t head_size(uint64_t cluster_id, uint64_t member_id, const struct watch_item *it, struct watch_header *kept)
 {
-	size_t header = header_size(cluster_id, member_id, it), reason = strlen(watch_reason_text((err_t)it->reason));
+	size_t reason = it->reason ? strlen(watch_reason_text((err_t)it->reason)) : 0;
 
-	return 1 + pb_varint_size(header) + header + field_size((uint64_t)it->watch_id) +
-	       (it->flags & WATCH_ITEM_CREATED ? 2 : 0) + (it->flags & WATCH_ITEM_CANCELED ? 2 : 0) +
-	       field_size((uint64_t)it->compact_rev) + (reason ? 1 + pb_varint_size(reason) + reason : 0) +
-	       (it->flags & WATCH_ITEM_FRAGMENT ? 2 : 0);
+	header_make(cluster_id, member_id, it, kept);
+	return kept->size + field_size((uint64_t)it->watch_id) + (it->flags & WATCH_ITEM_CREATED ? 2 : 0) +
+	       (it->flags & WATCH_ITEM_CANCELED ? 2 : 0) + field_size((uint64_t)it->compact_rev) +
+	       (reason ? 1 + pb_varint_size(reason) + reason : 0) + (it->flags & WATCH_ITEM_FRAGMENT ? 2 : 0);
 }
 
-size_t watch_item_head_size(const struct watch_batch *b, const struct watch_item *it)
+static uint8_t *reason_write(uint8_t *out, const char *reason)
 {
-	return head_size(b->cluster_id, b->member_id, it);
+	size_t size = strlen(reason);
+
+	if (!size)
+		return out;
+	*out++ = 6 << 3 | PB_BYTES;
+	out = pb_varint_write(out, size);
+	memcpy(out, reason, size);
+	return out + size;
 }
 
-uint8_t *watch_item_head_write(const struct watch_batch *b, const struct watch_item *it, uint8_t *out)
+uint8_t *watch_item_head_write(const struct watch_batch *b, const struct watch_item *it, struct watch_header *kept,
+			       uint8_t *out)
 {
-	const char *reason = watch_reason_text((err_t)it->reason);
-	size_t reason_size = strlen(reason);
-
-	*out++ = 1 << 3 | PB_BYTES;
-	out = pb_varint_write(out, header_size(b->cluster_id, b->member_id, it));
-	out = field_write(out, 1, b->cluster_id);
-	out = field_write(out, 2, b->member_id);
-	out = field_write(out, 3, (uint64_t)it->rev);
-	out = field_write(out, 4, it->raft_term);
-	out = field_write(out, 2, (uint64_t)it->watch_id);
+	header_make(b->cluster_id, b->member_id, it, kept);
+	memcpy(out, kept->bytes, kept->size);
+	out = field_write(out + kept->size, 2, (uint64_t)it->watch_id);
 	out = field_write(out, 3, it->flags & WATCH_ITEM_CREATED ? 1 : 0);
 	out = field_write(out, 4, it->flags & WATCH_ITEM_CANCELED ? 1 : 0);
 	out = field_write(out, 5, (uint64_t)it->compact_rev);
-	if (reason_size) {
-		*out++ = 6 << 3 | PB_BYTES;
-		out = pb_varint_write(out, reason_size);
-		memcpy(out, reason, reason_size);
-		out += reason_size;
-	}
+	if (it->reason)
+		out = reason_write(out, watch_reason_text((err_t)it->reason));
 	return field_write(out, 7, it->flags & WATCH_ITEM_FRAGMENT ? 1 : 0);
 }
 
-void watch_item_encode(const struct watch_batch *b, const struct watch_item *it, struct buf *out)
+void watch_item_write(const struct watch_batch *b, const struct watch_item *it, struct watch_header *kept, uint8_t *out)
 {
-	uint8_t head[WATCH_HEAD_SIZE_MAX];
+	uint8_t *at = watch_item_head_write(b, it, kept, out);
 
-	buf_put(out, head, (size_t)(watch_item_head_write(b, it, head) - head));
-	for (uint32_t i = 0; i < it->event_count; i++)
-		buf_put_slice(out, blob_slice(b->events.at[it->event_first + i]));
+	for (uint32_t i = 0; i < it->event_count; i++) {
+		const struct blob *e = b->events.at[it->event_first + i];
+
+		memcpy(at, e->data, e->size);
+		at += e->size;
+	}
+	ASSERT((uint64_t)(at - out) == it->size_bytes);
 }
 
 /* ---- batches ---- */
@@ -166,7 +179,7 @@ void emit_control(struct watch_hub *h, struct watch_stream *s, int64_t watch_id,
 		.reason = (uint16_t)reason,
 	};
 
-	it.size_bytes = head_size(b->cluster_id, b->member_id, &it);
+	it.size_bytes = head_size(b->cluster_id, b->member_id, &it, &h->header);
 	push(h, s, b, &it);
 }
 
@@ -182,6 +195,19 @@ static size_t fragment_count(const struct watch_hub *h, size_t head, struct blob
 	return n;
 }
 
+/* Where they are; many watchers in a row get the same single event. */
+static size_t events_add(struct watch_batch *b, struct blob *const *blobs, size_t count)
+{
+	size_t first = b->events.count;
+
+	if (count == 1 && first && b->events.at[first - 1] == blobs[0])
+		return first - 1;
+	VEC_RESERVE(&b->events, first + count);
+	for (size_t i = 0; i < count; i++)
+		b->events.at[b->events.count++] = blob_ref(blobs[i]);
+	return first;
+}
+
 void emit_events(struct watch_hub *h, struct watcher *w, int64_t rev, struct blob *const *blobs, size_t count)
 {
 	struct watch_batch *b = open_batch(h, w->stream->port);
@@ -191,7 +217,7 @@ void emit_events(struct watch_hub *h, struct watcher *w, int64_t rev, struct blo
 		.rev = rev,
 		.raft_term = h->term,
 	};
-	size_t head = head_size(b->cluster_id, b->member_id, &it);
+	size_t head = head_size(b->cluster_id, b->member_id, &it, &h->header);
 	uint64_t whole = head;
 	bool split;
 
@@ -203,13 +229,10 @@ void emit_events(struct watch_hub *h, struct watcher *w, int64_t rev, struct blo
 		n = split ? fragment_count(h, head + 2, blobs, from, count) : count;
 		it.flags = from + n < count ? WATCH_ITEM_FRAGMENT : 0;
 		it.size_bytes = head + (it.flags ? 2 : 0);
-		it.event_first = (uint32_t)b->events.count;
+		it.event_first = (uint32_t)events_add(b, blobs + from, n);
 		it.event_count = (uint32_t)n;
-		VEC_RESERVE(&b->events, b->events.count + n);
-		for (size_t i = from; i < from + n; i++) {
-			b->events.at[b->events.count++] = blob_ref(blobs[i]);
+		for (size_t i = from; i < from + n; i++)
 			it.size_bytes += blobs[i]->size;
-		}
 		push(h, w->stream, b, &it);
 	}
 	w->progress_due = false;

@@ -115,8 +115,8 @@ int64_t watch_revision(const struct watch_hub *h);
 
 enum watch_item_flag { WATCH_ITEM_CREATED = 1, WATCH_ITEM_CANCELED = 2, WATCH_ITEM_FRAGMENT = 4 };
 
-/* One WatchResponse: head (header and fields 1..7) written by io with watch_item_head_write, then the event blobs as
- * they are. */
+/* One WatchResponse: head (header and fields 1..7), then the event blobs as they are; items that follow each other may
+ * share their event. */
 struct watch_item {
 	void *stream_arg; /* NULL: the stream was closed before the batch was taken; skip it */
 	int64_t watch_id;
@@ -142,12 +142,21 @@ struct watch_batch {
 struct watch_batch *watch_take(struct watch_hub *h, uint32_t port);
 void watch_batch_free(struct watch_batch *b); /* any thread; NULL allowed */
 
+/* The encoded header, kept from one item to the next: most have the same. Zeroed before the first of a batch. */
+struct watch_header {
+	int64_t rev;
+	uint64_t raft_term;
+	uint32_t size;
+	uint8_t bytes[48];
+};
+
 #define WATCH_HEAD_SIZE_MAX 256
-size_t watch_item_head_size(const struct watch_batch *b, const struct watch_item *it);
 /* Returns the byte behind. Any thread. */
-uint8_t *watch_item_head_write(const struct watch_batch *b, const struct watch_item *it, uint8_t *out);
-/* The whole message, for tests and small users. */
-void watch_item_encode(const struct watch_batch *b, const struct watch_item *it, struct buf *out);
+uint8_t *watch_item_head_write(const struct watch_batch *b, const struct watch_item *it, struct watch_header *kept,
+			       uint8_t *out);
+/* The whole message, it->size_bytes. */
+void watch_item_write(const struct watch_batch *b, const struct watch_item *it, struct watch_header *kept,
+		      uint8_t *out);
 /* cancel_reason of a refusal; "" for OK. */
 const char *watch_reason_text(err_t reason);
 

@@ -178,9 +178,9 @@ static void received(void *arg, const struct grpc_method *m, size_t size)
 	t.received += size;
 }
 
-static void sent(void *arg, const struct grpc_method *m, size_t size)
+static void sent(void *arg, const struct grpc_method *m, size_t messages, size_t bytes)
 {
-	t.sent += size;
+	t.sent += bytes;
 }
 
 static void handled(void *arg, const struct grpc_method *m, enum grpc_status status, uint64_t ns)
@@ -569,6 +569,45 @@ static void a_large_answer_in_parts(void **state)
 	assert_int_equal(be32_get(b->data + 1), total);
 }
 
+/* Sizes from nothing to what no chunk has room for, mixed with messages sent the other way: all in order. */
+static void messages_written_in_place(void **state)
+{
+	size_t in_place = 0, bytes = 0, n = 0, at = 0;
+	struct buf *b;
+	int32_t id;
+
+	t.echo = false;
+	id = call("Unary", NULL, message(0, SLICE_LIT("")), true);
+	for (size_t size = 0; size < 30000; size = size * 5 / 4 + 1, n++) {
+		uint8_t *room = n % 7 == 6 ? NULL : grpc_send_room(t.last, size);
+
+		if (room) {
+			memset(room, (int)n, size);
+			in_place++;
+			bytes += size;
+		} else {
+			struct slice s = slice_of(memset(mem_alloc(size), (int)n, size), size);
+
+			assert_true(n % 7 == 6 || size > 10000);
+			grpc_send(t.last, &s, 1);
+			mem_free((void *)s.data);
+		}
+	}
+	assert_true(grpc_send_room_done(t.last, in_place, bytes));
+	grpc_finish(t.last, GRPC_OK, (struct slice){0});
+	h2_client_turn(&t.k);
+	b = &h2_client_stream(&t.k, id)->body;
+	n = 0;
+	for (size_t size = 0; size < 30000; size = size * 5 / 4 + 1, n++) {
+		assert_int_equal(be32_get(b->data + at + 1), size);
+		for (size_t i = 0; i < size; i++)
+			assert_int_equal(b->data[at + 5 + i], (uint8_t)n);
+		at += 5 + size;
+	}
+	assert_int_equal(b->size, at);
+	assert_int_equal(t.sent, at - 5 * n);
+}
+
 static void a_fault_within_a_message_resets(void **state)
 {
 	struct slice p = SLICE_LIT("part");
@@ -681,6 +720,7 @@ int main(void)
 	    T(a_lost_connection_cancels),
 	    T(metadata),
 	    T(a_large_answer_in_parts),
+	    T(messages_written_in_place),
 	    T(a_fault_within_a_message_resets),
 	    T(large_requests_wait_for_the_budget),
 	    T(pausing_holds_messages_back),

@@ -856,7 +856,7 @@ static void blobs_are_shared(void **state)
 
 	assert_int_equal(b->items.count, 100);
 	for (size_t i = 1; i < 100; i++)
-		assert_ptr_equal(b->events.at[i], b->events.at[0]);
+		assert_ptr_equal(b->events.at[b->items.at[i].event_first], b->events.at[0]);
 	watch_batch_free(b);
 }
 
