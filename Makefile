@@ -66,6 +66,10 @@ fuzz: deps-fuzz                   ## every fuzz target for FUZZ_SECONDS
 soak: all                         ## ten minutes of mixed load: memory, descriptors and threads must not grow
 	@tests/soak/soak.py --ours bin/etcd --seconds $(SOAK_SECONDS)
 
+valgrind: all                     ## a short run of the server under memcheck: no error, no leak
+	@tools/deps $(DEPS_TEST) valgrind
+	@tests/soak/soak.py --ours bin/etcd --seconds 20 --valgrind
+
 oracle:                           ## Go etcd, etcdctl, etcdutl and bbolt in build-oracle/, to compare with
 	@if command -v go >/dev/null; then \
 		mkdir -p build-oracle && cd tests/tools && \
@@ -103,7 +107,7 @@ help:                             ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 <<<<<<< HEAD
-.PHONY: all run test slow asan tsan fuzz soak oracle bench install clean deps deps-build deps-test deps-fuzz deps-bench help
+.PHONY: all run test slow asan tsan fuzz soak valgrind oracle bench install clean deps deps-build deps-test deps-fuzz deps-bench help
 =======
 .PHONY: all run test slow asan tsan sim fuzz oracle bench install clean deps deps-build deps-test deps-fuzz deps-bench help
 >>>>>>> 9a5ec8a (sim: whole clusters of three and five, make sim, kept seeds)
