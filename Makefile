@@ -2,11 +2,8 @@
 #
 #   PREFIX=/usr/local   where `make install` puts the programs
 #   FUZZ_SECONDS=20     how long `make fuzz` runs each target
-<<<<<<< HEAD
 #   SOAK_SECONDS=600    how long `make soak` lasts
-=======
 #   SEED= SECONDS=5     of `make sim`: one seed, or how long new ones are drawn
->>>>>>> 9a5ec8a (sim: whole clusters of three and five, make sim, kept seeds)
 #   TESTS=              names of tests for `make test`, `make asan`, `make tsan`; empty for all
 
 MESON ?= meson
@@ -106,8 +103,5 @@ deps-bench:
 help:                             ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-<<<<<<< HEAD
 .PHONY: all run test slow asan tsan fuzz soak valgrind oracle bench install clean deps deps-build deps-test deps-fuzz deps-bench help
-=======
 .PHONY: all run test slow asan tsan sim fuzz oracle bench install clean deps deps-build deps-test deps-fuzz deps-bench help
->>>>>>> 9a5ec8a (sim: whole clusters of three and five, make sim, kept seeds)
