@@ -157,7 +157,7 @@ static err_t walk_bucket(struct mover *mv, struct bolt_bucket *b, uint32_t level
 /* A few free pages are what every commit leaves behind. */
 static bool worthwhile(const struct bolt_tx *tx)
 {
-	return tx->db->free.count > 8 + tx->meta.high_water / 128;
+	return tx->db->free.count > 2 + tx->meta.high_water / 128;
 }
 
 static err_t step_walk(struct mover *mv, size_t pages_max)

@@ -74,11 +74,14 @@ static void leader_hangs(void)
 	uint64_t hung_ns = now_ns(w), term, index;
 
 	old->disk_hangs = true;
-	while (site_leader(w) == old && now_ns(w) < hung_ns + 5 * S)
+	/* In between there may be nobody. */
+	while ((!site_leader(w) || site_leader(w) == old) && now_ns(w) < hung_ns + 5 * S)
 		world_run(w, 10 * MS);
 	if (now_ns(w) < hung_ns + (ELECTION_MS - SLACK_MS) * MS || now_ns(w) > hung_ns + (ELECTION_MS + SLACK_MS) * MS)
 		sim_fail("H1: another leader %llu ms after the disk began to hang", (unsigned long long)((now_ns(w) - hung_ns) / MS));
 	next = site_leader(w);
+	if (!next)
+		sim_fail("H1: nobody leads");
 	world_run(w, 2 * S);
 	term = term_of(next);
 	index = w->index_floor;
