@@ -61,9 +61,26 @@ static int on_stream_close(nghttp2_session *s, int32_t id, uint32_t code, void *
 	return 0;
 }
 
+/* The server has said its last word while our side is still open: nothing that we could send would be read. */
+static void end_early(nghttp2_session *s, struct client_call *call)
+{
+	int32_t id = call->stream_id;
+
+	nghttp2_session_set_stream_user_data(s, id, NULL);
+	nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE, id, NGHTTP2_NO_ERROR);
+	call_closed(call, NGHTTP2_NO_ERROR, "");
+}
+
 static int on_frame(nghttp2_session *s, const nghttp2_frame *frame, void *user)
 {
 	struct link *l = user;
+	bool is_body = frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA;
+	struct client_call *call = is_body && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) ? call_of(s, frame->hd.stream_id) : NULL;
+
+	if (call && !nghttp2_session_get_stream_local_close(s, call->stream_id)) {
+		end_early(s, call);
+		return 0;
+	}
 
 	/* A peer that says nothing first is no HTTP/2 server: only now calls may come. */
 	if (frame->hd.type == NGHTTP2_SETTINGS && l->conn && l->conn->state == CONN_DIALING)

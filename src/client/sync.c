@@ -19,7 +19,6 @@ struct client_stream {
 void client_interrupt(struct client *c, bool on)
 {
 	c->interrupted = on;
-	uv_stop(c->loop);
 }
 
 bool client_wait(struct client *c, const bool *done, uint64_t at_ms)

@@ -1,0 +1,194 @@
+#!/usr/bin/env python3
+"""What etcdctl does when something breaks: an endpoint dies, a disk is full, a user gives up.
+
+usage: faults.py [--ctl ETCDCTL] [--server ETCD]
+
+--ctl defaults to $CETCD_ETCDCTL, --server to Go's etcd (CETCD_ORACLE, make oracle). Exit code 77: one is missing."""
+import argparse
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+
+import etcdproc
+
+MEGABYTE = 1000 * 1000
+MEMORY_KIB_MAX = 32 * 1024
+
+
+class Pipe:
+    """Passes one connection on, as slowly as it is told; close() cuts it."""
+
+    def __init__(self, port, bytes_per_s):
+        self.target, self.rate = port, bytes_per_s
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.sockets = []
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        a = self.listener.accept()[0]
+        b = socket.create_connection(("127.0.0.1", self.target))
+        self.sockets = [a, b]
+        threading.Thread(target=self.copy, args=(a, b, 0), daemon=True).start()
+        self.copy(b, a, self.rate)
+
+    def copy(self, source, sink, rate):
+        try:
+            while data := source.recv(4096):
+                sink.sendall(data)
+                if rate:
+                    time.sleep(len(data) / rate)
+        except OSError:
+            pass
+
+    def close(self):
+        for s in self.sockets + [self.listener]:
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            s.close()
+
+
+class Faults:
+    def __init__(self, ctl, server):
+        self.ctl, self.server = os.path.abspath(ctl), server
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith("ETCD")}
+
+    def start(self, *args, endpoint=None, **more):
+        return subprocess.Popen([self.ctl, "--endpoints=" + (endpoint or self.server.target)] + list(args), env=self.env,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.server.root, text=True, **more)
+
+    def run(self, *args, **more):
+        p = self.start(*args, **more)
+        out, err = p.communicate(timeout=60)
+        return p.returncode, out, err
+
+    def files(self):
+        return sorted(f for f in os.listdir(self.server.root) if f.endswith((".db", ".part")))
+
+    def check(self, what, want, got):
+        if want != got:
+            print("%s: expected %r, got %r" % (what, want, got))
+            sys.exit(1)
+
+    # ---- each of them leaves the server as it was ----
+
+    def watch_outlives_its_server(self):
+        p = self.start("watch", "w", "--rev=1")
+        self.run("put", "w", "before")
+        time.sleep(0.5)
+        self.server.kill()
+        time.sleep(0.5)
+        self.server.start()
+        self.check("put after the restart", 0, self.run("put", "w", "after")[0])
+        time.sleep(2)
+        p.send_signal(signal.SIGTERM)
+        self.check("watched", "PUT\nw\nbefore\nPUT\nw\nafter\n", p.communicate()[0])
+
+    def lease_outlives_its_server(self):
+        lease = self.run("lease", "grant", "6")[1].split()[1]
+        p = self.start("lease", "keep-alive", lease)
+        time.sleep(0.5)
+        self.server.kill()
+        time.sleep(1)
+        self.server.start()
+        time.sleep(8)
+        self.check("lease is there", 0, self.run("lease", "keep-alive", "--once", lease)[0])
+        p.send_signal(signal.SIGTERM)
+        p.communicate()
+
+    def second_endpoint_serves(self):
+        dead = "127.0.0.1:1," + self.server.target
+        self.check("put", (0, "OK\n"), self.run("put", "e", "x", endpoint=dead)[:2])
+        self.check("get", (0, "e\nx\n"), self.run("get", "e", endpoint=dead)[:2])
+
+    def connection_lost_in_a_call(self):
+        pipe = Pipe(self.server.port, 400000)
+        p = self.start("snapshot", "save", "lost.db", endpoint=pipe.endpoint)
+        time.sleep(1)
+        pipe.close()
+        err = p.communicate(timeout=20)[1]
+        self.check("code", 5, p.returncode)
+        self.check("files", [], self.files())
+        if "Error: could not write snapshot: rpc error: code = Unavailable" not in err:
+            self.check("message", "Unavailable", err)
+
+    def interrupted_snapshot(self):
+        pipe = Pipe(self.server.port, 400000)
+        p = self.start("snapshot", "save", "cut.db", endpoint=pipe.endpoint)
+        time.sleep(1)
+        self.check("under way", ["cut.db.part"], self.files())
+        p.send_signal(signal.SIGINT)
+        err = p.communicate(timeout=5)[1]
+        pipe.close()
+        self.check("code", 5, p.returncode)
+        self.check("message", "Error: interrupted; nothing is saved\n", err)
+        self.check("files", [], self.files())
+
+    def full_disk(self):
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (MEGABYTE, MEGABYTE))
+
+        code, out, err = self.run("snapshot", "save", "full.db", preexec_fn=limit)
+        self.check("code", 5, code)
+        self.check("message", "Error: could not write snapshot: write full.db.part: file too large\n", err)
+        self.check("files", [], self.files())
+
+    def snapshot_in_bounded_memory(self):
+        p = self.start("snapshot", "save", "big.db")
+        _, status, usage = os.wait4(p.pid, 0)
+        p.returncode = os.waitstatus_to_exitcode(status)
+        self.check("code", 0, p.returncode)
+        size = os.path.getsize(os.path.join(self.server.root, "big.db"))
+        self.check("whole", 32, size % 512)
+        if usage.ru_maxrss > MEMORY_KIB_MAX:
+            self.check("memory of a snapshot of %d bytes, KiB" % size, "<= %d" % MEMORY_KIB_MAX, usage.ru_maxrss)
+        # The least that this can say is what the fork of Python had.
+        print("  snapshot of %d MB in at most %.1f MB of memory" % (size / MEGABYTE, usage.ru_maxrss / 1e3))
+
+    def lock_is_given_back(self):
+        p = self.start("lock", "l")
+        self.check("locked", "l/", p.stdout.readline()[:2])
+        p.send_signal(signal.SIGINT)
+        p.communicate(timeout=5)
+        self.check("code", 0, p.returncode)
+        self.check("key is gone", (0, ""), self.run("get", "l", "--prefix")[:2])
+
+    def output_that_nobody_reads(self):
+        p = subprocess.run("'%s' --endpoints=%s get k --prefix --limit=5 | head -c 10 >/dev/null" %
+                           (self.ctl, self.server.target), shell=True, env=self.env, stderr=subprocess.PIPE, text=True)
+        self.check("silent", (0, ""), (p.returncode, p.stderr))
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--ctl", default=os.environ.get("CETCD_ETCDCTL"))
+    p.add_argument("--server", default=etcdproc.oracle("etcd"))
+    args = p.parse_args()
+    if not args.ctl or not args.server:
+        print("SKIP: etcdctl of ours (CETCD_ETCDCTL) or a server (make oracle) is missing")
+        sys.exit(etcdproc.SKIPPED)
+    with etcdproc.Server(os.path.abspath(args.server)) as server:
+        f = Faults(args.ctl, server)
+        for i in range(60):
+            p = f.start("put", "k%d" % i, stdin=subprocess.PIPE)
+            p.communicate("x" * MEGABYTE)
+        for test in (f.second_endpoint_serves, f.snapshot_in_bounded_memory, f.connection_lost_in_a_call,
+                     f.interrupted_snapshot, f.full_disk, f.lock_is_given_back, f.output_that_nobody_reads,
+                     f.watch_outlives_its_server, f.lease_outlives_its_server):
+            test()
+            for name in f.files():
+                os.unlink(os.path.join(server.root, name))
+            print("passed " + test.__name__)
+
+
+main()
