@@ -53,6 +53,7 @@ struct api_meta {
 	bool client_version_bad;        /* client-api-version is not UTF-8 */
 	struct slice client_version;    /* empty: not told; as long as the sink */
 	bool from_gateway;
+	bool as_root;                   /* the server's own probe of itself: never from a client */
 	bool has_token;                 /* metadata token, else authorization: the first value */
 	struct slice token;             /* copied by api_begin */
 	struct slice common_name;       /* of a verified client certificate, where those name users; as long as the call */

@@ -91,6 +91,10 @@ err_t api_who(struct api_rpc *r, const struct publication *p)
 	r->who = (struct auth_id){0};
 	if (!p->auth->enabled)
 		return OK;
+	if (r->meta.as_root) {
+		be(r, SLICE_LIT("root"), p->auth->revision);
+		return OK;
+	}
 	if (!r->meta.has_token) {
 		if (r->meta.common_name.size && !r->meta.from_gateway)
 			be(r, r->meta.common_name, p->auth->revision);

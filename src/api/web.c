@@ -145,7 +145,7 @@ static const struct api_sink_ops probe_ops = {probe_send, probe_begin, probe_par
 
 void web_probe(struct web_req *w, bool serializable, void (*probed)(struct web_req *w, err_t err))
 {
-	struct api_meta meta = {.internal = true};
+	struct api_meta meta = {.internal = true, .as_root = true};
 	struct api_rpc *r;
 	struct buf body;
 

@@ -1119,3 +1119,6 @@ def etcdctl(t):
     c("move-leader", "8e9e05c52164694d")
     c("lock", "l", "true")
     c("check", "datascale", "--load", "x")
+
+
+import sections_auth  # noqa: E402,F401  adds its own
