@@ -130,8 +130,8 @@ static void check_member(struct check *c)
 			  "%" PRIx64 " of cluster %" PRIx64 " is not in the database's list of %zu members yet", id,
 			  c->log.cluster_id, members_count(ms));
 	else
-		check_add(c, UTL_GOOD, "member", "", "%" PRIx64 " of cluster %" PRIx64 "; voters: %zu, learners: %zu", id,
-			  c->log.cluster_id, members_voter_count(ms), members_learner_count(ms));
+		check_add(c, UTL_GOOD, "member", "", "%" PRIx64 " of cluster %" PRIx64 "; voters: %zu, learners: %zu",
+			  id, c->log.cluster_id, members_voter_count(ms), members_learner_count(ms));
 }
 
 static void check_both(struct check *c)

@@ -6,7 +6,7 @@
 
 #include "utl/restore.h"
 
-enum { DIGEST_SIZE = 32, SECTOR = 512, COPY_BYTES = 256 << 10, SYNC_BYTES = 64 << 20 };
+enum { DIGEST_SIZE = 32, SECTOR = 512, COPY_BYTES = 256 << 10 };
 
 struct copy {
 	struct restore *r;
@@ -66,10 +66,8 @@ static err_t read_part(struct copy *c, uint64_t at, size_t size)
 		   : OK;
 }
 
-/* What is written goes to the disk as it comes: the last sync has little to do, and memory is not full of it. */
 static err_t copy_image(struct copy *c)
 {
-	uint64_t flushed = 0;
 	err_t err = OK;
 
 	for (uint64_t at = 0; !err && at < c->size;) {
@@ -81,10 +79,6 @@ static err_t copy_image(struct copy *c)
 		ASSERT(EVP_DigestUpdate(c->sha, c->buf, n) == 1);
 		err = vfs_pwrite(c->to, at, c->buf, n);
 		at += n;
-		if (!err && at - flushed >= SYNC_BYTES) {
-			err = vfs_flush(c->to, flushed, at - flushed);
-			flushed = at;
-		}
 		if (err)
 			why_set(c->r->why, err, "write %s: %s", c->r->db_path, err_text(err));
 	}

@@ -1,6 +1,7 @@
 /* What a database file holds, in one pass over its rows. */
 #include "backend/backend.h"
 #include "base/crc.h"
+#include "base/endian.h"
 #include "env/env.h"
 #include "pb/kv.h"
 #include "utl/key_set.h"
@@ -87,6 +88,26 @@ static void storage_version(struct pass *p)
 		memcpy(p->status.version, v.data, v.size);
 }
 
+/* One whole meta page is enough to open a file, also after a crash while it was made; a snapshot has two. */
+static err_t metas_are_metas(struct vfs *fs, const char *path, uint32_t page_size, struct why *why)
+{
+	enum { HEADER_SIZE = 16, KIND_META = 4 };
+	struct vfs_file *f = NULL;
+	err_t err = vfs_open(fs, path, VFS_READ, 0, &f);
+
+	for (uint64_t id = 0; !err && id < 2; id++) {
+		uint8_t header[HEADER_SIZE];
+		size_t got;
+
+		err = vfs_pread(f, id * page_size, header, sizeof(header), &got);
+		if (!err && (got < sizeof(header) || le64_get(header) != id || le16_get(header + 8) != KIND_META))
+			err = why_set(why, ERR_CORRUPT_FILE, "%s: page %d: it does not say that it is a meta page",
+				      path, (int)id);
+	}
+	vfs_close(f);
+	return err;
+}
+
 err_t utl_status(struct vfs *fs, const char *path, const struct utl_wait *wait, struct why *why, struct utl_status *out)
 {
 	struct bolt_options o = {.read_only = true, .must_exist = true};
@@ -98,6 +119,8 @@ err_t utl_status(struct vfs *fs, const char *path, const struct utl_wait *wait, 
 	if (err)
 		return err;
 	err = bolt_check(db, NULL, why);
+	if (!err)
+		err = metas_are_metas(fs, path, bolt_page_size(db), why);
 	if (err) {
 		bolt_close(db);
 		return err;

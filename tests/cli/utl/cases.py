@@ -1,5 +1,6 @@
 """What is asked of both programs. Inputs are laid out anew before each case, so that commands that write (Go's hashkv
 is one) do not meet their own traces."""
+import hashlib
 import lzma
 import os
 import shutil
@@ -181,12 +182,63 @@ def maintain(g):
     return cases
 
 
+def flip(*at):
+    def change(data):
+        for a in at:
+            data[a] ^= 1
+        return data
+    return change
+
+
+def cut(size):
+    return lambda data: data[:size]
+
+
+def redigest(change):
+    """The image is damaged, and the digest behind it is that of the damaged one."""
+    def both(data):
+        image = change(data[:-32])
+        return image + hashlib.sha256(image).digest()
+    return both
+
+
+def fill(byte, start, end):
+    def change(data):
+        data[start:end] = bytes([byte]) * (end - start)
+        return data
+    return change
+
+
+def damage(g):
+    """Damaged files: the exit code is Go's, the reason is told in our own words, and nothing is left behind.
+    Pages of the snapshot: 0 and 1 meta, 2 the top, 3 rows, 4 and 5 free."""
+    variants = [cut(0), cut(10), cut(31), cut(32), cut(100), cut(4096), cut(5000), cut(8192), flip(100), flip(16), flip(4112),
+                flip(16, 4112), fill(0, 0, 8192), fill(0, 0, 4096), fill(0, 4096, 8192), fill(0xff, 0, 8192)]
+    cases = []
+    for v in variants:
+        files = {"s.db": g.file(v)}
+        cases += [Case("snapshot restore s.db --data-dir r", inputs=files, only_code=True, nothing_left=True)]
+        if v(bytearray(24608)):
+            cases += [Case("snapshot status s.db", inputs=files, only_code=True)]
+    for size in (24576, 24607, 24609):
+        cases += [Case("snapshot restore s.db --data-dir r", inputs={"s.db": g.file(cut(size))}, only_code=True, nothing_left=True),
+                  Case("snapshot status s.db", inputs={"s.db": g.file(cut(size))}, only_code=True)]
+    for v in (flip(8192), flip(8200), flip(12288), flip(12296), flip(8192 + 16 + 8)):
+        cases += [Case("snapshot status s.db", inputs={"s.db": g.file(v)}, only_code=True),
+                  Case("snapshot restore s.db --data-dir r", inputs={"s.db": g.file(v)}, only_code=True, nothing_left=True)]
+    for v in (fill(0, 0, 8192), fill(0xff, 0, 8192), flip(16, 4112), cut(4096)):
+        cases += [Case("hashkv s.db", inputs={"s.db": g.file(v)}, only_code=True),
+                  Case("snapshot restore s.db --data-dir r --skip-hash-check", inputs={"s.db": g.file(v)}, only_code=True, nothing_left=True),
+                  Case("snapshot restore s.db --data-dir r", inputs={"s.db": g.file(redigest(v))}, only_code=True, nothing_left=True)]
+    return cases
+
+
 def short(g):
     """A few of each kind, for every run of the tests; the long sections are for `make slow`."""
     return hashkv(g)[7:12] + hashkv(g)[-9:-5] + restore(g)[:6] + maintain(g)[:3]
 
 
-SECTIONS = {f.__name__: f for f in (words, configuration, status, hashkv, restore, maintain, short)}
+SECTIONS = {f.__name__: f for f in (words, configuration, status, hashkv, restore, maintain, damage, short)}
 
 
 def section(name, cache):

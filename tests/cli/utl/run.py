@@ -12,7 +12,8 @@ What is not compared, and why (normalise() does it):
   usage texts    from "Usage:" on: written in our own words
   panics         "failed to open database" with a stack there, an Error line with the reason here; the exit code is
                  compared
-  damage         the reason behind "integrity check failed. N errors found." and N: checks differ
+  damage         the reason behind "integrity check failed. N errors found." and N: checks differ; where Go panics (exit
+                 2) ours may end with 1
   txid, Snapshot.data: the number of commits; 3.7 does not read the rest of what Go writes there
 """
 import argparse
@@ -141,7 +142,7 @@ def answer(world, case):
         lines += ["  " + l for l in normalise_out(out) if l]
         if not case.only_code:
             lines += ["  2> " + l for l in normalise(err)]
-        lines.append("  (exit %d)" % code)
+        lines.append("  (exit %d)" % (1 if code == 2 and case.only_code else code))
     if case.tree:
         lines += ["  made " + n for n in world.tree()]
     for path in case.inspect:
@@ -182,7 +183,7 @@ def main():
                 world = World(ours, top, case.inputs)
                 got = answer(world, case)
                 commands += len(case.commands)
-                if case.nothing_left:
+                if case.nothing_left and got[-1] != "  (exit 0)":
                     left = [n for n in world.tree() if n.split("/")[1] not in case.inputs]
                     got += ["  left behind: " + n for n in left]
                 if want != got:

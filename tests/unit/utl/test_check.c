@@ -185,7 +185,7 @@ static void flips_in_the_database(void **state)
 	struct rng rng;
 
 	rng_init(&rng, 11);
-	for (size_t i = 0; i < 400; i++) {
+	for (size_t i = 0; i < 200; i++) {
 		uint64_t at = rng_below(&rng, 6 * 4096);
 		uint8_t bits = (uint8_t)(1u << rng_below(&rng, 8));
 
@@ -193,7 +193,7 @@ static void flips_in_the_database(void **state)
 		damaged += check(dir, texts, sizeof(texts)) == UTL_DAMAGED;
 		change(db, at, bits);
 	}
-	assert_true(damaged > 10); /* bbolt check finds about as many: most bytes are values, free or unused */
+	assert_true(damaged > 4); /* bbolt check finds about as many: most bytes are values, free or unused */
 	assert_int_equal(check(dir, texts, sizeof(texts)), UTL_GOOD);
 	mem_free(db);
 	golden_drop(dir);
