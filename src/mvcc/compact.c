@@ -98,14 +98,15 @@ int64_t mvcc_compact_finished_rev(const struct mvcc *m)
 	return m->compaction.finished_rev;
 }
 
-static void delete_rows(struct mvcc *m, const struct record *r, uint32_t count)
+/* Rows [from, to) of r's revisions, oldest first. */
+static void delete_rows(struct mvcc *m, const struct record *r, uint32_t from, uint32_t to)
 {
-	for (uint32_t i = 0; i < count; i++) {
+	for (uint32_t i = from; i < to; i++) {
 		struct past p = record_at(r, i);
 
 		backend_delete_row(m->backend, past_rev(&p), past_dead(&p));
 	}
-	m->stats.compacted_rows += count;
+	m->stats.compacted_rows += to - from;
 }
 
 static struct history *history_tail(struct index *t, const struct record *r, uint32_t from)
@@ -122,13 +123,12 @@ static struct history *history_tail(struct index *t, const struct record *r, uin
 	return h;
 }
 
-/* The oldest count revisions of r go. */
+/* The oldest count revisions of r go from the index; their rows are gone. */
 static void trim(struct mvcc *m, struct record *r, uint32_t count)
 {
 	struct index *t = &m->tree;
 	struct history *h = r->history;
 
-	delete_rows(m, r, count);
 	if (count == record_revisions(r)) {
 		index_remove(t, record_key(r));
 	} else {
@@ -152,6 +152,7 @@ static void pass_begin(struct mvcc *m)
 	c->pass_rev = reachable(m);
 	m->trim_rev = MAX(m->trim_rev, c->pass_rev);
 	buf_clear(&c->last);
+	ASSERT(c->rows_gone == 0);
 }
 
 static void pass_end(struct mvcc *m)
@@ -183,9 +184,15 @@ enum mvcc_compact_state mvcc_compact_step(struct mvcc *m, size_t budget)
 			pass_end(m);
 			break;
 		}
-		uint32_t count = record_obsolete(r, c->pass_rev);
+		uint32_t count = record_obsolete(r, c->pass_rev), gone = c->rows_gone;
+		uint32_t end = (uint32_t)MIN(count, gone + (budget - used));
 
-		used += 1 + count;
+		/* A key with many revisions takes several steps: rows first, then the index at once. */
+		delete_rows(m, r, gone, end);
+		used += 1 + end - gone;
+		c->rows_gone = end < count ? end : 0;
+		if (end < count)
+			break;
 		buf_clear(&c->last);
 		buf_put_slice(&c->last, record_key(r));
 		if (count)

@@ -301,3 +301,36 @@ void net_task_cancel(struct net_task *t)
 {
 	list_remove(&t->node);
 }
+
+struct work {
+	uv_work_t req;
+	struct net_loop *loop;
+	void (*run)(void *arg);
+	void (*done)(void *arg);
+	void *arg;
+};
+
+static void work_run(uv_work_t *r)
+{
+	struct work *w = CONTAINER_OF(r, struct work, req);
+
+	w->run(w->arg);
+}
+
+static void work_done(uv_work_t *r, int status)
+{
+	struct work *w = CONTAINER_OF(r, struct work, req);
+	struct work copy = *w;
+
+	copy.loop->turn_due = true;
+	mem_free(w);
+	copy.done(copy.arg);
+}
+
+void net_work(struct net_loop *l, void (*run)(void *arg), void (*done)(void *arg), void *arg)
+{
+	struct work *w = NEW(struct work);
+
+	*w = (struct work){.loop = l, .run = run, .done = done, .arg = arg};
+	ASSERT(uv_queue_work(&l->uv, &w->req, work_run, work_done) == 0);
+}

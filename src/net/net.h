@@ -74,6 +74,9 @@ void net_timer_init(struct net_timer *t, void (*fire)(struct net_timer *t));
 void net_timer_set(struct net_loop *l, struct net_timer *t, uint64_t at_ms); /* again: moves it */
 void net_timer_cancel(struct net_loop *l, struct net_timer *t);
 
+/* Blocking work on other threads: run there, then done on the loop, always. On the loop. The loop may end only after done. */
+void net_work(struct net_loop *l, void (*run)(void *arg), void (*done)(void *arg), void *arg);
+
 /* --- byte streams --- */
 
 struct net_stream;
@@ -144,6 +147,10 @@ static inline void net_stream_close(struct net_stream *s, bool linger)
 
 /* A connected or accepted socket becomes a stream of this loop; take_fd is closed with it. Reading is off. */
 struct net_stream *net_stream_open_fd(struct net_loop *l, int take_fd);
+
+/* A stream that first gives these bytes, which were read from raw to see what it is, and then goes on with raw. Reading is off.
+ * Not from within raw's on_read of a stream that is closed in it. */
+struct net_stream *net_stream_replay(struct net_stream *take_raw, struct slice first);
 
 /* Connects to "host:port" or a unix path without blocking; name lookup on libuv's threads. done gets the stream
  * (err OK) or NULL and a line such as "dial tcp 127.0.0.1:1: connect: connection refused". */

@@ -158,7 +158,8 @@ static err_t boot_judge(struct boot *b, struct why *why)
 	err_t err = OK;
 
 	if (b->mark.index > b->st.meta.consistent_index)
-		return why_set(why, ERR_UNSUPPORTED, "database file (%s index %llu) does not match with snapshot (index %llu)", b->db_path,
+		return why_set(why, ERR_UNSUPPORTED, "failed to find database snapshot file (snap: snapshot file doesn't exist): database file (%s index %llu) does not match "
+			       "with snapshot (index %llu)", b->db_path,
 			       (unsigned long long)b->st.meta.consistent_index, (unsigned long long)b->mark.index);
 	for (size_t i = 0; !err && i < b->content.entry_count; i++) {
 		const struct raft_entry *e = &b->content.entries[i];

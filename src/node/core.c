@@ -23,7 +23,10 @@ static void core_receive(void *self, struct msg *m)
 	switch (m->kind) {
 	case PERSIST_APPEND: core_appended(n, CONTAINER_OF(m, struct persist_append, msg)); break;
 	case PERSIST_MERGE: core_merged(n); break;
-	case CORE_START: core_tick(n); break;
+	case CORE_START:
+		core_tick(n);
+		core_compact_kick(n);           /* one that the last run did not finish */
+		break;
 	case CORE_STOP: n->stopping = true; break;
 	case CORE_TICK: core_tick(n); break;
 	case CORE_COMMIT_TIMER: n->commit_wanted = n->commit_wanted || n->buffer_since_ns; break;

@@ -13,7 +13,7 @@
 
 FLAG(STR, config_file, "config-file", "", "", HIDDEN, "")
 FLAG(BOOL, version, "version", "", "false", HIDDEN, "")
-FLAG(LIST, client_cert_allowed_cn, "", "client-transport-security.allowed-cn", "", HIDDEN | LATER, "")
+FLAG(LIST, client_cert_allowed_cn, "", "client-transport-security.allowed-cn", "", HIDDEN, "")
 FLAG(BOOL, client_skip_client_san_verification, "", "client-transport-security.skip-client-san-verification", "false",
      HIDDEN, "")
 
@@ -123,49 +123,49 @@ FLAG(V2STAGE, v2_deprecation, "v2-deprecation", "v2-deprecation", "", DEPRECATED
      "Deprecated, without effect; to go in 3.8.")
 
 GROUP("Security")
-FLAG(STR, cert_file, "cert-file", "client-transport-security.cert-file", "", LATER,
+FLAG(STR, cert_file, "cert-file", "client-transport-security.cert-file", "", 0,
      "File of the certificate shown to clients.")
-FLAG(STR, key_file, "key-file", "client-transport-security.key-file", "", LATER, "File of that certificate's key.")
-FLAG(BOOL, client_cert_auth, "client-cert-auth", "client-transport-security.client-cert-auth", "false", LATER,
+FLAG(STR, key_file, "key-file", "client-transport-security.key-file", "", 0, "File of that certificate's key.")
+FLAG(BOOL, client_cert_auth, "client-cert-auth", "client-transport-security.client-cert-auth", "false", 0,
      "Ask clients for a certificate; its common name is the user.")
-FLAG(STR, client_cert_file, "client-cert-file", "client-transport-security.client-cert-file", "", LATER,
+FLAG(STR, client_cert_file, "client-cert-file", "client-transport-security.client-cert-file", "", 0,
      "File of the certificate for connections to this server's own client port; cert-file when empty.")
-FLAG(STR, client_key_file, "client-key-file", "client-transport-security.client-key-file", "", LATER,
+FLAG(STR, client_key_file, "client-key-file", "client-transport-security.client-key-file", "", 0,
      "File of that certificate's key.")
-FLAG(STR, client_crl_file, "client-crl-file", "", "", LATER, "File of revoked client certificates.")
+FLAG(STR, client_crl_file, "client-crl-file", "", "", 0, "File of revoked client certificates.")
 FLAG(LIST, client_cert_allowed_hostname, "client-cert-allowed-hostname", "client-transport-security.allowed-hostname",
-     "", LATER, "Host names of which a client certificate must carry one.")
-FLAG(STR, trusted_ca_file, "trusted-ca-file", "client-transport-security.trusted-ca-file", "", LATER,
+     "", 0, "Host names of which a client certificate must carry one.")
+FLAG(STR, trusted_ca_file, "trusted-ca-file", "client-transport-security.trusted-ca-file", "", 0,
      "File of the CA of client certificates.")
-FLAG(BOOL, auto_tls, "auto-tls", "client-transport-security.auto-tls", "false", LATER,
+FLAG(BOOL, auto_tls, "auto-tls", "client-transport-security.auto-tls", "false", 0,
      "Serve clients with a certificate made at the start.")
-FLAG(STR, peer_cert_file, "peer-cert-file", "peer-transport-security.cert-file", "", LATER,
+FLAG(STR, peer_cert_file, "peer-cert-file", "peer-transport-security.cert-file", "", 0,
      "File of the certificate shown to members.")
-FLAG(STR, peer_key_file, "peer-key-file", "peer-transport-security.key-file", "", LATER,
+FLAG(STR, peer_key_file, "peer-key-file", "peer-transport-security.key-file", "", 0,
      "File of that certificate's key.")
-FLAG(BOOL, peer_client_cert_auth, "peer-client-cert-auth", "peer-transport-security.client-cert-auth", "false", LATER,
+FLAG(BOOL, peer_client_cert_auth, "peer-client-cert-auth", "peer-transport-security.client-cert-auth", "false", 0,
      "Ask members for a certificate.")
-FLAG(STR, peer_client_cert_file, "peer-client-cert-file", "peer-transport-security.client-cert-file", "", LATER,
+FLAG(STR, peer_client_cert_file, "peer-client-cert-file", "peer-transport-security.client-cert-file", "", 0,
      "File of the certificate for connections to members; peer-cert-file when empty.")
-FLAG(STR, peer_client_key_file, "peer-client-key-file", "peer-transport-security.client-key-file", "", LATER,
+FLAG(STR, peer_client_key_file, "peer-client-key-file", "peer-transport-security.client-key-file", "", 0,
      "File of that certificate's key.")
-FLAG(STR, peer_trusted_ca_file, "peer-trusted-ca-file", "peer-transport-security.trusted-ca-file", "", LATER,
+FLAG(STR, peer_trusted_ca_file, "peer-trusted-ca-file", "peer-transport-security.trusted-ca-file", "", 0,
      "File of the CA of members' certificates.")
-FLAG(LIST, peer_cert_allowed_cn, "peer-cert-allowed-cn", "peer-transport-security.allowed-cn", "", LATER,
+FLAG(LIST, peer_cert_allowed_cn, "peer-cert-allowed-cn", "peer-transport-security.allowed-cn", "", 0,
      "Common names allowed in members' certificates.")
 FLAG(LIST, peer_cert_allowed_hostname, "peer-cert-allowed-hostname", "peer-transport-security.allowed-hostname", "",
-     LATER, "Host names of which a member's certificate must carry one.")
-FLAG(BOOL, peer_auto_tls, "peer-auto-tls", "peer-transport-security.auto-tls", "false", LATER,
+     0, "Host names of which a member's certificate must carry one.")
+FLAG(BOOL, peer_auto_tls, "peer-auto-tls", "peer-transport-security.auto-tls", "false", 0,
      "Serve members with a certificate made at the start; nobody's identity is checked.")
 FLAG(UINT, self_signed_cert_validity_years, "self-signed-cert-validity", "self-signed-cert-validity", "1", 0,
      "Years for which such a certificate is good.")
-FLAG(STR, peer_crl_file, "peer-crl-file", "", "", LATER, "File of revoked member certificates.")
-FLAG(LIST, cipher_suites, "cipher-suites", "cipher-suites", "", LATER, "TLS 1.2 cipher suites by their IANA names.")
+FLAG(STR, peer_crl_file, "peer-crl-file", "", "", 0, "File of revoked member certificates.")
+FLAG(LIST, cipher_suites, "cipher-suites", "cipher-suites", "", 0, "TLS 1.2 cipher suites by their IANA names.")
 FLAG(ORIGINS, cors, "cors", "cors", "*", 0, "Origins whose pages may call the HTTP API, * for all.")
 FLAG(SET, host_whitelist, "host-whitelist", "host-whitelist", "*", 0,
      "Host names that plain HTTP requests may carry, * or none for all.")
-FLAG(STR, tls_min_version, "tls-min-version", "tls-min-version", "TLS1.2", LATER, "TLS1.2 or TLS1.3.")
-FLAG(STR, tls_max_version, "tls-max-version", "tls-max-version", "", LATER, "TLS1.2 or TLS1.3; the highest when empty.")
+FLAG(STR, tls_min_version, "tls-min-version", "tls-min-version", "TLS1.2", 0, "TLS1.2 or TLS1.3.")
+FLAG(STR, tls_max_version, "tls-max-version", "tls-max-version", "", 0, "TLS1.2 or TLS1.3; the highest when empty.")
 
 GROUP("Auth")
 FLAG(STR, auth_token, "auth-token", "auth-token", "simple", 0,
@@ -216,7 +216,7 @@ FLAG(INT, compaction_batch_limit, "compaction-batch-limit", "compaction-batch-li
 FLAG(DURATION, compaction_sleep_interval_ns, "compaction-sleep-interval", "compaction-sleep-interval", "0s", 0,
      "Pause between two steps of a compaction; 0 for 10ms.")
 FLAG(BOOL, peer_skip_client_san_verification, "peer-skip-client-san-verification",
-     "peer-transport-security.skip-client-san-verification", "false", LATER,
+     "peer-transport-security.skip-client-san-verification", "false", 0,
      "Do not check the host names in members' certificates.")
 FLAG(DURATION, watch_progress_notify_interval_ns, "watch-progress-notify-interval", "watch-progress-notify-interval",
      "0s", 0, "Time between two progress notices to a watcher; 0 for 10m.")

@@ -11,6 +11,8 @@
 
 struct peers {
 	struct peer_set *set;
+	struct tls_context *tls;
+	bool stopping;                  /* on its loop: no more handshakes begin */
 	struct node_transport transport;
 	struct node *node;
 	struct net_loop *loop;
@@ -308,7 +310,27 @@ static char *joined(char *const *texts, size_t count)
 	return out;
 }
 
-struct peers *peers_new(struct sched *sched, struct config *cfg, const char *data_dir)
+static void secure(void *arg, struct net_stream *take_s, const char *host, peer_secure_done *done, void *done_arg)
+{
+	struct peers *p = arg;
+
+	if (p->stopping) {
+		net_stream_close(take_s, false);
+		done(done_arg, ERR_STOPPED, "server stopped", NULL);
+		return;
+	}
+	tls_connect(p->tls, take_s, host, done, done_arg);
+}
+
+static void cancel_handshakes(void *arg)
+{
+	struct peers *p = arg;
+
+	p->stopping = true;
+	tls_handshakes_cancel(p->tls, peer_set_loop(p->set));
+}
+
+struct peers *peers_new(struct sched *sched, struct config *cfg, const char *data_dir, struct tls_context *tls)
 {
 	struct peers *p = NEW(struct peers);
 	char *snap_dir = mem_printf("%s/member/snap", data_dir);
@@ -322,9 +344,12 @@ struct peers *peers_new(struct sched *sched, struct config *cfg, const char *dat
 		.min_cluster_version = "3.0.0",
 		.peer_urls = urls,
 		.timing.dial_ms = (uint32_t)(1000 + cfg->election_timeout_ms),
+		.secure = secure,
+		.secure_arg = p,
 		.events = {p, on_received, on_unreachable, on_snapshot_status, on_removed, on_request},
 	};
 
+	p->tls = tls;
 	p->set = peer_set_new(&pc);
 	p->transport = (struct node_transport){p, send, send_snapshot, add, add_remote, remove_peer, clear, active_since_ns, ask};
 	mem_free(snap_dir);
@@ -364,6 +389,7 @@ void peers_free(struct peers *p)
 {
 	if (!p)
 		return;
+	net_loop_call_wait(peer_set_loop(p->set), cancel_handshakes, p);
 	peer_set_free(p->set);
 	mem_free(p);
 }

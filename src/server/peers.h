@@ -14,10 +14,12 @@
 #include "net/net.h"
 #include "node/node.h"
 #include "server/config.h"
+#include "tls/tls.h"
 
 struct peers;
 
-struct peers *peers_new(struct sched *sched, struct config *cfg, const char *data_dir);
+/* tls: for members with https URLs; outlives p. */
+struct peers *peers_new(struct sched *sched, struct config *cfg, const char *data_dir, struct tls_context *tls);
 struct net_loop *peers_loop(struct peers *p);
 /* net_listen_opts.on_accept of a peer listener hands its connections on to this. On the loop. */
 void peers_accept(struct peers *p, struct net_loop *loop, struct net_stream *take_s);

@@ -12,6 +12,8 @@
 #include "node/node.h"
 #include "obs/log.h"
 #include "server/peers.h"
+#include "server/secure.h"
+#include "server/sniff.h"
 #include "server/tokens.h"
 #include "server/resolve.h"
 #include "obs/metric.h"
@@ -37,9 +39,17 @@ struct listener {
 	struct server *server;
 	enum listener_kind kind;
 	const struct url *url;
+	bool plain, tls;                        /* what its URLs say; both: the first byte of a connection tells */
 	struct net_listener *net;
 	struct http_service service;
 	struct web_listener web;
+};
+
+/* A connection whose handshake is under way. */
+struct secured {
+	struct listener *listener;
+	struct net_loop *loop;
+	char remote[112];
 };
 
 struct server {
@@ -51,6 +61,7 @@ struct server {
 	struct pacer *pacer;
 	struct node *node;
 	struct peers *peers;
+	struct secure secure;
 	struct net_loop *peer_loop;
 	struct api *api;
 	struct grpc_server *grpc;
@@ -106,9 +117,8 @@ static struct io *io_of(struct server *s, struct net_loop *loop)
 	UNREACHABLE();
 }
 
-static void on_accept(void *arg, struct net_loop *loop, struct net_stream *take_s)
+static void serve_stream(struct listener *l, struct net_loop *loop, struct net_stream *take_s)
 {
-	struct listener *l = arg;
 	struct io *io;
 
 	if (l->kind == LISTEN_PEER) {
@@ -120,6 +130,50 @@ static void on_accept(void *arg, struct net_loop *loop, struct net_stream *take_
 		http_serve(io->http, &l->service, take_s);
 	else
 		VEC_PUSH(&io->early, take_s);
+}
+
+static void on_secured(void *arg, err_t err, const char *why, struct net_stream *take_s)
+{
+	struct secured *c = arg;
+	struct listener *l = c->listener;
+
+	if (!err)
+		serve_stream(l, c->loop, take_s);
+	else if (err != ERR_STOPPED && strcmp(why, "EOF") == 0)
+		LOG_DEBUG("rejected connection", LOG_STR("remote-addr", c->remote), LOG_STR("error", why));
+	else if (err != ERR_STOPPED && l->kind == LISTEN_PEER)
+		LOG_WARN("rejected connection on peer endpoint", LOG_STR("remote-addr", c->remote), LOG_STR("server-name", ""),
+			 LOG_STR("error", why));
+	else if (err != ERR_STOPPED)
+		LOG_WARN("rejected connection on client endpoint", LOG_STR("remote-addr", c->remote), LOG_STR("server-name", ""),
+			 LOG_STR("error", why));
+	mem_free(c);
+}
+
+static void serve_known(void *arg, struct net_loop *loop, bool is_tls, struct net_stream *take_s)
+{
+	struct listener *l = arg;
+	struct secured *c;
+
+	if (!is_tls) {
+		serve_stream(l, loop, take_s);
+		return;
+	}
+	c = NEW(struct secured);
+	c->listener = l;
+	c->loop = loop;
+	memcpy(c->remote, take_s->peer.remote, sizeof(c->remote));
+	tls_accept(l->kind == LISTEN_PEER ? l->server->secure.peer : l->server->secure.client, take_s, on_secured, c);
+}
+
+static void on_accept(void *arg, struct net_loop *loop, struct net_stream *take_s)
+{
+	struct listener *l = arg;
+
+	if (l->plain && l->tls)
+		sniff(take_s, serve_known, l);
+	else
+		serve_known(l, loop, l->tls, take_s);
 }
 
 static const struct http_handler *route(void *arg, struct http_req *r)
@@ -160,10 +214,17 @@ static void on_ready(void *arg)
 	struct server *s = arg;
 
 	LOG_INFO("ready to serve client requests");
-	for (size_t i = 0; i < s->listener_count; i++)
-		if (s->listeners[i].kind == LISTEN_CLIENT || s->listeners[i].kind == LISTEN_CLIENT_HTTP)
-			LOG_INFO("serving client traffic insecurely; this is strongly discouraged!", LOG_STR("traffic", traffic(&s->listeners[i])),
-				 LOG_STR("address", net_listener_address(s->listeners[i].net)));
+	for (size_t i = 0; i < s->listener_count; i++) {
+		const struct listener *l = &s->listeners[i];
+
+		if (l->kind != LISTEN_CLIENT && l->kind != LISTEN_CLIENT_HTTP)
+			continue;
+		if (l->tls)
+			LOG_INFO("serving client traffic securely", LOG_STR("traffic", traffic(l)), LOG_STR("address", net_listener_address(l->net)));
+		if (l->plain)
+			LOG_INFO("serving client traffic insecurely; this is strongly discouraged!", LOG_STR("traffic", traffic(l)),
+				 LOG_STR("address", net_listener_address(l->net)));
+	}
 	for (unsigned i = 0; i < s->io_count; i++)
 		net_loop_call(s->ios[i].loop, &s->ios[i].serve_call, serve_early);
 	s->ready = true;
@@ -197,9 +258,22 @@ static struct slice *slices_of(const struct str_list *l)
 	return out;
 }
 
+/* http and https URLs of one address share its listener. */
+static struct listener *listener_shared(struct server *s, enum listener_kind kind, const struct url *u)
+{
+	for (size_t i = 0; i < s->listener_count; i++) {
+		struct listener *l = &s->listeners[i];
+
+		if (l->kind == kind && url_is_tls(l->url) != url_is_tls(u) && url_is_unix(l->url) == url_is_unix(u) &&
+		    !strcmp(l->url->host, u->host) && !strcmp(l->url->port, u->port) && !strcmp(l->url->path, u->path))
+			return l;
+	}
+	return NULL;
+}
+
 static err_t listen_one(struct server *s, enum listener_kind kind, const struct url *u, struct why *why)
 {
-	struct listener *l;
+	struct listener *l = listener_shared(s, kind, u);
 	bool split = s->cfg->listen_client_http_urls.count > 0;
 	char *address = url_is_unix(u) ? mem_strdup(u->path[0] ? u->path : u->host) :
 			strchr(u->host, ':') ? mem_printf("[%s]:%s", u->host, u->port) : mem_printf("%s:%s", u->host, u->port);
@@ -209,6 +283,11 @@ static err_t listen_one(struct server *s, enum listener_kind kind, const struct 
 		.reuse_address = s->cfg->socket_reuse_address};
 	err_t err;
 
+	if (l) {
+		l->plain = l->tls = true;
+		mem_free(address);
+		return OK;
+	}
 	if (s->listener_count == LISTENERS_MAX) {
 		mem_free(address);
 		return why_set(why, ERR_INVALID, "more than %d listen URLs", LISTENERS_MAX);
@@ -217,7 +296,9 @@ static err_t listen_one(struct server *s, enum listener_kind kind, const struct 
 	l->server = s;
 	l->kind = kind;
 	l->url = u;
-	l->service = service_for(s, l, kind == LISTEN_CLIENT, kind != LISTEN_CLIENT || !split);
+	l->tls = url_is_tls(u);
+	l->plain = !l->tls;
+	l->service = service_for(s, l, kind == LISTEN_CLIENT || l->tls, kind != LISTEN_CLIENT || !split);
 	l->web = (struct web_listener){.gateway = s->cfg->enable_grpc_gateway,
 		.debug = s->cfg->enable_pprof || log_enabled(LOG_LEVEL_DEBUG),
 		.kind = kind == LISTEN_METRICS ? WEB_METRICS : WEB_CLIENT,
@@ -450,11 +531,13 @@ err_t server_start(struct config *cfg, struct why *why, struct server **out)
 	s->hosts = slices_of(&cfg->host_whitelist);
 	s->origins = slices_of(&cfg->cors);
 	loops_start(s);
-	s->peers = peers_new(s->sched, cfg, s->data_dir);
+	err = secure_init(&s->secure, cfg, s->data_dir, why);
+	s->peers = peers_new(s->sched, cfg, s->data_dir, s->secure.peer);
 	s->peer_loop = peers_loop(s->peers);
 	LOG_INFO("configuring peer listeners",
 		 LOG_STRS("listen-peer-urls", url_list_texts(&cfg->arena, &cfg->listen_peer_urls), cfg->listen_peer_urls.count));
-	err = listen_all(s, LISTEN_PEER, &cfg->listen_peer_urls, why);
+	if (!err)
+		err = listen_all(s, LISTEN_PEER, &cfg->listen_peer_urls, why);
 	if (err)
 		LOG_ERROR("creating peer listener failed", LOG_WHY(why));
 	if (!err) {
@@ -503,6 +586,8 @@ static void io_close(void *arg)
 {
 	struct io *io = arg;
 
+	if (io->server->secure.client)
+		tls_handshakes_cancel(io->server->secure.client, io->loop);
 	for (size_t i = 0; i < io->early.count; i++)
 		net_stream_close(io->early.at[i], false);
 	VEC_FREE(&io->early);
@@ -563,6 +648,7 @@ void server_stop(struct server *s)
 	grpc_server_free(s->grpc);
 	api_free(s->api);
 	http_budget_free(s->budget);
+	secure_fini(&s->secure);
 	sched_free(s->sched);
 	if (s->passwords)
 		sched_free(s->passwords);

@@ -662,6 +662,42 @@ static void test_read_only_txn_on_a_view(void **unused)
 	store_free(s);
 }
 
+/* A key of many revisions does not make one long step of it; what is written meanwhile stays. */
+static void test_compaction_in_slices(void **unused)
+{
+	struct store *s = store_new();
+	struct mvcc_stats before, after;
+	enum mvcc_compact_state state;
+	unsigned steps = 0;
+
+	set(s, "a", "first");
+	for (int i = 0; i < 1000; i++)
+		set(s, "hot", "x");
+	set(s, "z", "last");
+	fixture_commit(&s->f);
+	assert_ok(mvcc_compact(s->f.mvcc, 1003));
+	mvcc_compact_hash_failed(s->f.mvcc);
+	do {
+		mvcc_stats(s->f.mvcc, &before);
+		state = mvcc_compact_step(s->f.mvcc, 10);
+		mvcc_stats(s->f.mvcc, &after);
+		assert_true(after.compacted_rows - before.compacted_rows <= 10);
+		mvcc_check(s->f.mvcc, true);
+		if (steps++ == 20)
+			set(s, "hot", "newer");
+		if (steps % 7 == 0)
+			fixture_commit(&s->f);
+	} while (state == MVCC_COMPACT_MORE);
+	assert_int_equal(state, MVCC_COMPACT_IDLE);
+	assert_int_equal(after.compacted_rows, 999);
+	assert_true(steps >= 100);
+	fixture_commit(&s->f);
+	mvcc_check(s->f.mvcc, true);
+	fixture_publish(&s->f);
+	assert_string_equal(range(s, (struct range_req){K("hot")}), "hot=newer c3 m1004 v1001; count1");
+	store_free(s);
+}
+
 /* ---- large ranges ---- */
 
 /* The hold keeps what the cursor reads; without one the cursor notices. */
@@ -780,6 +816,7 @@ int main(void)
 	    cmocka_unit_test(test_txn_refusals_leave_no_trace),
 	    cmocka_unit_test(test_delete_and_put_of_one_key),
 	    cmocka_unit_test(test_read_only_txn_on_a_view),
+	    cmocka_unit_test(test_compaction_in_slices),
 	    cmocka_unit_test(test_cursor_and_compaction),
 	    cmocka_unit_test(test_bare_cursor),
 	    cmocka_unit_test(test_publications_release_pins_and_buffers),

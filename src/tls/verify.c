@@ -1,0 +1,183 @@
+/* What a certificate must be beyond a sound chain: allowed names, not revoked, fitting the client's address. */
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+
+#include "tls/tls_impl.h"
+
+char *tls_common_name(X509 *cert)
+{
+	X509_NAME *name = X509_get_subject_name(cert);
+	int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
+	unsigned char *utf8 = NULL;
+	char *out = NULL;
+	int size;
+
+	if (at < 0)
+		return NULL;
+	size = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
+	if (size > 0 && !memchr(utf8, 0, (size_t)size))
+		out = mem_printf("%.*s", size, utf8);
+	OPENSSL_free(utf8);
+	return out;
+}
+
+static bool is_allowed(const struct tls_context *c, X509 *cert)
+{
+	char *cn;
+	bool found = false;
+
+	if (!c->allowed_cns.count && !c->allowed_hostnames.count)
+		return true;
+	cn = tls_common_name(cert);
+	for (size_t i = 0; cn && i < c->allowed_cns.count; i++)
+		found |= strcmp(cn, c->allowed_cns.at[i]) == 0;
+	mem_free(cn);
+	for (size_t i = 0; i < c->allowed_hostnames.count; i++) {
+		const char *host = c->allowed_hostnames.at[i];
+
+		found |= X509_check_host(cert, host, 0, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) == 1 || X509_check_ip_asc(cert, host, 0) == 1;
+	}
+	return found;
+}
+
+static bool is_revoked(X509_CRL *crl, X509 *cert)
+{
+	X509_REVOKED *found;
+
+	return crl && X509_CRL_get0_by_serial(crl, &found, X509_get_serialNumber(cert)) == 1;
+}
+
+static int refuse(struct tls_verdict *v, X509_STORE_CTX *store, const char *why)
+{
+	snprintf(v->why, sizeof(v->why), "%s", why);
+	X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
+	return 0;
+}
+
+int tls_verify(int ok, X509_STORE_CTX *store)
+{
+	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct tls_verdict *v = SSL_get_app_data(ssl);
+	X509 *cert = X509_STORE_CTX_get_current_cert(store);
+
+	if (!ok || !v || !cert)
+		return ok;
+	if (is_revoked(v->crl, cert))
+		return refuse(v, store, "tls: certificate serial is revoked");
+	if (X509_STORE_CTX_get_error_depth(store) == 0 && !is_allowed(v->context, cert))
+		return refuse(v, store, "client certificate authentication failed");
+	return ok;
+}
+
+/* ---- SAN against the client's address ---- */
+
+static bool host_of(const char *remote, char *out, size_t size)
+{
+	const char *colon = strrchr(remote, ':');
+	size_t n = colon ? (size_t)(colon - remote) : strlen(remote);
+
+	if (n && remote[0] == '[') {
+		remote++;
+		n -= 2;
+	}
+	if (n >= size)
+		return false;
+	memcpy(out, remote, n);
+	out[n] = 0;
+	return true;
+}
+
+static bool same_address(const struct sockaddr *a, const char *ip)
+{
+	char text[INET6_ADDRSTRLEN];
+	const void *at = a->sa_family == AF_INET ? (const void *)&((const struct sockaddr_in *)a)->sin_addr :
+						   (const void *)&((const struct sockaddr_in6 *)a)->sin6_addr;
+
+	return inet_ntop(a->sa_family, at, text, sizeof(text)) && strcmp(text, ip) == 0;
+}
+
+/* What the address is called; "" if it has no name. */
+static void name_of_ip(const char *ip, char *out, size_t size)
+{
+	struct addrinfo hints = {.ai_flags = AI_NUMERICHOST}, *list;
+
+	out[0] = 0;
+	if (getaddrinfo(ip, NULL, &hints, &list))
+		return;
+	if (getnameinfo(list->ai_addr, list->ai_addrlen, out, (socklen_t)size, NULL, 0, NI_NAMEREQD))
+		out[0] = 0;
+	freeaddrinfo(list);
+}
+
+static bool name_has_ip(const char *name, const char *ip)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list;
+	bool found = false;
+
+	if (getaddrinfo(name, NULL, &hints, &list))
+		return false;
+	for (struct addrinfo *a = list; a; a = a->ai_next)
+		found |= same_address(a->ai_addr, ip);
+	freeaddrinfo(list);
+	return found;
+}
+
+static bool ends_with(const char *s, const char *suffix)
+{
+	size_t n = strlen(s), k = strlen(suffix);
+
+	return n >= k && strcmp(s + n - k, suffix) == 0;
+}
+
+static bool dns_fits(GENERAL_NAMES *names, const char *ip)
+{
+	char called[NI_MAXHOST];
+	bool fits = false;
+
+	name_of_ip(ip, called, sizeof(called));
+	for (int i = 0; !fits && i < sk_GENERAL_NAME_num(names); i++) {
+		const GENERAL_NAME *g = sk_GENERAL_NAME_value(names, i);
+		const char *dns;
+
+		if (g->type != GEN_DNS)
+			continue;
+		dns = (const char *)ASN1_STRING_get0_data(g->d.dNSName);
+		if ((int)strlen(dns) != ASN1_STRING_length(g->d.dNSName))
+			continue;
+		if (strncmp(dns, "*.", 2) == 0)
+			fits = called[0] && ends_with(called, dns + 1);
+		else
+			fits = strcmp(called, dns) == 0 || name_has_ip(dns, ip);
+	}
+	return fits;
+}
+
+bool tls_san_fits(X509 *cert, const char *remote, bool lookup, bool *needs_lookup, char *why, size_t why_size)
+{
+	GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+	char ip[128];
+	bool has_ip = false, has_dns = false, fits;
+
+	*needs_lookup = false;
+	for (int i = 0; names && i < sk_GENERAL_NAME_num(names); i++) {
+		int type = sk_GENERAL_NAME_value(names, i)->type;
+
+		has_ip |= type == GEN_IPADD;
+		has_dns |= type == GEN_DNS;
+	}
+	if ((!has_ip && !has_dns) || !host_of(remote, ip, sizeof(ip))) {
+		GENERAL_NAMES_free(names);
+		return true;
+	}
+	fits = has_ip && X509_check_ip_asc(cert, ip, 0) == 1;
+	if (!fits && has_dns && !lookup)
+		*needs_lookup = true;
+	else if (!fits && has_dns)
+		fits = dns_fits(names, ip);
+	if (!fits)
+		snprintf(why, why_size, "tls: \"%s\" does not match any of the certificate's %s", ip, has_dns ? "DNSNames" : "IPAddresses");
+	GENERAL_NAMES_free(names);
+	return fits;
+}
