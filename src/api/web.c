@@ -201,7 +201,7 @@ static void cmdline(struct buf *out)
 	size_t at = 0;
 
 	buf_init(&args, 256 * 1024);
-	if (!vfs_read_file(vfs_posix(), "/proc/self/cmdline", &args))
+	if (web_proc_read("/proc/self/cmdline", &args))
 		while (at < args.size) {
 			struct slice arg = slice_of(args.data + at, strnlen((char *)args.data + at, args.size - at));
 

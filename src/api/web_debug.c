@@ -1,6 +1,7 @@
 /* /debug/pprof/: upstream's are profiles of the Go runtime, which is not here. What can be answered is: the command line, in the
  * form of the original, and the processor time of each thread; the rest says what to use in its place. */
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -8,7 +9,21 @@
 
 static const char TEXT_PLAIN[] = "text/plain; charset=utf-8";
 
-enum { PAGE_MAX = 1 << 20 };
+enum { PAGE_MAX = 1 << 20, READ_SIZE = 4096 };
+
+/* Files of /proc have no size of their own. */
+bool web_proc_read(const char *path, struct buf *out)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char part[READ_SIZE];
+	ssize_t n = -1;
+
+	while (fd >= 0 && (n = read(fd, part, sizeof(part))) > 0)
+		buf_put(out, part, (size_t)n);
+	if (fd >= 0)
+		close(fd);
+	return n == 0 && !buf_failed(out);
+}
 
 static void page_index(struct web_req *w)
 {
@@ -29,8 +44,7 @@ static void page_cmdline(struct web_req *w)
 	struct buf b;
 
 	buf_init(&b, PAGE_MAX);
-	err_ignore(vfs_read_file(vfs_posix(), "/proc/self/cmdline", &b));
-	if (b.size && !b.data[b.size - 1])
+	if (web_proc_read("/proc/self/cmdline", &b) && b.size && !b.data[b.size - 1])
 		b.size--;
 	web_reply(w, 200, TEXT_PLAIN, buf_slice(&b), true);
 	buf_fini(&b);
@@ -47,7 +61,7 @@ static void thread_line(const char *tid, struct buf *out)
 
 	snprintf(path, sizeof(path), "/proc/self/task/%.20s/stat", tid);
 	buf_init(&b, 4096);
-	if (!vfs_read_file(vfs_posix(), path, &b)) {
+	if (web_proc_read(path, &b)) {
 		buf_put_byte(&b, 0);
 		end = strrchr((char *)b.data, ')');
 		if (end && sscanf((char *)b.data, "%*d (%31[^)]", name) == 1 &&

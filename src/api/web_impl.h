@@ -30,6 +30,8 @@ bool web_query_has(struct web_req *w, const char *name);
 /* First in on_request: host whitelist, CORS, OPTIONS. False: answered. */
 bool web_front(struct web_req *w);
 
+/* The whole of a file that has no size of its own; false: not read, or too long for out. */
+bool web_proc_read(const char *path, struct buf *out);
 /* /debug/pprof/…; false: not served here. */
 bool web_debug(struct web_req *w);
 

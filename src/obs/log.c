@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "obs/log_impl.h"
+#include "obs/log_journal.h"
 #include "obs/log_rotate.h"
 
 #define SAMPLE_FIRST 100
@@ -29,6 +30,7 @@ struct sample {
 struct output {
 	int fd;
 	bool owned;
+	bool journal;
 	struct log_rotate *rotate;      /* not NULL: it has the file */
 };
 
@@ -116,12 +118,14 @@ static void write_line(int fd, const char *data, size_t size)
 	}
 }
 
-static void output_line(const struct output *o, const char *data, size_t size)
+static void output_line(const struct output *o, const struct log_site *site, const char *data, size_t size)
 {
 	if (o->rotate)
 		log_rotate_write(o->rotate, data, size);
-	else
+	else if (!o->journal)
 		write_line(o->fd, data, size);
+	else if (o->fd < 0 || !log_journal_send(o->fd, site->level, site->file, data, size))
+		write_line(STDERR_FILENO, data, size);
 }
 
 void log_event(const struct log_site *site, const char *text, const struct log_field *fields, size_t count)
@@ -135,7 +139,7 @@ void log_event(const struct log_site *site, const char *text, const struct log_f
 		if (the_log.write)
 			the_log.write(the_log.write_arg, l.data, l.size);
 		for (size_t i = 0; i < the_log.output_count && !the_log.write; i++)
-			output_line(&the_log.outputs[i], l.data, l.size);
+			output_line(&the_log.outputs[i], site, l.data, l.size);
 	}
 	errno = saved_errno;
 }
@@ -166,6 +170,13 @@ static err_t open_output(const char *path, const struct log_rotation *rotation, 
 		return OK;
 	if (!strcmp(path, "stdout")) {
 		o->fd = STDOUT_FILENO;
+		return OK;
+	}
+	if (!strcmp(path, "systemd/journal")) {
+		o->journal = true;              /* without one, lines go to stderr */
+		o->owned = !log_journal_open(LOG_JOURNAL_SOCKET, NULL, &o->fd);
+		if (!o->owned)
+			o->fd = -1;
 		return OK;
 	}
 	if (rotation)

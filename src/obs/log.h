@@ -133,7 +133,7 @@ struct log_rotation;
 struct log_config {
 	enum log_level level;
 	enum log_format format;
-	const char *const *outputs;     /* "stderr", "stdout", or the path of a file to append to; borrowed */
+	const char *const *outputs;     /* "stderr", "stdout", "systemd/journal", or the path of a file to append to; borrowed */
 	size_t outputs_count;           /* at most LOG_OUTPUTS_MAX; /dev/null among them: nothing is written */
 	const struct log_rotation *rotation;    /* of outputs that are files (log_rotate.h); NULL: none */
 };

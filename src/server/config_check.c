@@ -58,10 +58,6 @@ static err_t check_log(struct config *cfg, struct why *why)
 	log.format = strcmp(cfg->log_format, "console") ? LOG_FORMAT_JSON : LOG_FORMAT_CONSOLE;
 	log.outputs = cfg->log_outputs.at;
 	log.outputs_count = cfg->log_outputs.count;
-	for (size_t i = 0; i < log.outputs_count; i++) {
-		if (!strcmp(log.outputs[i], "systemd/journal"))
-			return why_set(why, ERR_UNSUPPORTED, "log output systemd/journal is not supported yet");
-	}
 	if (cfg->enable_log_rotation) {
 		err = check_rotation(cfg, &rotation, why);
 		if (err)

@@ -805,7 +805,9 @@ def http(t):
         t.http(path, show_headers=("X-Content-Type-Options",) + cors)
     t.http("/metrics", show_headers=("X-Content-Type-Options",) + cors, show_body=False)
     metrics(t)
-    keys = sorted(json.loads(t.http("/debug/vars", show_body=False)))
+    variables = json.loads(t.http("/debug/vars", show_body=False))
+    t.say("named " + variables["cmdline"][1])
+    keys = sorted(variables)
     t.say("has " + " ".join(k for k in keys if k in ("cmdline", "file_descriptor_limit")))
 
 
@@ -814,7 +816,7 @@ def metrics(t, only=""):
     from etcdproc import get as fetch
     body = fetch(t.server.port, "/metrics")[2].decode()
     for line in body.splitlines():
-        if only not in line:
+        if only not in line or 'success="false"' in line:       # a question of the start that took too long
             continue
         if line.startswith("# TYPE "):
             name = line.split()[2]
@@ -1037,6 +1039,23 @@ def slow_line(t, line):
 
 
 slow_requests.flags = ["--warning-apply-duration=1ns", "--warning-unary-request-duration=1ns"]
+
+
+@section
+def pprof(t):
+    """What both have: the command line. Go's profiles are of its runtime, and not compared."""
+    data = t.http("/debug/pprof/cmdline", show_headers=("X-Content-Type-Options",), show_body=False)
+    t.say(" ".join(a for a in data.decode().split("\0") if a.startswith(("--name", "--advertise"))))
+    t.say(str(get_status(t, "/debug/pprof/")))
+    t.http("/debug/other")
+
+
+def get_status(t, path):
+    from etcdproc import get as fetch
+    return fetch(t.server.port, path)[0]
+
+
+pprof.flags = ["--enable-pprof"]
 
 
 @section

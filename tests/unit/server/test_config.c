@@ -2,7 +2,8 @@
 #include "../../lib/test.h"
 
 #include "obs/log.h"
-#include "server/config.h"
+#include "obs/log_rotate.h"
+#include "server/config_impl.h"
 
 static char *no_env[] = {NULL};
 
@@ -115,6 +116,46 @@ static void test_gates(void **state)
 	config_free(&c);
 }
 
+static void test_log_rotation(void **state)
+{
+	static const struct {
+		const char *json;
+		struct log_rotation want;
+		const char *why;        /* its beginning */
+	} cases[] = {
+		{"{\"maxsize\": 100, \"maxage\": 0, \"maxbackups\": 0, \"localtime\": false, \"compress\": false}", {100}, NULL},
+		{" {\"maxsize\":1,\"maxage\":2,\"maxbackups\":3,\"localtime\":true,\"compress\":true} ", {1, 2, 3, true, true}, NULL},
+		{"{}", {0}, NULL},
+		{"{\"filename\": \"x\", \"other\": null, \"maxage\": 7}", {0, 7}, NULL},
+		{"", {0}, "improperly formatted log rotation config: "},
+		{"{", {0}, "improperly formatted log rotation config: "},
+		{"{\"maxsize\": }", {0}, "improperly formatted log rotation config: "},
+		{"{\"maxsize\": 1,}", {0}, "improperly formatted log rotation config: "},
+		{"{\"maxsize\": 1} x", {0}, "improperly formatted log rotation config: "},
+		{"{\"maxsize\": \"1\"}", {0}, "invalid log rotation config: "},
+		{"{\"compress\": 1}", {0}, "invalid log rotation config: "},
+	};
+
+	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+		struct log_rotation got;
+		struct why why = {""};
+		err_t err = config_rotation_parse(cases[i].json, &got, &why);
+
+		if (cases[i].why) {
+			assert_err(ERR_INVALID, err);
+			if (strncmp(why.text, cases[i].why, strlen(cases[i].why)) != 0)
+				fail_msg("%s: %s", cases[i].json, why.text);
+			continue;
+		}
+		assert_ok(err);
+		assert_int_equal(got.size_mib_max, cases[i].want.size_mib_max);
+		assert_int_equal(got.age_days_max, cases[i].want.age_days_max);
+		assert_int_equal(got.files_max, cases[i].want.files_max);
+		assert_int_equal(got.local_time, cases[i].want.local_time);
+		assert_int_equal(got.compress, cases[i].want.compress);
+	}
+}
+
 /* embed.parseCompactionRetention, v3.7.1 */
 static void test_auto_compaction(void **state)
 {
@@ -189,7 +230,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_presets), cmocka_unit_test(test_values), cmocka_unit_test(test_environment),
 		cmocka_unit_test(test_listening_everywhere_advertises_an_address), cmocka_unit_test(test_gates),
-		cmocka_unit_test(test_auto_compaction), cmocka_unit_test(test_help_and_version),
+		cmocka_unit_test(test_log_rotation), cmocka_unit_test(test_auto_compaction), cmocka_unit_test(test_help_and_version),
 	};
 
 	log_set_writer(discard, NULL);
