@@ -108,6 +108,7 @@ static void large_measure(struct api_rpc *r)
 		return;
 	}
 	l->sending = true;
+	r->sent_bytes = size;
 	r->ops->send_begin(r->sink, size);
 	r->ops->send_part(r->sink, slice_of(wrap, (size_t)(end - wrap)));
 	r->ops->send_part(r->sink, buf_slice(&over));

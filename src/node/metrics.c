@@ -107,6 +107,16 @@ static void slow_apply(struct node *n, const struct raft_entry *e, const struct 
 	metric_add(METRIC_SERVER_SLOW_APPLY_TOTAL, 1);
 }
 
+static void ttl_observe(const struct node *n, const struct raft_entry *e)
+{
+	struct internal_req r;
+	struct lease_grant_req q;
+
+	if (!internal_req_parse(blob_slice(e->data), &r) && !lease_grant_req_parse(r.body, &q))
+		metric_observe(METRIC_DEBUGGING_LEASE_TTL_TOTAL,
+			       (uint64_t)MAX(q.ttl, lease_ttl_s_min(n->cfg.election_ms / n->cfg.heartbeat_ms, n->cfg.heartbeat_ms)));
+}
+
 void core_apply_observe(struct node *n, const struct raft_entry *e, const struct buf *resp)
 {
 	bool success = !n->out.err || n->out.err == ERR_COMPACTED;
@@ -115,6 +125,8 @@ void core_apply_observe(struct node *n, const struct raft_entry *e, const struct
 	metric_observe(metric_series_kept(&op_series(n, n->out.field)->apply[success], METRIC_SERVER_APPLY_DURATION_SECONDS,
 					  (const char *[]){apply_request_name(n->out.field), success_name(success), "v3"}),
 		       took_ns);
+	if (success && n->out.field == REQ_LEASE_GRANT)
+		ttl_observe(n, e);
 	if (n->cfg.apply_warning_ns && took_ns > n->cfg.apply_warning_ns)
 		slow_apply(n, e, resp, took_ns);
 }
