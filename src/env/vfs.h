@@ -44,7 +44,8 @@ struct vfs_io {
 	uint64_t offset;
 	struct slice data;              /* borrowed till done; may be empty: sync only */
 	bool sync;                      /* fdatasync after the write */
-	void (*done)(struct vfs_io *io);        /* any thread, once; posts to an actor and returns */
+	/* Any thread, once; posts to an actor and returns. A write that it starts may run only after it has returned. */
+	void (*done)(struct vfs_io *io);
 	err_t err;                      /* set before done */
 	uint64_t sync_ns;               /* how long the sync took */
 	struct vfs_io *next;            /* the implementation's */

@@ -234,11 +234,22 @@ static void io_run(struct vfs_io *io)
 	io->done(io);
 }
 
-static struct vfs_io *pool_next(struct pool_thread *t)
+/* On these threads: what done started, to be run by the same thread once done has returned; no other is woken for it. */
+static __thread struct vfs_io **started;
+
+static void queue_put(struct vfs_io *io)
+{
+	*pool.last = io;
+	pool.last = &io->next;
+}
+
+static struct vfs_io *pool_next(struct pool_thread *t, struct vfs_io *own)
 {
 	struct vfs_io *io;
 
 	pthread_mutex_lock(&pool.lock);
+	if (own)
+		queue_put(own);
 	io = pool.first;
 	if (io) {
 		pool.first = io->next;
@@ -259,10 +270,16 @@ static struct vfs_io *pool_next(struct pool_thread *t)
 static void *pool_main(void *arg)
 {
 	struct pool_thread *t = arg;
+	struct vfs_io *own = NULL;
 
+	started = &own;
 	pthread_setname_np(pthread_self(), "file");
-	for (;;)
-		io_run(pool_next(t));
+	for (;;) {
+		struct vfs_io *io = pool_next(t, own);
+
+		own = NULL;
+		io_run(io);
+	}
 	return NULL;
 }
 
@@ -292,14 +309,17 @@ static void posix_start(struct vfs_io *io)
 	struct pool_thread *t;
 
 	io->next = NULL;
+	if (started && !*started) {
+		*started = io;
+		return;
+	}
 	pthread_mutex_lock(&pool.lock);
 	t = pool.idle;
 	if (t) {
 		pool.idle = t->next_idle;
 		t->io = io;
 	} else {
-		*pool.last = io;
-		pool.last = &io->next;
+		queue_put(io);
 		if (pool.threads < POOL_THREADS)
 			pool_grow();
 	}

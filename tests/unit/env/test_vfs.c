@@ -248,6 +248,52 @@ static void test_start(void **state)
 	vfs_close(f);
 }
 
+/* What ends may start more: two at a time here, so that one of them finds the thread taken. */
+struct chain {
+	struct waiter w;
+	struct vfs_io *next[2];
+};
+
+static void chain_done(struct vfs_io *io)
+{
+	struct chain *c = CONTAINER_OF(CONTAINER_OF(io, struct waiter, io), struct chain, w);
+
+	for (int i = 0; i < 2; i++)
+		if (c->next[i])
+			vfs_start(c->next[i]);
+	io_done(io);
+}
+
+static void test_start_from_done(void **state)
+{
+	enum { COUNT = 127 };   /* a binary tree */
+	struct place *p = *state;
+	struct chain c[COUNT];
+	struct vfs_file *f;
+	uint8_t got[COUNT];
+	size_t n;
+
+	assert_ok(vfs_open(p->fs, at(p, "a"), VFS_WRITE | VFS_CREATE, 0600, &f));
+	for (int i = 0; i < COUNT; i++) {
+		c[i] = (struct chain){.w = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER}};
+		c[i].w.io = (struct vfs_io){.file = f, .offset = (uint64_t)i, .data = SLICE_LIT("x"), .done = chain_done};
+		for (int k = 0; k < 2; k++)
+			c[i].next[k] = 2 * i + 1 + k < COUNT ? &c[2 * i + 1 + k].w.io : NULL;
+	}
+	vfs_start(&c[0].w.io);
+	for (int i = 0; i < COUNT; i++) {
+		pthread_mutex_lock(&c[i].w.lock);
+		while (!c[i].w.done)
+			pthread_cond_wait(&c[i].w.cond, &c[i].w.lock);
+		pthread_mutex_unlock(&c[i].w.lock);
+	}
+	assert_ok(vfs_pread(f, 0, got, sizeof(got), &n));
+	assert_int_equal(n, COUNT);
+	for (int i = 0; i < COUNT; i++)
+		assert_int_equal(got[i], 'x');
+	vfs_close(f);
+}
+
 static void test_env(void **state)
 {
 	uint64_t t = env_mono_ns();
@@ -271,6 +317,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    BOTH(test_read_write), BOTH(test_names), BOTH(test_read_file),       BOTH(test_locks),
 	    BOTH(test_map),        BOTH(test_start), cmocka_unit_test(test_env),
+	    BOTH(test_start_from_done),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
