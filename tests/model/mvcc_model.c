@@ -337,7 +337,7 @@ static void op_hash(struct model *m)
 	r.crc = run_hash(m, &h);
 	must(m, r.compact_rev == (kept ? kept->compact_rev : m->t.compact_rev), "compact revision");
 	must(m, r.rev == (rev || kept ? rev : m->t.rev), "hashed revision");
-	must(m, r.crc == (kept ? kept->crc : twin_hash(&m->t, r.rev, r.compact_rev)), "hash");
+	must(m, r.crc == (kept ? kept->crc : twin_hash(&m->t, r.rev, r.compact_rev, false)), "hash");
 }
 
 static void op_revoke(struct model *m)

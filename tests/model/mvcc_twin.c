@@ -527,7 +527,7 @@ err_t twin_compact(struct twin *t, int64_t rev, bool keep_hash)
 		else
 			t->hash_count++;
 		t->hashes[t->hash_count - 1] =
-		    (struct twin_hash){rev, t->compact_rev, twin_hash(t, rev, t->compact_rev)};
+		    (struct twin_hash){rev, t->compact_rev, twin_hash(t, rev, t->compact_rev, true)};
 	}
 	t->compact_rev = rev;
 	sweep(t, rev);
@@ -539,7 +539,7 @@ static int by_rev(const void *a, const void *b)
 	return rev_cmp((*(const struct twin_row *const *)a)->rev, (*(const struct twin_row *const *)b)->rev);
 }
 
-uint32_t twin_hash(const struct twin *t, int64_t rev, int64_t compact_rev)
+uint32_t twin_hash(const struct twin *t, int64_t rev, int64_t compact_rev, bool compaction)
 {
 	VEC(const struct twin_row *) rows = {0}, keep = {0};
 	uint32_t crc = crc32c(0, "key", 3);
@@ -549,7 +549,7 @@ uint32_t twin_hash(const struct twin *t, int64_t rev, int64_t compact_rev)
 		size_t begin;
 		ptrdiff_t j = kept(k, rev, &begin);
 
-		if (j >= 0 && !k->rows.at[j].tombstone)
+		if (j >= 0 && (!k->rows.at[j].tombstone || (compaction && k->rows.at[j].rev.main == rev)))
 			VEC_PUSH(&keep, &k->rows.at[j]);
 		/* What the compaction took is not there, also where the caller's twin was never swept. */
 		j = kept(k, compact_rev, &begin);

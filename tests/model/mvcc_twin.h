@@ -48,8 +48,9 @@ void twin_delete_keys(struct twin *t, const struct slice *keys, size_t count);
 
 /* Logical and physical at once; keeps the hash if keep_hash. */
 err_t twin_compact(struct twin *t, int64_t rev, bool keep_hash);
-/* HashKV as upstream computes it, of the rows that are left. */
-uint32_t twin_hash(const struct twin *t, int64_t rev, int64_t compact_rev);
+/* HashKV as upstream computes it, of the rows that are left. compaction: the one that a compaction keeps, whose set of kept rows has
+ * the tombstones of its own revision in it. */
+uint32_t twin_hash(const struct twin *t, int64_t rev, int64_t compact_rev, bool compaction);
 /* One line for an event; prev empty: none. */
 void twin_event_text(enum event_type type, struct slice kv, struct slice prev, struct buf *out);
 /* Lease of a key now, 0 none. */

@@ -94,7 +94,7 @@ static err_t call_hash(struct twin_api *a, struct slice body, struct buf *want)
 		if (h.rev && h.rev < a->t.compact_rev)
 			return ERR_COMPACTED;
 		h.rev = h.rev ? h.rev : a->t.rev;
-		h.crc = twin_hash(&a->t, h.rev, h.compact_rev);
+		h.crc = twin_hash(&a->t, h.rev, h.compact_rev, false);
 	}
 	pb_put_uint(want, 2, h.crc);
 	pb_put_uint(want, 3, (uint64_t)h.compact_rev);
@@ -245,7 +245,7 @@ static bool same_lease(const struct twin_api *a, struct driver *d, int64_t lease
 
 static bool same_hash(const struct twin_api *a, struct driver *d, struct why *why)
 {
-	uint32_t want = twin_hash(&a->t, a->t.rev, a->t.compact_rev), got = 0;
+	uint32_t want = twin_hash(&a->t, a->t.rev, a->t.compact_rev, false), got = 0;
 	struct pb_reader r;
 	struct pb_field f;
 	struct slice answer;

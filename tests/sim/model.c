@@ -382,7 +382,7 @@ err_t model_txn_at(struct model *m, const struct txn_req *r, int64_t rev, struct
 	return err;
 }
 
-uint32_t model_hash_at(struct model *m, int64_t rev, int64_t compact_rev)
+bool model_hash_is(struct model *m, int64_t rev, int64_t compact_rev, uint32_t hash)
 {
-	return twin_hash(&m->twin, rev, compact_rev);
+	return twin_hash(&m->twin, rev, compact_rev, false) == hash || (rev > compact_rev && twin_hash(&m->twin, rev, compact_rev, true) == hash);
 }

@@ -70,7 +70,8 @@ void model_applying(struct model *m, const struct raft_entry *e, const char *who
 /* The answers to reads at a revision at which the store was; errors only of the request itself. Without header. */
 err_t model_range_at(struct model *m, const struct range_req *r, int64_t rev, struct buf *out);
 err_t model_txn_at(struct model *m, const struct txn_req *r, int64_t rev, struct buf *out);
-uint32_t model_hash_at(struct model *m, int64_t rev, int64_t compact_rev);
+/* HashKV of rev may be the one that a compaction there has kept. */
+bool model_hash_is(struct model *m, int64_t rev, int64_t compact_rev, uint32_t hash);
 
 /* NULL: never granted. */
 struct model_lease *model_lease(struct model *m, int64_t id);

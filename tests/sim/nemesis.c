@@ -87,9 +87,10 @@ static void mend(struct world *w)
 			site_pause(s, false);
 		if (s->disk_hangs && chance(w, 50))
 			s->disk_hangs = false;
-		if (!s->node && !s->removed && chance(w, 60) && !site_start(s))
+		if (!s->node && s->exists && chance(w, 60) && !site_start(s))
 			site_end(s, true);
 	}
+	members_start_joined(w);
 	if (chance(w, 40))
 		net_heal(w);
 }
@@ -116,7 +117,10 @@ void nemesis_play(struct world *w)
 {
 	world_run(w, draw(w, 3 * S));
 	for (unsigned i = 0; i < w->k.faults; i++) {
-		one_fault(w);
+		if (w->k.membership && chance(w, 50))
+			members_step(w);
+		else
+			one_fault(w);
 		world_run(w, draw(w, w->k.fault_gap_ns));
 		mend(w);
 		world_run(w, draw(w, w->k.fault_gap_ns));
@@ -145,10 +149,14 @@ void nemesis_heal(struct world *w)
 	world_run(w, 0);
 	w->healed = true;
 	for (unsigned i = 0; i < w->site_count; i++)
-		if (!w->sites[i].node && !w->sites[i].removed)
+		if (!w->sites[i].node && w->sites[i].exists)
 			site_start(&w->sites[i]);
+	members_start_joined(w);
 	/* Serving again: something new is committed. */
-	world_run(w, 10 * S);
+	world_run(w, 5 * S);
+	members_settle(w);
+	members_start_joined(w);
+	world_run(w, 5 * S);
 	index = w->index_floor;
 	world_run(w, 10 * S);
 	if (w->index_floor == index)

@@ -143,18 +143,15 @@ static const struct actor_ops world_ops = {world_receive, NULL};
 
 /* ---- a site's life ---- */
 
-static char *initial_cluster(const struct site *s)
+static char *initial_cluster(struct site *s)
 {
 	struct world *w = s->w;
 	char *text = mem_strdup("");
 
-	for (unsigned i = 0; i < w->site_count; i++) {
+	for (unsigned i = 0; i < w->k.sites; i++) {
 		const struct site *o = &w->sites[i];
-		char *longer;
+		char *longer = mem_printf("%s%s%s=%s", text, text[0] ? "," : "", o->name, o->url);
 
-		if (o != s && (s->joined ? !o->exists || o->removed : o->joined))
-			continue;
-		longer = mem_printf("%s%s%s=%s", text, text[0] ? "," : "", o->name, o->url);
 		mem_free(text);
 		text = longer;
 	}
@@ -227,7 +224,7 @@ bool site_start(struct site *s)
 {
 	struct world *w = s->w;
 	struct api_opts ao = {1572864, 128, w->k.quota_bytes};
-	char *cluster = initial_cluster(s);
+	char *cluster = s->joined ? members_initial_cluster(s) : initial_cluster(s);
 	struct node_config nc = options(s, cluster);
 	struct why why = {""};
 	err_t err;
@@ -242,7 +239,7 @@ bool site_start(struct site *s)
 	mem_free(cluster);
 	if (err) {
 		sched_sim_set_group(w->sched, 0);
-		if (w->healed)
+		if (w->healed && s->exists)
 			sim_fail("%s does not start: %s", s->name, why.text);
 		if (getenv("SIM_VERBOSE"))
 			fprintf(stderr, "%.3f s: %s does not start: %s\n", (double)now_ns(w) / 1e9, s->name, why.text);
@@ -446,7 +443,7 @@ static void knobs_draw(struct world *w)
 		.wal_segment_bytes = 4096 + draw(w, 60000),
 		.value_bytes_max = chance(w, 10) ? 20000 : 64,
 		.quota_bytes = chance(w, 10) ? 200000 + (int64_t)draw(w, 400000) : 0,
-		.think_ns = 1 + draw(w, 200 * MS),
+		.think_ns = chance(w, 5) ? 2 * MS : 10 * MS + draw(w, 200 * MS),
 		.net_delay_ns = draw(w, 5 * MS),
 		.drop_per_mille = chance(w, 50) ? 0 : (uint32_t)draw(w, 50),
 		.faults = (unsigned)draw(w, 30),
@@ -460,8 +457,9 @@ static void knobs_draw(struct world *w)
 	};
 }
 
-static void site_init(struct world *w, unsigned i)
+struct site *site_new(struct world *w)
 {
+	unsigned i = w->site_count++;
 	struct site *s = &w->sites[i];
 
 	*s = (struct site){.w = w, .number = i};
@@ -475,6 +473,7 @@ static void site_init(struct world *w, unsigned i)
 	vfs_mem_set_auto_done(s->disk, false);
 	s->disk_slow_ns = draw(w, 2 * MS);
 	net_transport(s);
+	return s;
 }
 
 struct world *world_new(uint64_t seed, const struct knobs *k)
@@ -492,9 +491,8 @@ struct world *world_new(uint64_t seed, const struct knobs *k)
 	list_init(&w->calls);
 	model_init(&w->model, seed);
 	net_new(w);
-	w->site_count = w->k.sites;
-	for (unsigned i = 0; i < w->site_count; i++)
-		site_init(w, i);
+	for (unsigned i = 0; i < w->k.sites; i++)
+		site_new(w)->exists = true;
 	fatal_set_hook(on_fatal);
 	log_set_clock(log_clock);
 	return w;

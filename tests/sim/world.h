@@ -180,6 +180,12 @@ struct world {
 	int64_t rev_floor;              /* of ended linearizable calls */
 	uint64_t index_floor;
 	int64_t compact_floor;          /* acknowledged compaction */
+	struct {
+		struct sim_call *call;
+		int kind;
+		struct site *target;
+		uint64_t until_ns;
+	} admin;                        /* the operator's request (members.c) */
 	bool quiet;                     /* clients begin nothing more */
 	bool healed;
 	bool closing;                   /* watchers too */
@@ -213,6 +219,7 @@ void world_digest(struct world *w, const void *data, size_t size);
 void world_post(struct world *w, struct msg *m, uint64_t delay_ns);     /* to the world's actor */
 
 /* world.c: processes */
+struct site *site_new(struct world *w);
 bool site_start(struct site *s);        /* false: it met a planned fault */
 /* power: the machine loses it; else only the process ends. */
 void site_end(struct site *s, bool power);
@@ -241,6 +248,12 @@ void client_give_up(struct client *c);
 void watcher_go(struct watcher_client *c);
 bool watchers_have_all(struct world *w);
 void watchers_stop(struct world *w);
+
+/* members.c */
+void members_step(struct world *w);             /* perhaps a request of the operator */
+void members_start_joined(struct world *w);     /* those that were added and never ran */
+void members_settle(struct world *w);
+char *members_initial_cluster(struct site *s);  /* for one that joins; the caller's */
 
 /* check.c */
 void check_answer(struct world *w, struct site *s, const struct op *op, size_t tag, struct slice message, err_t err);
