@@ -432,15 +432,27 @@ void check_watch(struct watcher_client *c, struct slice message)
 	c->next = MAX(c->next, h.rev + 1);
 }
 
+static bool has_all(struct watcher_client *c)
+{
+	return c->call && c->created && !next_event(c);
+}
+
 bool watchers_have_all(struct world *w)
+{
+	for (unsigned i = 0; i < w->k.watchers; i++)
+		if (!has_all(&w->watchers[i]))
+			return false;
+	return true;
+}
+
+void watchers_check(struct world *w)
 {
 	for (unsigned i = 0; i < w->k.watchers; i++) {
 		struct watcher_client *c = &w->watchers[i];
 
-		if (!c->call || !c->created || next_event(c))
-			return false;
+		if (!has_all(c))
+			watch_fail(c, !c->call ? "does not find a member" : !c->created ? "is never created" : "does not get what is owed", 0);
 	}
-	return true;
 }
 
 /* ---- the end ---- */

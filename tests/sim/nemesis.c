@@ -138,6 +138,7 @@ static void mend_all(struct world *w)
 		vfs_mem_fault(s->disk, 0, VFS_FAULT_NONE);
 	}
 	net_heal(w);
+	calls_fast(w);
 	w->k.drop_per_mille = 0;
 }
 
@@ -168,6 +169,5 @@ void nemesis_heal(struct world *w)
 	until = now_ns(w) + 60 * S;
 	while (!watchers_have_all(w) && now_ns(w) < until)
 		world_run(w, 100 * MS);
-	if (!watchers_have_all(w))
-		sim_fail("C7: a watcher does not get what is owed to it");
+	watchers_check(w);
 }

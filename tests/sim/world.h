@@ -55,6 +55,7 @@ void call_send(struct sim_call *c, struct slice body);          /* a further mes
 void call_drop(struct sim_call *c);
 /* A stream's reader: how many unread messages make the server wait, and how long each takes. */
 void call_slow(struct sim_call *c, unsigned unread_max, uint64_t read_ns);
+void calls_fast(struct world *w);                               /* no slow reader any more */
 struct site *call_site(struct sim_call *c);
 /* Every call of the site ends: its process did. */
 void calls_lost(struct site *s);
@@ -247,6 +248,7 @@ void client_go(struct client *c);
 void client_give_up(struct client *c);
 void watcher_go(struct watcher_client *c);
 bool watchers_have_all(struct world *w);
+void watchers_check(struct world *w);           /* fails if not */
 void watchers_stop(struct world *w);
 
 /* members.c */
