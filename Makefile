@@ -4,6 +4,7 @@
 #   FUZZ_SECONDS=20     how long `make fuzz` runs each target
 #   SOAK_SECONDS=600    how long `make soak` lasts
 #   SEED= SECONDS=5     of `make sim`: one seed, or how long new ones are drawn
+#   BUGS= BUG_SECONDS=300   of `make sim-bugs`: names of bugs (all), and how long for each
 #   TESTS=              names of tests for `make test`, `make asan`, `make tsan`; empty for all
 
 MESON ?= meson
@@ -13,6 +14,8 @@ SOAK_SECONDS ?= 600
 TESTS ?=
 SEED ?=
 SECONDS ?= 5
+BUG_SECONDS ?= 300
+BUGS ?=
 
 # What is missing of these is installed through apt by `make deps`.
 DEPS_BUILD = gcc libc6-dev meson ninja-build pkg-config libuv1-dev libnghttp2-dev libprotobuf-c-dev \
@@ -54,6 +57,11 @@ sim: deps-test build/build.ninja  ## whole clusters in a simulator: new seeds fo
 	@ninja -C build tests/sim/sim
 	@build/tests/sim/sim $(if $(SEED),-s $(SEED),-t $(SECONDS))
 
+sim-bugs: deps-test               ## every deliberate bug must be found by a seed within BUG_SECONDS
+	@[ -f build-bugs/build.ninja ] || $(MESON) setup build-bugs -Dbugs=true
+	@ninja -C build-bugs tests/sim/sim
+	@tests/sim/bugs.sh build-bugs/tests/sim/sim $(BUG_SECONDS) $(BUGS)
+
 fuzz: deps-fuzz                   ## every fuzz target for FUZZ_SECONDS
 	@[ -f build-fuzz/build.ninja ] || CC=clang $(MESON) setup build-fuzz -Dfuzz=true \
 		-Db_sanitize=address,undefined $(SANITIZE)
@@ -85,7 +93,7 @@ install: all                      ## into PREFIX
 	@ls bin | sed 's,^,$(DESTDIR)$(PREFIX)/bin/,'
 
 clean:                            ## remove all that was built, the oracle aside
-	@rm -rf build build-asan build-tsan build-fuzz bin
+	@rm -rf build build-asan build-tsan build-bugs build-fuzz bin
 
 build/build.ninja:
 	@$(MESON) setup build --buildtype=release --prefix=$(PREFIX)
@@ -103,5 +111,5 @@ deps-bench:
 help:                             ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all run test slow asan tsan fuzz soak valgrind oracle bench install clean deps deps-build deps-test deps-fuzz deps-bench help
-.PHONY: all run test slow asan tsan sim fuzz oracle bench install clean deps deps-build deps-test deps-fuzz deps-bench help
+.PHONY: all run test slow asan tsan sim sim-bugs fuzz soak valgrind oracle bench install clean deps deps-build deps-test deps-fuzz \
+	deps-bench help

@@ -12,6 +12,8 @@ struct sim_actor {
 	uint32_t id;
 	VEC(struct msg *) box;          /* FIFO: head.. */
 	size_t head;
+	uint64_t stall_ns;              /* what comes into an empty box waits up to that long */
+	uint64_t not_before_ns;
 };
 
 struct sim_job {
@@ -143,6 +145,11 @@ static void post_one(struct actor *a, struct msg *m)
 		x->box.count -= x->head;
 		x->head = 0;
 	}
+	if (x->stall_ns && x->head == x->box.count) {
+		struct sim *s = sim_of(a->sched);
+
+		x->not_before_ns = s->now_ns + rng_below(&s->rng, x->stall_ns);
+	}
 	VEC_PUSH(&x->box, m);
 }
 
@@ -249,7 +256,8 @@ static void run_slice(struct sim *s, size_t i)
 
 static bool actor_ready(struct sim *s, struct sim_actor *x)
 {
-	return !is_paused(s, x->group) && (x->head < x->box.count || actor_timer_next(x->actor) <= s->now_ns);
+	return !is_paused(s, x->group) &&
+	       ((x->head < x->box.count && x->not_before_ns <= s->now_ns) || actor_timer_next(x->actor) <= s->now_ns);
 }
 
 /* Moves to their boxes the outside messages that are due. */
@@ -266,9 +274,15 @@ static uint64_t next_event_ns(struct sim *s)
 {
 	uint64_t next = UINT64_MAX;
 
-	for (size_t i = 0; i < s->actors.count; i++)
-		if (!is_paused(s, s->actors.at[i]->group))
-			next = MIN(next, actor_timer_next(s->actors.at[i]->actor));
+	for (size_t i = 0; i < s->actors.count; i++) {
+		struct sim_actor *x = s->actors.at[i];
+
+		if (is_paused(s, x->group))
+			continue;
+		next = MIN(next, actor_timer_next(x->actor));
+		if (x->head < x->box.count)
+			next = MIN(next, x->not_before_ns);
+	}
 	if (s->later.count)
 		next = MIN(next, s->later.at[0].at_ns);
 	return next;
@@ -321,6 +335,15 @@ void sched_sim_pause(struct sched *sched, uint32_t group, bool paused)
 	s->paused.count = n;
 	if (paused)
 		VEC_PUSH(&s->paused, group);
+}
+
+void sched_sim_stall(struct sched *sched, uint32_t group, const char *name, uint64_t ns)
+{
+	struct sim *s = sim_of(sched);
+
+	for (size_t i = 0; i < s->actors.count; i++)
+		if (s->actors.at[i]->group == group && strcmp(s->actors.at[i]->actor->name, name) == 0)
+			s->actors.at[i]->stall_ns = ns;
 }
 
 void sched_sim_drop(struct sched *sched, uint32_t group)

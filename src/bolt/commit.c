@@ -7,6 +7,7 @@
  *
  * Fails before the first sync: nothing has happened, the transaction is rolled back. Fails in a sync or in writing
  * meta: the file holds this commit or the one before, nobody knows: broken, until it is opened again. */
+#include "base/bug.h"
 #include "bolt/impl.h"
 
 /* ---- begin and end ---- */
@@ -349,6 +350,11 @@ void file_cut(struct bolt *db)
 	db->cut_txid = 0;
 }
 
+static err_t sync_file(struct bolt *db)
+{
+	return BUG(COMMIT_UNSYNCED) ? OK : pacer_sync(db->pacer, db->file);
+}
+
 static err_t tx_write(struct bolt_tx *tx)
 {
 	struct bolt *db = tx->db;
@@ -366,11 +372,11 @@ static err_t tx_write(struct bolt_tx *tx)
 	if (err)
 		return err;
 	db->broken = true; /* until the last sync has returned well */
-	err = pacer_sync(db->pacer, db->file);
+	err = sync_file(db);
 	if (!err)
 		err = write_meta(tx);
 	if (!err)
-		err = pacer_sync(db->pacer, db->file);
+		err = sync_file(db);
 	if (!err)
 		db->broken = false;
 	return err;

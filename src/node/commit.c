@@ -3,6 +3,7 @@
  *
  * A freeze happens between entries and carries index, term and ConfState of the last whole entry (DESIGN: the consistent
  * index never passes the data, nor the WAL, for only durable entries are applied). */
+#include "base/bug.h"
 #include "node/node_impl.h"
 
 static uint64_t batch_ns(const struct node *n)
@@ -25,6 +26,17 @@ static bool due(const struct node *n)
 	return n->commit_wanted || backend_pending_ops(n->backend) >= limit || backend_full(n->backend);
 }
 
+static uint64_t freeze_index(const struct node *n)
+{
+	uint64_t index = MAX(n->applied, n->replayed);
+
+	if (BUG(INDEX_AHEAD))
+		index++;
+	if (BUG(INDEX_BEHIND) && index > backend_durable_index(n->backend))
+		index--;
+	return index;
+}
+
 void core_commit(struct node *n)
 {
 	struct slice conf = n->conf_state_changed ? buf_slice(&n->conf_state_json) : (struct slice){0};
@@ -35,7 +47,7 @@ void core_commit(struct node *n)
 		return;
 	core_snapshot_cut(n);
 	n->merge.snap = core_snapshot_begin(n);
-	backend_freeze(n->backend, MAX(n->applied, n->replayed), MAX(n->applied_term, n->replayed_term), conf);
+	backend_freeze(n->backend, freeze_index(n), MAX(n->applied_term, n->replayed_term), conf);
 	n->conf_state_changed = false;
 	n->commit_wanted = false;
 	n->buffer_since_ns = 0;
@@ -45,6 +57,10 @@ void core_commit(struct node *n)
 	n->merge_started_ns = core_now(n);
 	n->merge.msg.kind = PERSIST_MERGE;
 	actor_post(n->persist.backend_actor, &n->merge.msg);
+	if (BUG(MARK_BEFORE_MERGE) && n->snapshot_mark) {
+		actor_post(n->persist.wal_actor, &n->snapshot_mark->msg);
+		n->snapshot_mark = NULL;
+	}
 }
 
 void core_merged(struct node *n)

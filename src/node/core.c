@@ -4,6 +4,7 @@
  *
  * in this order, so that an answer never leaves before the publication that shows its effect, and a group of proposals that
  * arrived together is one raft message and one write. */
+#include "base/bug.h"
 #include "node/node_impl.h"
 
 enum { ANSWER_ACTORS = 20 };    /* io actors and core itself, of a usual machine; more are posted to one by one */
@@ -154,7 +155,8 @@ static void core_batch_end(void *self)
 	core_snapshot_check(n);
 	core_commit(n);
 	core_watch(n);
-	core_publish(n);
+	if (!BUG(PUBLISH_LATE) || !n->answers.count)
+		core_publish(n);
 	core_watch_send(n);
 	core_answers(n);
 	epoch_reclaim(n->epoch);

@@ -5,6 +5,7 @@
  *
  * Checks of strict-reconfig-check are upstream's v3.7 (etcdserver/server.go, util.go): quorums of started members, and of members that
  * this one has reached without a break for 5 s. What is valid at all is decided when it is applied, the same on every member. */
+#include "base/bug.h"
 #include "node/node_impl.h"
 
 #define CONNECTED_NS UINT64_C(5000000000)
@@ -248,7 +249,7 @@ static void propose_step(struct node *n)
 
 		if (c->entry)
 			cc.context = blob_slice(c->entry);
-		n->lone_leader = false;         /* until it is applied: raft_pending_conf_index */
+		n->lone_leader = n->lone_leader && BUG(LONE_LEADER_KEPT);       /* until it is applied: raft_pending_conf_index */
 		n->changed = true;
 		if (raft_propose_conf_change(n->raft, &cc))
 			return;                 /* leadership moves: tried again with the next batch */

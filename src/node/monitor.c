@@ -1,5 +1,6 @@
 /* Time, and what the server does by itself: ticks, publishing its attributes, the cluster version, the storage version, the
  * expiry of leases. Sources: spec apply.md section 6 (monitors every 4 s), semantics.md section 4. */
+#include "base/bug.h"
 #include "node/node_impl.h"
 
 enum { MONITOR_EVERY_S = 4, FAST_FORWARD_S = 5 };
@@ -23,7 +24,7 @@ static void tick_raft(struct node *n, uint64_t now_ns)
 	uint64_t ticks = gap / heartbeat_ns(n);
 
 	if (gap > election_ns(n)) {
-		if (lessor_is_primary(n->lessor)) {
+		if (lessor_is_primary(n->lessor) && !BUG(LEASE_GAP)) {
 			lessor_demote(n->lessor);
 			n->lessor_waits = true;
 			core_own_read(n, OWN_READ);

@@ -1,5 +1,6 @@
 #include "node/persist.h"
 
+#include "base/bug.h"
 #include "base/list.h"
 #include "bolt/bolt.h"
 #include "obs/metric.h"
@@ -37,6 +38,10 @@ static void write_start(struct persist *p)
 	p->waiting_tail = &p->waiting;
 	p->sync_wanted = false;
 	p->busy = true;
+	if (BUG(ACK_BEFORE_SYNC)) {
+		give_back(p, p->writing);
+		p->writing = NULL;
+	}
 	p->io_started_ns = sched_now_ns(p->sched);
 	p->write_since_ns = p->io_started_ns;
 	wal_sync_start(p->wal, io_done, p);
@@ -94,6 +99,8 @@ static void save(struct persist *p, struct persist_append *a)
 		struct raft_hard_state hs = {.term = a->m.term, .vote = a->m.vote, .commit = a->m.commit};
 		uint64_t began = sched_now_ns(p->sched);
 
+		if (BUG(LOST_VOTE) && !a->m.entry_count)
+			hs = (struct raft_hard_state){0};
 		if (a->m.snapshot)
 			save_snapshot(p, a->m.snapshot);
 		must_sync = wal_save(p->wal, &hs, a->m.entries, a->m.entry_count) || a->m.snapshot;

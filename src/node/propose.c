@@ -1,4 +1,5 @@
 /* Calls from outside: proposals, linearizable reads, questions to the lessor; and the proposals that the server makes itself. */
+#include "base/bug.h"
 #include "node/node_impl.h"
 
 enum { OWN_RESP_MAX = 1 << 20, READ_RETRY_MS = 500 };
@@ -169,7 +170,7 @@ void core_propose(struct node *n)
 	size_t count;
 	err_t err;
 
-	if (n->proposals.count && raft_role(n->raft) != RAFT_LEADER)
+	if (n->proposals.count && raft_role(n->raft) != RAFT_LEADER && !BUG(REVOKE_FORWARDED))
 		drop_leaders_own(n);
 	count = n->proposals.count;
 	if (!count || raft_lead(n->raft) == RAFT_NONE)
@@ -215,7 +216,7 @@ static void answer_all(struct node *n, struct list *from, err_t err)
 
 static void read_ask(struct node *n)
 {
-	uint64_t id = node_next_id(n);          /* a fresh id each time: a late answer must not serve a newer round */
+	uint64_t id = BUG(READ_ID_REUSED) ? 1 : node_next_id(n);        /* a fresh id each time: a late answer must not serve a newer round */
 
 	n->read_round = id;
 	n->read_sent_ns = core_now(n);
@@ -229,6 +230,11 @@ void core_reads(struct node *n)
 	if (raft_lead(n->raft) == RAFT_NONE || (n->role == RAFT_LEADER && !raft_committed_in_term(n->raft)))
 		return;
 	move_all(&n->reads_new, &n->reads_asked);
+	if (BUG(STALE_READ) && n->role == RAFT_LEADER) {
+		move_all(&n->reads_asked, &n->reads_ready);
+		core_reads_applied(n);
+		return;
+	}
 	read_ask(n);
 }
 
@@ -248,7 +254,7 @@ void core_reads_applied(struct node *n)
 	while (!list_empty(&n->reads_ready)) {
 		struct call *c = CONTAINER_OF(n->reads_ready.next, struct call, link);
 
-		if (c->order > n->applied)
+		if (c->order > n->applied && !BUG(READ_BEFORE_APPLY))
 			break;
 		list_remove(&c->link);
 		if (c->msg.kind == CALL_LEASE_RENEW)

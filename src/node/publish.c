@@ -1,4 +1,5 @@
 /* One publication after each batch that changed something: made, swapped in, the one before goes to the epoch. */
+#include "base/bug.h"
 #include "node/node_impl.h"
 
 static void publication_free(void *p)
@@ -13,7 +14,7 @@ static void publication_free(void *p)
 
 static bool leads_alone(const struct node *n)
 {
-	return n->role == RAFT_LEADER && raft_is_only_voter(n->raft) && n->applied_own_term && !n->stopping &&
+	return n->role == RAFT_LEADER && raft_is_only_voter(n->raft) && (n->applied_own_term || BUG(LONE_TOO_EARLY)) && !n->stopping &&
 	       raft_pending_conf_index(n->raft) <= n->applied;
 }
 
@@ -21,7 +22,7 @@ void core_publish(struct node *n)
 {
 	struct publication *pub, *old;
 
-	if (!leads_alone(n))
+	if (!leads_alone(n) && !BUG(LONE_LEADER_KEPT))
 		n->lone_leader = false;
 	if (!n->changed)
 		return;
@@ -50,7 +51,7 @@ void core_publish(struct node *n)
 	if (old)
 		epoch_retire(n->epoch, old, publication_free);
 	core_old_state_published(n);
-	n->lone_leader = leads_alone(n);
+	n->lone_leader = leads_alone(n) || (BUG(LONE_LEADER_KEPT) && n->lone_leader);
 }
 
 void core_unpublish(struct node *n)

@@ -1,5 +1,6 @@
 /* What raft wants done: appends go to the WAL actor and come back durable, entries to apply go into core's own queue,
  * messages to peers leave at once (asynchronous storage writes: what must wait for the disk waits in an append's responses). */
+#include "base/bug.h"
 #include "node/node_impl.h"
 
 static void append(struct node *n, struct raft_message *take_m)
@@ -26,7 +27,7 @@ static void soft_state(struct node *n, const struct raft_soft_state *s)
 {
 	uint64_t lead = n->lead;
 
-	if (s->role != RAFT_LEADER)
+	if (s->role != RAFT_LEADER && !BUG(LONE_LEADER_KEPT))
 		n->lone_leader = false;         /* before any message of the new role leaves */
 	if (lead != s->lead && s->lead == RAFT_NONE)
 		n->leader_lost_ns = core_now(n);

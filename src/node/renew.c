@@ -1,5 +1,6 @@
 /* Lease renewals. Only the leader knows the clocks of leases: it renews after it made sure that it still leads (alone it knows; else
  * a read index of a time after the request came); everybody else asks it, and again while there is none, until the time limit. */
+#include "base/bug.h"
 #include "node/node_impl.h"
 
 enum { ASK_TIMEOUT_MS = 1000 };
@@ -101,7 +102,7 @@ void core_lease_renew(struct node *n, struct call *c)
 
 	if (n->stopping)
 		core_answer(n, c, ERR_STOPPED);
-	else if (n->role == RAFT_LEADER && raft_is_only_voter(n->raft))
+	else if (n->role == RAFT_LEADER && (raft_is_only_voter(n->raft) || BUG(RENEW_UNCONFIRMED)))
 		renew_here(n, c);
 	else if (n->role == RAFT_LEADER)
 		list_push_back(&n->reads_new, &c->link);        /* core_lease_confirmed */

@@ -8,6 +8,7 @@
  * streamed behind a MSG_SNAP of a, with a's ConfState.
  *
  * The hard state that commits a was handed to the WAL before a was applied, so it stands in front of the record. */
+#include "base/bug.h"
 #include "node/node_impl.h"
 
 enum { MEMORY_SNAPSHOT_EVERY = 100, SNAPSHOTS_WAITING_MAX = 16, KEEP_LOG_S = 30 };
@@ -93,6 +94,8 @@ void core_snapshot_saved(struct node *n)
 	raft_snapshot_fini(n->merge.snap);
 	mem_free(n->merge.snap);
 	n->merge.snap = NULL;
+	if (BUG(MARK_BEFORE_MERGE))
+		return;
 	actor_post(n->persist.wal_actor, &n->snapshot_mark->msg);
 	n->snapshot_mark = NULL;
 }

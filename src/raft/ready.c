@@ -1,4 +1,5 @@
 /* Output: what is to be persisted, sent and applied, and the report that it is done. */
+#include "base/bug.h"
 #include "raft/raft_impl.h"
 
 /* The arrays behind a ready. They trade places with those of the raft object, so that neither allocates anew. */
@@ -25,7 +26,7 @@ static bool hard_state_changed(const struct raft *r)
 /* Without async writes the ready itself brings entries to disk before they are applied. */
 static bool may_apply_unstable(const struct raft *r)
 {
-	return !r->config.async_storage_writes;
+	return !r->config.async_storage_writes || BUG(APPLY_UNSTABLE);
 }
 
 bool raft_has_ready(const struct raft *r)

@@ -1,4 +1,5 @@
 /* Lagging watchers: the moves between states, the ring, and what compaction and snapshots do to them. */
+#include "base/bug.h"
 #include "watch/hub.h"
 #include "watch/task.h"
 
@@ -57,7 +58,7 @@ void watch_reset(struct watch_hub *h, int64_t rev, int64_t compact_rev)
 			struct watcher *w = CONTAINER_OF(at, struct watcher, in_stream);
 
 			if (w->state == WATCHER_LIVE) {
-				w->next = MAX(w->next, before + 1);
+				w->next = BUG(INSTALL_LOWERS_NEXT) ? before + 1 : MAX(w->next, before + 1);
 				if (w->next <= rev)
 					watcher_set_state(h, w, WATCHER_READY);
 			} else if (w->state == WATCHER_READING) {

@@ -1,6 +1,7 @@
 /* History for watchers that the ring does not cover: made and taken back by core, fed by a worker in between. */
 #include "watch/task.h"
 
+#include "base/bug.h"
 #include "base/mem.h"
 
 enum { LOOK_AHEAD = 1024 }; /* watchers looked at to fill a task */
@@ -74,7 +75,7 @@ static void take_want(struct watch_hub *h, struct watch_task *t, struct watch_wa
 	if (sound) {
 		ASSERT(w->next == want->next);
 		w->accepted = true;
-		w->next = t->read_to + 1;
+		w->next = t->read_to + 1 + BUG(WATCH_GAP);
 		if (want->events.count)
 			emit_events(h, w, t->view_rev, want->events.at, want->events.count);
 	}

@@ -188,7 +188,7 @@ void members_step(struct world *w)
 	}
 	if (w->admin.call || !at)
 		return;
-	switch (draw(w, 5)) {
+	switch (draw(w, w->site_count == 1 ? 1 : 5)) {
 	case 0:
 		add(w);
 		break;

@@ -25,6 +25,8 @@ void model_fini(struct model *m)
 		blob_unref(m->events.at[i].plain);
 		blob_unref(m->events.at[i].with_prev);
 	}
+	VEC_FREE(&m->leaders);
+	VEC_FREE(&m->votes);
 	VEC_FREE(&m->log);
 	VEC_FREE(&m->results);
 	VEC_FREE(&m->events);
@@ -49,6 +51,16 @@ struct model_lease *model_lease(struct model *m, int64_t id)
 		if (m->leases.at[i].id == id)
 			return &m->leases.at[i];
 	return NULL;
+}
+
+void model_gap(struct model *m, uint64_t from_ns, uint64_t to_ns)
+{
+	for (size_t i = 0; i < m->leases.count; i++) {
+		struct model_lease *l = &m->leases.at[i];
+
+		if (!l->revoked_ns && l->sure_ns > from_ns)
+			l->sure_ns = MAX(l->sure_ns, to_ns + (uint64_t)l->ttl_s * 1000000000u);
+	}
 }
 
 size_t model_event_from(const struct model *m, int64_t rev)
@@ -341,6 +353,31 @@ void model_applying(struct model *m, const struct raft_entry *e, const char *who
 	if (have->term != e->term || have->type != e->type || !slice_eq(blob_slice(have->data), blob_slice(e->data)))
 		sim_fail("%s applies at index %llu an entry of term %llu, where one of term %llu was applied at %.3f s", who,
 			 (unsigned long long)e->index, (unsigned long long)e->term, (unsigned long long)have->term, (double)have->first_ns / 1e9);
+}
+
+void model_leads(struct model *m, uint64_t term, uint64_t member)
+{
+	while (m->leaders.count <= term)
+		VEC_PUSH(&m->leaders, 0);
+	if (m->leaders.at[term] && m->leaders.at[term] != member)
+		sim_fail("two leaders in term %llu: %llx and %llx", (unsigned long long)term, (unsigned long long)m->leaders.at[term],
+			 (unsigned long long)member);
+	m->leaders.at[term] = member;
+}
+
+void model_voted(struct model *m, uint64_t term, uint64_t member, uint64_t candidate)
+{
+	for (size_t i = m->votes.count; i-- > 0;) {
+		const struct model_vote *v = &m->votes.at[i];
+
+		if (v->term != term || v->member != member)
+			continue;
+		if (v->candidate != candidate)
+			sim_fail("%llx voted twice in term %llu: for %llx and for %llx", (unsigned long long)member, (unsigned long long)term,
+				 (unsigned long long)v->candidate, (unsigned long long)candidate);
+		return;
+	}
+	VEC_PUSH(&m->votes, ((struct model_vote){term, member, candidate}));
 }
 
 /* ---- reads ---- */

@@ -46,8 +46,14 @@ struct model_result {
 	struct blob *answer;            /* without header */
 };
 
+struct model_vote {
+	uint64_t term, member, candidate;
+};
+
 struct model {
 	uint64_t seed;
+	VEC(uint64_t) leaders;          /* by term; 0 = none seen */
+	VEC(struct model_vote) votes;
 	VEC(struct model_entry) log;    /* [i]: index i + 1 */
 	VEC(struct model_result) results;       /* by tag */
 	VEC(struct model_event) events; /* ascending by revision, then as they were made */
@@ -67,12 +73,18 @@ void model_fini(struct model *m);
 /* A member applies e. Fails the run if it is not what was committed there. */
 void model_applying(struct model *m, const struct raft_entry *e, const char *who, uint64_t now_ns);
 
+/* What members tell each other: one leader in a term, one vote of a member in a term. */
+void model_leads(struct model *m, uint64_t term, uint64_t member);
+void model_voted(struct model *m, uint64_t term, uint64_t member, uint64_t candidate);
+
 /* The answers to reads at a revision at which the store was; errors only of the request itself. Without header. */
 err_t model_range_at(struct model *m, const struct range_req *r, int64_t rev, struct buf *out);
 err_t model_txn_at(struct model *m, const struct txn_req *r, int64_t rev, struct buf *out);
 /* HashKV of rev may be the one that a compaction there has kept. */
 bool model_hash_is(struct model *m, int64_t rev, int64_t compact_rev, uint32_t hash);
 
+/* The only member was paused for longer than an election timeout: what had not expired before has its whole time again. */
+void model_gap(struct model *m, uint64_t from_ns, uint64_t to_ns);
 /* NULL: never granted. */
 struct model_lease *model_lease(struct model *m, int64_t id);
 /* Index of the first event with a revision >= rev. */

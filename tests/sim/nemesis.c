@@ -67,12 +67,26 @@ static void isolate_leader(struct world *w)
 	}
 }
 
+/* Often of the leader, and then in both directions. */
+static void slow_link(struct world *w)
+{
+	struct site *leader = site_leader(w);
+	unsigned from = leader && chance(w, 60) ? leader->number : (unsigned)draw(w, w->site_count);
+	unsigned to = (unsigned)draw(w, w->site_count);
+	uint64_t ns = 100 * MS + draw(w, 700 * MS);
+
+	net_slow(w, from, to, ns);
+	if (leader && from == leader->number)
+		net_slow(w, to, from, ns);
+}
+
 static void net_fault(struct world *w)
 {
-	switch (draw(w, 4)) {
+	switch (draw(w, 5)) {
+	case 4: slow_link(w); break;
 	case 0: split(w); break;
 	case 1: isolate_leader(w); break;
-	case 2: net_slow(w, (unsigned)draw(w, w->site_count), (unsigned)draw(w, w->site_count), draw(w, S)); break;
+	case 2: slow_link(w); break;
 	default: net_heal(w); break;
 	}
 }

@@ -209,6 +209,14 @@ static void packet_arrives(struct world *w, struct event *e)
 	node_received(to->node, &p->nm);
 }
 
+static void watch_raft(struct world *w, const struct raft_message *m)
+{
+	if (m->type == MSG_APP || m->type == MSG_HEARTBEAT)
+		model_leads(&w->model, m->term, m->from);
+	else if (m->type == MSG_VOTE_RESP && !m->reject)
+		model_voted(&w->model, m->term, m->from, m->to);
+}
+
 static void packet_send(struct site *from, struct raft_message *take_m)
 {
 	struct world *w = from->w;
@@ -218,6 +226,7 @@ static void packet_send(struct site *from, struct raft_message *take_m)
 	unsigned channel = take_m->type == MSG_APP;
 	uint64_t at;
 
+	watch_raft(w, take_m);
 	if (!to || !listed(from->peers.at, from->peers.count, take_m->to)) {
 		raft_message_fini(take_m);
 		*take_m = (struct raft_message){0};

@@ -4,7 +4,7 @@
  *	sim -t SECONDS          new seeds for that long
  *	sim -s SEED             that seed, twice; both runs must have one trace
  *	sim -k FILE             the seeds in FILE, one a line, # begins a comment
- *	sim -b BUG              with a built-in bug (src/base/bug.h; needs -Dbugs=true)
+ *	sim -b BUG              with a built-in bug (src/base/bug.h; needs -Dbugs=true); -b list names them
  *	-v                      the servers' log, and more
  *
  * A failing seed prints its line, and the exit code is 1. */
@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/bug.h"
 #include "obs/log.h"
 #include "world.h"
 
@@ -178,10 +179,26 @@ static int kept_seeds(const char *path)
 	return failures > 0;
 }
 
+static bool switch_bug(const char *name)
+{
+#ifdef CETCD_BUGS
+	if (strcmp(name, "list") == 0)
+		for (enum bug b = BUG_NONE + 1; b < BUG__COUNT; b++)
+			printf("%s\t%s\n", bug_name(b), bug_rule(b));
+	else if (bug_set(name))
+		return true;
+	else
+		fprintf(stderr, "there is no bug of that name; -b list\n");
+#else
+	fprintf(stderr, "this build has no bugs on purpose: meson setup -Dbugs=true\n");
+#endif
+	return false;
+}
+
 int main(int argc, char **argv)
 {
 	double seconds = 5, virtual_s = 0;
-	const char *kept = NULL;
+	const char *kept = NULL, *bug = NULL;
 	uint64_t seed = 0;
 	bool has_seed = false;
 	int opt;
@@ -191,11 +208,13 @@ int main(int argc, char **argv)
 		case 't': seconds = atof(optarg); break;
 		case 's': seed = strtoull(optarg, NULL, 0); has_seed = true; break;
 		case 'k': kept = optarg; break;
-		case 'b': sim_bug = optarg; break;
+		case 'b': bug = optarg; break;
 		case 'v': verbose = true; break;
 		default: fprintf(stderr, "usage: sim [-t seconds] [-s seed] [-k file] [-b bug] [-v]\n"); return 2;
 		}
 	}
+	if (bug && !switch_bug(bug))
+		return 2;
 	signal(SIGABRT, on_abort);
 	if (!getenv("SIM_CORE"))
 		signal(SIGSEGV, on_abort);

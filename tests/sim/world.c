@@ -17,8 +17,6 @@ static jmp_buf fatal_jump;
 static bool fatal_armed;
 static char fatal_line[1024];
 
-const char *sim_bug;
-
 void sim_fail(const char *fmt, ...)
 {
 	char text[1024];
@@ -198,6 +196,15 @@ static struct node_config options(struct site *s, const char *cluster)
 	};
 }
 
+/* How fast this life's disk is: the log's asynchronous writes, and the backend's blocking ones. */
+static void site_slow(struct site *s)
+{
+	struct world *w = s->w;
+
+	s->disk_slow_ns = chance(w, 15) && !w->healed ? draw(w, 300 * MS) : draw(w, 2 * MS);
+	sched_sim_stall(w->sched, s->group, "backend", chance(w, 30) && !w->healed ? draw(w, 300 * MS) : draw(w, 5 * MS));
+}
+
 /* A fault may end the process while it starts. */
 static __attribute__((noinline)) err_t open_node(struct site *s, const struct node_config *nc, struct why *why)
 {
@@ -253,6 +260,7 @@ bool site_start(struct site *s)
 	s->io = api_io_new(s->api, s->io_actor, 0);
 	node_start(s->node);
 	sched_sim_set_group(w->sched, 0);
+	site_slow(s);
 	return true;
 }
 
@@ -306,8 +314,8 @@ void site_pause(struct site *s, bool paused)
 	sched_sim_pause(w->sched, s->group, paused);
 	if (paused)
 		s->paused_ns = now_ns(w);
-	else if (w->k.sites == 1 && now_ns(w) - s->paused_ns > 2 * S)
-		w->gap_end_ns = now_ns(w);
+	else if (w->k.sites == 1 && w->site_count == 1 && now_ns(w) - s->paused_ns > 2 * S)
+		model_gap(&w->model, s->paused_ns, now_ns(w));
 	w->count.pauses += paused;
 }
 
@@ -430,8 +438,10 @@ static void knobs_draw(struct world *w)
 {
 	static const unsigned sizes[] = {1, 3, 3, 3, 5};
 
+	unsigned sites = sizes[draw(w, ARRAY_COUNT(sizes))];
+
 	w->k = (struct knobs){
-		.sites = sizes[draw(w, ARRAY_COUNT(sizes))],
+		.sites = sites,
 		.clients = 1 + (unsigned)draw(w, CLIENTS_MAX),
 		.watchers = 1 + (unsigned)draw(w, WATCHERS_MAX),
 		.keys = 2 + (unsigned)draw(w, 8),
@@ -452,7 +462,7 @@ static void knobs_draw(struct world *w)
 		.process_faults = chance(w, 80),
 		.net_faults = chance(w, 70),
 		.pauses = chance(w, 40),
-		.membership = chance(w, 30),
+		.membership = chance(w, sites == 1 ? 60 : 30),
 		.slow_readers = chance(w, 30),
 	};
 }
@@ -471,7 +481,6 @@ struct site *site_new(struct world *w)
 	rng_init(&s->rng, rng_next(&w->rng));
 	s->disk = vfs_mem_new(rng_next(&w->rng));
 	vfs_mem_set_auto_done(s->disk, false);
-	s->disk_slow_ns = draw(w, 2 * MS);
 	net_transport(s);
 	return s;
 }

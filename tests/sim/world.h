@@ -190,7 +190,6 @@ struct world {
 	bool quiet;                     /* clients begin nothing more */
 	bool healed;
 	bool closing;                   /* watchers too */
-	uint64_t gap_end_ns;            /* when the only node last woke from a pause longer than an election timeout */
 	struct {
 		uint64_t steps, calls, answered, failed, lost, events, crashes, kills, fatals, pauses, cuts, snapshots, snapshots_failed, messages,
 			dropped, member_changes, transfers;
@@ -266,7 +265,5 @@ void check_final(struct world *w);
 /* nemesis.c */
 void nemesis_play(struct world *w);
 void nemesis_heal(struct world *w);
-
-extern const char *sim_bug;             /* the bug that is switched on, or NULL */
 
 #endif
