@@ -201,6 +201,8 @@ static void site_slow(struct site *s)
 {
 	struct world *w = s->w;
 
+	if (!w->k.slow_disks)
+		return;
 	s->disk_slow_ns = chance(w, 15) && !w->healed ? draw(w, 300 * MS) : draw(w, 2 * MS);
 	sched_sim_stall(w->sched, s->group, "backend", chance(w, 30) && !w->healed ? draw(w, 300 * MS) : draw(w, 5 * MS));
 }
@@ -464,6 +466,7 @@ static void knobs_draw(struct world *w)
 		.pauses = chance(w, 40),
 		.membership = chance(w, sites == 1 ? 60 : 30),
 		.slow_readers = chance(w, 30),
+		.slow_disks = true,
 	};
 }
 

@@ -158,7 +158,7 @@ struct knobs {
 	uint32_t drop_per_mille;
 	unsigned faults;                /* how many */
 	uint64_t fault_gap_ns;
-	bool disk_faults, process_faults, net_faults, pauses, membership, slow_readers;
+	bool disk_faults, process_faults, net_faults, pauses, membership, slow_readers, slow_disks;
 };
 
 struct world {
