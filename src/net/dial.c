@@ -3,6 +3,7 @@
  *
  * Words as Go's: "dial tcp 127.0.0.1:1: connect: connection refused", "dial tcp: lookup x: no such host",
  * "dial tcp 10.0.0.1:1: i/o timeout". */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@ struct net_dial {
 	bool looking_up;
 	struct addrinfo *list, *next;
 	struct sockaddr_storage unix_addr;
+	char local_ip[64];
 	int fd;
 	uv_poll_t poll;
 	bool polling, connected;
@@ -121,6 +123,18 @@ static void on_connected(uv_poll_t *p, int status, int events)
 	uv_close((uv_handle_t *)p, on_poll_closed);
 }
 
+static bool bind_local(struct net_dial *d, int family)
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+
+	if (family == AF_INET && inet_pton(AF_INET, d->local_ip, &v4.sin_addr) == 1)
+		return bind(d->fd, (struct sockaddr *)&v4, sizeof(v4)) == 0;
+	if (family == AF_INET6 && inet_pton(AF_INET6, d->local_ip, &v6.sin6_addr) == 1)
+		return bind(d->fd, (struct sockaddr *)&v6, sizeof(v6)) == 0;
+	return true;
+}
+
 static bool try_connect(struct net_dial *d, const struct sockaddr *a, socklen_t size)
 {
 	struct sockaddr_storage copy = {0};
@@ -130,6 +144,12 @@ static bool try_connect(struct net_dial *d, const struct sockaddr *a, socklen_t 
 	d->fd = socket(a->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (d->fd < 0) {
 		fail_errno(d, d->numeric, "socket", errno);
+		return false;
+	}
+	if (d->local_ip[0] && !bind_local(d, a->sa_family)) {
+		fail_errno(d, d->numeric, "bind", errno);
+		close(d->fd);
+		d->fd = -1;
 		return false;
 	}
 	if (connect(d->fd, a, size) < 0 && errno != EINPROGRESS) {
@@ -221,6 +241,11 @@ struct net_dial *net_dial(struct net_loop *l, const char *network, const char *a
 		net_task_add(l, &d->finish);
 	}
 	return d;
+}
+
+void net_dial_from(struct net_dial *d, const char *local_ip)
+{
+	snprintf(d->local_ip, sizeof(d->local_ip), "%s", local_ip ? local_ip : "");
 }
 
 void net_dial_cancel(struct net_dial *d)

@@ -158,6 +158,8 @@ struct net_dial;
 typedef void net_dial_done(void *arg, err_t err, const char *why, struct net_stream *take_s);
 struct net_dial *net_dial(struct net_loop *l, const char *network, const char *address, uint64_t timeout_ms,
 			  net_dial_done *done, void *arg);
+/* From this address (an IP literal; NULL: any), where the families agree. At once after net_dial. */
+void net_dial_from(struct net_dial *d, const char *local_ip);
 void net_dial_cancel(struct net_dial *d); /* before done; done is not called */
 
 /* --- listeners --- */

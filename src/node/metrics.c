@@ -163,7 +163,7 @@ void core_metrics(struct node *n)
 	count(METRIC_DEBUGGING_LEASE_RENEWED_TOTAL, l.renewed, &n->seen.renewed);
 	count(METRIC_DEBUGGING_SERVER_LEASE_EXPIRED_TOTAL, l.expired, &n->seen.expired);
 	count(METRIC_DEBUGGING_MVCC_EVENTS_TOTAL, w.events, &n->seen.events);
-	metric_set(METRIC_DEBUGGING_MVCC_KEYS_TOTAL, (double)m.keys);
+	metric_set(METRIC_DEBUGGING_MVCC_KEYS_TOTAL, (double)m.live_keys);
 	metric_set(METRIC_DEBUGGING_MVCC_CURRENT_REVISION, (double)mvcc_revision(n->mvcc));
 	metric_set(METRIC_DEBUGGING_MVCC_COMPACT_REVISION, (double)mvcc_compact_revision(n->mvcc));
 	metric_set(METRIC_DEBUGGING_MVCC_WATCH_STREAM_TOTAL, (double)w.streams);

@@ -38,6 +38,27 @@ static void tick_raft(struct node *n, uint64_t now_ns)
 		raft_tick(n->raft);
 }
 
+/* LeaseCheckpointRequest {checkpoints 1 {ID 1, remaining_TTL 2}} */
+static void lease_checkpoints(struct node *n, uint64_t now_ns)
+{
+	struct lease_remaining list[LEASE_CHECKPOINT_MAX];
+	size_t count = lease_take_checkpoints(n->lessor, now_ns, list);
+	struct buf body;
+
+	if (!count)
+		return;
+	buf_init(&body, LEASE_CHECKPOINT_MAX * 32);
+	for (size_t i = 0; i < count; i++) {
+		size_t mark = pb_begin(&body, 1);
+
+		pb_put_uint(&body, 1, (uint64_t)list[i].id);
+		pb_put_uint(&body, 2, (uint64_t)list[i].remaining_s);
+		pb_end(&body, mark);
+	}
+	core_own_propose(n, OWN_LEASE_CHECKPOINT, REQ_LEASE_CHECKPOINT, buf_slice(&body), 0);
+	buf_fini(&body);
+}
+
 static void lease_work(struct node *n, uint64_t now_ns)
 {
 	struct lease_revoke_req r;
@@ -46,6 +67,7 @@ static void lease_work(struct node *n, uint64_t now_ns)
 	if (!lessor_is_primary(n->lessor) || n->stopping)
 		return;
 	lessor_tick(n->lessor, now_ns);
+	lease_checkpoints(n, now_ns);
 	while (lease_next_revoke(n->lessor, &r.id)) {
 		buf_init(&body, 32);
 		pb_put_uint(&body, 1, (uint64_t)r.id);

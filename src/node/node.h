@@ -96,6 +96,7 @@ struct node_config {
 	bool initial_election_tick_advance;
 	bool pre_vote;
 	bool strict_reconfig_check;
+	bool lease_checkpoint;                  /* feature LeaseCheckpoint: the leader logs what long leases have left */
 	bool join_existing;                     /* --initial-cluster-state existing; without effect once there is data */
 	bool initial_corrupt_check;             /* of data that is there, before it is served */
 	bool force_new_cluster;                 /* make the data's cluster one of this member alone */

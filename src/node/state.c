@@ -18,6 +18,7 @@ void state_init(struct node_state *s, struct node *n, uint64_t hash_seed)
 		.store = &n->store,
 		.ttl_s_min = lease_ttl_s_min(n->cfg.election_ms / n->cfg.heartbeat_ms, n->cfg.heartbeat_ms),
 		.hash_seed = hash_seed,
+		.checkpoints = n->cfg.lease_checkpoint,
 	};
 
 	*s = (struct node_state){0};

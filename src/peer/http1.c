@@ -402,6 +402,8 @@ struct http1_conn *http1_open(const struct http1_client *client, const struct ht
 		fail_later(c, ERR_UNSUPPORTED, "no TLS configured for peers");
 	else
 		c->dial = net_dial(client->loop, url->is_unix ? "unix" : "tcp", url->address, client->dial_ms, dialled, c);
+	if (c->dial && client->local_ip && !url->is_unix)
+		net_dial_from(c->dial, client->local_ip);
 	return c;
 }
 

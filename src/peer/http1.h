@@ -30,6 +30,7 @@ struct http1_client {
 	peer_secure *secure;
 	void *secure_arg;
 	uint32_t dial_ms;
+	const char *local_ip;           /* NULL: any */
 };
 
 struct http1_conn;

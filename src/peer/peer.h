@@ -128,6 +128,7 @@ struct peer_config {
 	const char *version;            /* "3.7.1" */
 	const char *min_cluster_version;        /* "3.0.0" */
 	const char *peer_urls;          /* own advertised peer URLs, comma-joined */
+	const char *local_ip;           /* connections to others leave from it; NULL: any */
 	struct peer_timing timing;
 	peer_secure *secure;            /* NULL: https and unixs peers cannot be dialled */
 	void *secure_arg;

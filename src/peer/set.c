@@ -593,7 +593,8 @@ struct peer_set *peer_set_new(const struct peer_config *cfg)
 	init_service(s);
 	s->loop = net_loop_new(cfg->sched, "peer", &ops, s);
 	s->actor = net_loop_actor(s->loop);
-	s->client = (struct http1_client){s->loop, cfg->secure, cfg->secure_arg, s->cfg.timing.dial_ms};
+	s->cfg.local_ip = cfg->local_ip ? mem_strdup(cfg->local_ip) : NULL;
+	s->client = (struct http1_client){s->loop, cfg->secure, cfg->secure_arg, s->cfg.timing.dial_ms, s->cfg.local_ip};
 	net_loop_start(s->loop);
 	net_loop_call_wait(s->loop, make_io, s);
 	return s;
@@ -662,5 +663,6 @@ void peer_set_free(struct peer_set *s)
 	mem_free((char *)s->cfg.version);
 	mem_free((char *)s->cfg.min_cluster_version);
 	mem_free((char *)s->cfg.peer_urls);
+	mem_free((char *)s->cfg.local_ip);
 	mem_free(s);
 }

@@ -1,5 +1,6 @@
 #include "server/peers.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdio.h>
 
@@ -138,7 +139,7 @@ static void on_request(void *arg, struct peer_request *take_r)
 
 /* ---- raft messages out ---- */
 
-static void send(void *arg, struct raft_message *take_messages, size_t count)
+static void send_messages(void *arg, struct raft_message *take_messages, size_t count)
 {
 	peer_send(((struct peers *)arg)->set, take_messages, count);
 }
@@ -330,6 +331,24 @@ static void cancel_handshakes(void *arg)
 	tls_handshakes_cancel(p->tls, peer_set_loop(p->set));
 }
 
+/* With the gate SetMemberLocalAddr: the first of the advertised peer URLs that names an address other than loopback. NULL: none. */
+static const char *local_ip(const struct config *cfg)
+{
+	if (!config_gate(cfg, GATE_SET_MEMBER_LOCAL_ADDR))
+		return NULL;
+	for (size_t i = 0; i < cfg->initial_advertise_peer_urls.count; i++) {
+		const char *host = cfg->initial_advertise_peer_urls.at[i].host;
+		struct in_addr v4;
+		struct in6_addr v6;
+
+		if (inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 != 127 && v4.s_addr)
+			return host;
+		if (inet_pton(AF_INET6, host, &v6) == 1 && !IN6_IS_ADDR_LOOPBACK(&v6) && !IN6_IS_ADDR_UNSPECIFIED(&v6))
+			return host;
+	}
+	return NULL;
+}
+
 struct peers *peers_new(struct sched *sched, struct config *cfg, const char *data_dir, struct tls_context *tls)
 {
 	struct peers *p = NEW(struct peers);
@@ -343,6 +362,7 @@ struct peers *peers_new(struct sched *sched, struct config *cfg, const char *dat
 		.version = NODE_SERVER_VERSION,
 		.min_cluster_version = "3.0.0",
 		.peer_urls = urls,
+		.local_ip = local_ip(cfg),
 		.timing.dial_ms = (uint32_t)(1000 + cfg->election_timeout_ms),
 		.secure = secure,
 		.secure_arg = p,
@@ -351,7 +371,7 @@ struct peers *peers_new(struct sched *sched, struct config *cfg, const char *dat
 
 	p->tls = tls;
 	p->set = peer_set_new(&pc);
-	p->transport = (struct node_transport){p, send, send_snapshot, add, add_remote, remove_peer, clear, active_since_ns, ask};
+	p->transport = (struct node_transport){p, send_messages, send_snapshot, add, add_remote, remove_peer, clear, active_since_ns, ask};
 	mem_free(snap_dir);
 	mem_free(urls);
 	return p;

@@ -275,7 +275,7 @@ static err_t listen_one(struct server *s, enum listener_kind kind, const struct 
 {
 	struct listener *l = listener_shared(s, kind, u);
 	bool split = s->cfg->listen_client_http_urls.count > 0;
-	char *address = url_is_unix(u) ? mem_strdup(u->path[0] ? u->path : u->host) :
+	char *address = url_is_unix(u) && (u->path[0] || !u->port[0]) ? mem_strdup(u->path[0] ? u->path : u->host) :
 			strchr(u->host, ':') ? mem_printf("[%s]:%s", u->host, u->port) : mem_printf("%s:%s", u->host, u->port);
 	bool is_peer = kind == LISTEN_PEER;
 	struct net_listen_opts o = {.network = url_is_unix(u) ? "unix" : "tcp", .address = address,
@@ -442,6 +442,7 @@ static struct node_config node_options(struct server *s)
 		.initial_election_tick_advance = c->initial_election_tick_advance,
 		.pre_vote = c->pre_vote,
 		.strict_reconfig_check = c->strict_reconfig_check,
+		.lease_checkpoint = config_gate(c, GATE_LEASE_CHECKPOINT),
 		.token_kind = s->token_kind,
 		.token_ttl_s = (uint32_t)MIN(c->auth_token_ttl_s, UINT32_MAX),
 		.bcrypt_cost = (uint32_t)MIN(c->bcrypt_cost, UINT32_MAX),
