@@ -3,9 +3,9 @@
  * gRPC frame: u8 compressed (0: we never say that we take anything else), u32 size big endian, message.
  *
  * Which attempt may be repeated (upstream client/v3/retry.go and retry_interceptor.go): reads and lease calls while the
- * answer is UNAVAILABLE; any call that the server refused before it looked at it (REFUSED_STREAM, or the connection went
- * before the request left); any call that a learner refused while there are other endpoints; any call whose token is not
- * taken any more, once a new one is there. */
+ * answer is UNAVAILABLE; any call that the server refused before it looked at it (REFUSED_STREAM, or the connection
+ * went before the request left); any call that a learner refused while there are other endpoints; any call whose token
+ * is not taken any more, once a new one is there. */
 #include <stdio.h>
 
 #include "base/endian.h"
@@ -47,23 +47,43 @@ void call_append(struct client_call *call, struct slice body)
 	buf_put_slice(&call->request, body);
 }
 
+static void call_free(struct client_call *call)
+{
+	buf_fini(&call->request);
+	buf_fini(&call->message);
+	mem_free(call);
+}
+
 void call_end(struct client_call *call)
 {
 	list_remove(&call->node);
 	h2_cancel(call);
 	call->events.on_end(call, call->user, &call->status);
-	buf_fini(&call->request);
-	buf_fini(&call->message);
-	mem_free(call);
+	call_free(call);
 }
 
 void client_drop(struct client_call *call)
 {
 	list_remove(&call->node);
 	h2_cancel(call);
-	buf_fini(&call->request);
-	buf_fini(&call->message);
-	mem_free(call);
+	/* From its own on_message: whoever delivers frees it. */
+	call->dropped = true;
+	if (!call->delivering)
+		call_free(call);
+}
+
+/* The whole message to its owner; true: the call is still there. */
+static bool deliver(struct client_call *call)
+{
+	if (!call->events.on_message)
+		return true;
+	call->delivering = true;
+	call->events.on_message(call, call->user, buf_slice(&call->message));
+	call->delivering = false;
+	if (!call->dropped)
+		return true;
+	call_free(call);
+	return false;
 }
 
 /* --- repeating --- */
@@ -83,7 +103,7 @@ static void again(struct client_call *call)
 	call->unread = 0;
 	call->state = CALL_BACKOFF;
 	call->retry_at_ms = now;
-	if (call->attempt % quorum == 0)        /* upstream adds a tenth of jitter, either way */
+	if (call->attempt % quorum == 0) /* upstream adds a tenth of jitter, either way */
 		call->retry_at_ms += CLIENT_RETRY_WAIT_MS + (uv_hrtime() >> 10) % 5 - 2;
 	client_wake(c, call->retry_at_ms);
 }
@@ -94,7 +114,7 @@ static void login_ended(struct client_call *login, void *user, const struct clie
 	bool ok = s->code == GRPC_OK || client_error_row(s) == ERR_AUTH_NOT_ENABLED;
 
 	c->login = NULL;
-	LIST_EACH_SAFE(it, &c->calls) {
+	LIST_EACH_SAFE (it, &c->calls) {
 		struct client_call *call = CONTAINER_OF(it, struct client_call, node);
 
 		if (call->state != CALL_LOGIN)
@@ -170,9 +190,8 @@ static void attempt_done(struct client_call *call, bool never_left)
 	bool once = call->method->stream != RPC_BIDI && !call->got_message;
 
 	if (call->status.code == GRPC_OK || !once) {
-		if (call->status.code == GRPC_OK && call->has_message && call->events.on_message)
-			call->events.on_message(call, call->user, buf_slice(&call->message));
-		call_end(call);
+		if (call->status.code != GRPC_OK || !call->has_message || deliver(call))
+			call_end(call);
 	} else if (wants_token(call)) {
 		fetch_token(call);
 	} else if (may_repeat(call, never_left)) {
@@ -234,15 +253,16 @@ void call_closed(struct client_call *call, uint32_t h2_code, const char *why)
 	if (call->has_status) {
 		never_left = false;
 		if (s->code == GRPC_OK && call->method->stream == RPC_UNARY && !call->has_message)
-			status_set(s, GRPC_INTERNAL, false, "cardinality violation: received no response message from non-server-streaming RPC");
+			status_set(s, GRPC_INTERNAL, false,
+				   "cardinality violation: received no response message from non-server-streaming RPC");
 	} else if (why[0]) {
 		status_set(s, GRPC_UNAVAILABLE, false, "%s", why);
 	} else if (h2_code != NGHTTP2_NO_ERROR) {
 		status_set(s, code_of_reset(h2_code), false, "stream terminated by RST_STREAM with error code: %s",
 			   nghttp2_http2_strerror(h2_code));
 	} else if (call->http_status && (call->http_status != 200 || !call->is_grpc)) {
-		status_set(s, code_of_http(call->http_status), false, "unexpected HTTP status code received from server: %u",
-			   call->http_status);
+		status_set(s, code_of_http(call->http_status), false,
+			   "unexpected HTTP status code received from server: %u", call->http_status);
 	} else {
 		status_set(s, GRPC_INTERNAL, false, "server closed the stream without sending trailers");
 	}
@@ -257,7 +277,7 @@ static void refuse(struct client_call *call, enum grpc_status code, const char *
 
 	snprintf(text, sizeof(text), fmt, a, b);
 	status_set(&call->status, code, false, "%s", text);
-	call->got_message = true;       /* not to be repeated */
+	call->got_message = true; /* not to be repeated */
 	call_end(call);
 }
 
@@ -275,18 +295,8 @@ static bool message_done(struct client_call *call)
 	}
 	call->got_message = true;
 	call->preface_size = 0;
-	if (call->events.on_message) {
-		struct client *c = call->client;
-		struct list *mark = &call->node;
-		bool alive = false;
-
-		call->events.on_message(call, call->user, buf_slice(&call->message));
-		/* The handler may have dropped it. */
-		LIST_EACH(it, &c->calls)
-			alive |= it == mark;
-		if (!alive)
-			return false;
-	}
+	if (!deliver(call))
+		return false;
 	buf_clear(&call->message);
 	return true;
 }
@@ -307,8 +317,9 @@ void call_data(struct client_call *call, struct slice data)
 				return;
 			}
 			if (call->message_size > call->client->recv_bytes_max) {
-				refuse(call, GRPC_RESOURCE_EXHAUSTED, "grpc: received message larger than max (%llu vs. %llu)",
-				       call->message_size, call->client->recv_bytes_max);
+				refuse(call, GRPC_RESOURCE_EXHAUSTED,
+				       "grpc: received message larger than max (%llu vs. %llu)", call->message_size,
+				       call->client->recv_bytes_max);
 				return;
 			}
 			if (!call->has_message)
@@ -343,9 +354,9 @@ struct client_call *client_start(struct client *c, enum rpc rpc, struct slice bo
 	list_push_back(&c->calls, &call->node);
 	if (call->method->stream != RPC_BIDI) {
 		if (body.size > c->send_bytes_max) {
-			status_set(&call->status, GRPC_RESOURCE_EXHAUSTED, false, "trying to send message larger than max (%zu vs. %u)",
-				   body.size, c->send_bytes_max);
-			call->deadline_ms = 0;  /* ends in the next turn */
+			status_set(&call->status, GRPC_RESOURCE_EXHAUSTED, false,
+				   "trying to send message larger than max (%zu vs. %u)", body.size, c->send_bytes_max);
+			call->deadline_ms = 0; /* ends in the next turn */
 			client_wake(c, 0);
 			call->state = CALL_BACKOFF;
 			return call;

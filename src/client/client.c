@@ -10,7 +10,7 @@ static void on_timer(uv_timer_t *t)
 	uint64_t next = UINT64_MAX;
 
 	c->wake_ms = UINT64_MAX;
-	LIST_EACH_SAFE(it, &c->calls) {
+	LIST_EACH_SAFE (it, &c->calls) {
 		uint64_t at = call_tick(CONTAINER_OF(it, struct client_call, node), now);
 
 		next = MIN(next, at);
@@ -50,7 +50,7 @@ static struct link *pick(struct client *c)
 
 void client_dispatch(struct client *c)
 {
-	LIST_EACH_SAFE(it, &c->calls) {
+	LIST_EACH_SAFE (it, &c->calls) {
 		struct client_call *call = CONTAINER_OF(it, struct client_call, node);
 		struct link *l;
 
@@ -134,7 +134,7 @@ void client_free(struct client *c)
 {
 	if (!c)
 		return;
-	LIST_EACH_SAFE(it, &c->calls) {
+	LIST_EACH_SAFE (it, &c->calls) {
 		struct client_call *call = CONTAINER_OF(it, struct client_call, node);
 
 		status_set(&call->status, GRPC_CANCELLED, true, "context canceled");

@@ -1,4 +1,5 @@
-/* gRPC client of the etcd API: connections to a set of endpoints, calls over them, the retry rules of upstream's client.
+/* gRPC client of the etcd API: connections to a set of endpoints, calls over them, the retry rules of upstream's
+ *client.
  *
  *	struct client *c;
  *	err_t err = client_new(loop, &opts, &why, &c);
@@ -13,10 +14,10 @@
  * after 1 s, then 1.6 times as long each time, at most 2 min. While calls are open, silence of keepalive_time_ms (10 s
  * at least, as servers ask) is followed by a ping, and keepalive_timeout_ms later by the end of the connection.
  *
- * Retry (upstream client v3.7, retry.go): a unary call that only reads, and a lease call, is repeated while the status is
- * UNAVAILABLE, up to 100 times, after 25 ms each time it was tried on a quorum of the endpoints; a call that writes only if
- * the request never left. A token that the server does not take any more is fetched again once per attempt. Streams are
- * not repeated here: client_watch resumes, see below.
+ * Retry (upstream client v3.7, retry.go): a unary call that only reads, and a lease call, is repeated while the status
+ *is UNAVAILABLE, up to 100 times, after 25 ms each time it was tried on a quorum of the endpoints; a call that writes
+ *only if the request never left. A token that the server does not take any more is fetched again once per attempt.
+ *Streams are not repeated here: client_watch resumes, see below.
  *
  * Thread: that of the uv loop, all of it. No threads are made but libuv's own for host names that are not numbers.
  * Limits: a message sent and received (opts), unread messages of a stream that is read by client_recv (64, then the
@@ -38,7 +39,7 @@ struct client_call;
 #define CLIENT_RECV_BYTES_DEFAULT INT32_MAX
 
 struct client_tls {
-	bool on;                 /* for endpoints without a scheme and unix://; https:// and unixs:// always, http:// never */
+	bool on; /* for endpoints without a scheme and unix://; https:// and unixs:// always, http:// never */
 	const char *cert, *key;  /* files in PEM; NULL or "": no certificate of our own */
 	const char *cacert;      /* NULL or "": the system's */
 	const char *server_name; /* to be in the server's certificate; NULL or "": the endpoint's host */
@@ -48,11 +49,11 @@ struct client_tls {
 struct client_opts {
 	const char *const *endpoints; /* host:port, http://, https://, unix://path, unixs://path */
 	size_t endpoint_count;
-	uint64_t dial_timeout_ms;       /* one attempt to connect, TLS included; 0: 20 s */
-	uint64_t keepalive_time_ms;     /* 0: never */
-	uint64_t keepalive_timeout_ms;  /* 0: 20 s */
-	uint32_t send_bytes_max;        /* 0: CLIENT_SEND_BYTES_DEFAULT */
-	uint32_t recv_bytes_max;        /* 0: CLIENT_RECV_BYTES_DEFAULT */
+	uint64_t dial_timeout_ms;      /* one attempt to connect, TLS included; 0: 20 s */
+	uint64_t keepalive_time_ms;    /* 0: never */
+	uint64_t keepalive_timeout_ms; /* 0: 20 s */
+	uint32_t send_bytes_max;       /* 0: CLIENT_SEND_BYTES_DEFAULT */
+	uint32_t recv_bytes_max;       /* 0: CLIENT_RECV_BYTES_DEFAULT */
 	struct client_tls tls;
 	const char *user, *password; /* both not empty: a token is fetched, see client_login */
 	const char *token;           /* sent as it is; wins */
@@ -140,10 +141,11 @@ struct client_watch_opts {
 };
 
 struct client_watch_events {
-	/* An encoded WatchResponse with events, a progress notification (neither events nor anything else), or, as the last
-	 * one before on_end, a cancellation. */
+	/* An encoded WatchResponse with events, a progress notification (neither events nor anything else), or, as the
+	 * last one before on_end, a cancellation. */
 	void (*on_response)(struct client_watch *w, void *user, struct slice body);
-	/* The server has cancelled it, or the stream cannot be opened again; s tells why. The watch is the owner's to close. */
+	/* The server has cancelled it, or the stream cannot be opened again; s tells why. The watch is the owner's to
+	 * close. */
 	void (*on_end)(struct client_watch *w, void *user, const struct client_status *s);
 };
 

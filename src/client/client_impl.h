@@ -25,9 +25,9 @@ enum {
 	CLIENT_READ_SIZE = 64 * 1024,
 	CLIENT_STREAM_WINDOW = 1024 * 1024,
 	CLIENT_CONN_WINDOW = 4 * 1024 * 1024,
-	CLIENT_OUT_ROOM = 256 * 1024,   /* bytes taken from HTTP/2 before they are written */
-	CLIENT_UNREAD_MAX = 64,         /* messages of a stream read by client_recv */
-	CLIENT_PREFACE_SIZE = 5,        /* gRPC: compressed flag, length */
+	CLIENT_OUT_ROOM = 256 * 1024, /* bytes taken from HTTP/2 before they are written */
+	CLIENT_UNREAD_MAX = 64,       /* messages of a stream read by client_recv */
+	CLIENT_PREFACE_SIZE = 5,      /* gRPC: compressed flag, length */
 };
 
 struct endpoint {
@@ -48,8 +48,8 @@ struct conn {
 	struct endpoint ep;
 	enum conn_state state;
 	struct link *link;
-	struct lookup *lookup;       /* a name being resolved */
-	struct addrinfo *found;      /* what came out; next is to be tried */
+	struct lookup *lookup;  /* a name being resolved */
+	struct addrinfo *found; /* what came out; next is to be tried */
 	struct addrinfo *next;
 	uint64_t dial_end_ms;
 	uint64_t retry_at_ms;
@@ -68,9 +68,9 @@ struct link {
 	};
 	uv_connect_t connect;
 	uv_write_t write;
-	struct buf out;    /* plain bytes or TLS records, of which `written` are with the socket */
-	bool writing;      /* uv_write is under way: out is not touched */
-	bool busy;         /* inside nghttp2 or TLS: closing and flushing wait */
+	struct buf out; /* plain bytes or TLS records, of which `written` are with the socket */
+	bool writing;   /* uv_write is under way: out is not touched */
+	bool busy;      /* inside nghttp2 or TLS: closing and flushing wait */
 	bool lost;
 	SSL *ssl;
 	BIO *from_net, *to_net;
@@ -86,7 +86,7 @@ enum call_state {
 	CALL_WAITING, /* for a link */
 	CALL_OPEN,
 	CALL_BACKOFF,
-	CALL_LOGIN,   /* for another token */
+	CALL_LOGIN, /* for another token */
 };
 
 struct client_call {
@@ -116,7 +116,8 @@ struct client_call {
 	bool has_message; /* unary: it is complete, and kept until the end */
 	bool got_message;
 	bool paused;
-	size_t unread; /* bytes of this stream not given back to the window */
+	bool delivering, dropped; /* see client_drop */
+	size_t unread;            /* bytes of this stream not given back to the window */
 
 	unsigned http_status;
 	bool is_grpc;
@@ -171,17 +172,17 @@ uint64_t link_tick(struct link *l, uint64_t now_ms);
 nghttp2_session *h2_new(struct link *l);
 void h2_submit(struct link *l, struct client_call *call); /* fails the attempt if there is no stream left */
 void h2_cancel(struct client_call *call);
-void h2_resume(struct client_call *call);                 /* more to send */
-void h2_consume(struct client_call *call);                /* unread bytes go back to the window */
+void h2_resume(struct client_call *call);  /* more to send */
+void h2_consume(struct client_call *call); /* unread bytes go back to the window */
 
 /* call.c */
 void call_append(struct client_call *call, struct slice body);
 void call_data(struct client_call *call, struct slice data);
 /* Its stream (HTTP/2 code) or its link (why) has gone. */
 void call_closed(struct client_call *call, uint32_t h2_code, const char *why);
-uint64_t call_tick(struct client_call *call, uint64_t now_ms);  /* next time; may end the call */
+uint64_t call_tick(struct client_call *call, uint64_t now_ms); /* next time; may end the call */
 void call_pause(struct client_call *call, bool paused);
-void call_end(struct client_call *call);                        /* on_end with call->status, frees */
+void call_end(struct client_call *call); /* on_end with call->status, frees */
 
 /* status.c */
 void status_set(struct client_status *s, enum grpc_status code, bool is_local, const char *fmt, ...) PRINTF(4, 5);

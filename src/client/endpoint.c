@@ -35,7 +35,8 @@ static void host_port(struct endpoint *e, const char *text)
 	const char *host = text;
 
 	e->authority = mem_printf("%.*s", (int)size, text);
-	e->port = host_size < size ? mem_printf("%.*s", (int)(size - host_size - 1), text + host_size + 1) : mem_strdup("443");
+	e->port = host_size < size ? mem_printf("%.*s", (int)(size - host_size - 1), text + host_size + 1)
+				   : mem_strdup("443");
 	if (host_size >= 2 && host[0] == '[' && host[host_size - 1] == ']') {
 		host++;
 		host_size -= 2;

@@ -75,7 +75,8 @@ static int on_frame(nghttp2_session *s, const nghttp2_frame *frame, void *user)
 {
 	struct link *l = user;
 	bool is_body = frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA;
-	struct client_call *call = is_body && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) ? call_of(s, frame->hd.stream_id) : NULL;
+	struct client_call *call =
+	    is_body && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) ? call_of(s, frame->hd.stream_id) : NULL;
 
 	if (call && !nghttp2_session_get_stream_local_close(s, call->stream_id)) {
 		end_early(s, call);
@@ -94,9 +95,9 @@ static int on_frame(nghttp2_session *s, const nghttp2_frame *frame, void *user)
 nghttp2_session *h2_new(struct link *l)
 {
 	static const nghttp2_settings_entry settings[] = {
-		{NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
-		{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, CLIENT_STREAM_WINDOW},
-		{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, 64 * 1024},
+	    {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
+	    {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, CLIENT_STREAM_WINDOW},
+	    {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, 64 * 1024},
 	};
 	nghttp2_session_callbacks *cb;
 	nghttp2_option *o;

@@ -29,7 +29,7 @@ static void orphan_calls(struct link *l)
 {
 	struct client *c = l->client;
 
-	LIST_EACH_SAFE(it, &c->calls) {
+	LIST_EACH_SAFE (it, &c->calls) {
 		struct client_call *call = CONTAINER_OF(it, struct client_call, node);
 
 		if (call->link == l)
@@ -276,8 +276,8 @@ static void on_connected(uv_connect_t *req, int status)
 		return;
 	e = &l->conn->ep;
 	if (status) {
-		link_fail(l, "dial %s %s: connect: %s", e->is_unix ? "unix" : "tcp", e->is_unix ? e->host : e->authority,
-			  text_errno(text, -status));
+		link_fail(l, "dial %s %s: connect: %s", e->is_unix ? "unix" : "tcp",
+			  e->is_unix ? e->host : e->authority, text_errno(text, -status));
 		return;
 	}
 	if (!e->is_unix)
@@ -285,8 +285,8 @@ static void on_connected(uv_connect_t *req, int status)
 	uv_read_start(&l->stream, on_room, on_read);
 	l->busy = true;
 	if (e->is_tls) {
-		l->ssl = client_tls_session(l->client->tls, e,
-					    SSL_CTX_get_verify_mode(l->client->tls) == SSL_VERIFY_NONE);
+		l->ssl =
+		    client_tls_session(l->client->tls, e, SSL_CTX_get_verify_mode(l->client->tls) == SSL_VERIFY_NONE);
 		l->from_net = BIO_new(BIO_s_mem());
 		l->to_net = BIO_new(BIO_s_mem());
 		SSL_set_bio(l->ssl, l->from_net, l->to_net);
@@ -319,7 +319,8 @@ struct link *link_open(struct conn *c, const struct sockaddr *a)
 		char text[TEXT_ERRNO_SIZE];
 
 		/* The caller has not stored the link yet: its time ends with the dial. */
-		snprintf(l->why, sizeof(l->why), "dial tcp %s: connect: %s", c->ep.authority, text_errno(text, -failed));
+		snprintf(l->why, sizeof(l->why), "dial tcp %s: connect: %s", c->ep.authority,
+			 text_errno(text, -failed));
 		c->dial_end_ms = uv_now(c->client->loop);
 		client_wake(c->client, c->dial_end_ms);
 	}

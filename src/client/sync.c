@@ -179,7 +179,7 @@ void client_stream_close(struct client_stream *s)
 		return;
 	if (s->call)
 		client_drop(s->call);
-	LIST_EACH_SAFE(it, &s->unread) {
+	LIST_EACH_SAFE (it, &s->unread) {
 		struct unread *u = CONTAINER_OF(it, struct unread, node);
 
 		buf_fini(&u->bytes);

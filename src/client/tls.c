@@ -41,7 +41,8 @@ static err_t bad_cert(const char *path, struct why *why)
 {
 	if (holds(path, "PRIVATE KEY-----"))
 		return why_set(why, ERR_INVALID,
-			       "tls: failed to find certificate PEM data in certificate input, but did find a private key; PEM inputs "
+			       "tls: failed to find certificate PEM data in certificate input, but did find a private "
+			       "key; PEM inputs "
 			       "may have been switched");
 	return why_set(why, ERR_INVALID, "tls: failed to find any PEM data in certificate input");
 }
@@ -51,7 +52,8 @@ static err_t bad_key(const char *path, struct why *why)
 	if (ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH)
 		return why_set(why, ERR_INVALID, "tls: private key does not match public key");
 	if (holds(path, "CERTIFICATE-----"))
-		return why_set(why, ERR_INVALID, "tls: found a certificate rather than a key in the PEM for the private key");
+		return why_set(why, ERR_INVALID,
+			       "tls: found a certificate rather than a key in the PEM for the private key");
 	return why_set(why, ERR_INVALID, "tls: failed to find any PEM data in key input");
 }
 
@@ -60,8 +62,8 @@ static err_t load_pair(SSL_CTX *ctx, const struct client_tls *t, struct why *why
 	err_t err;
 
 	if (!given(t->cert) || !given(t->key))
-		return why_set(why, ERR_INVALID, "KeyFile and CertFile must both be present[key: %s, cert: %s]", t->key ? t->key : "",
-			       t->cert ? t->cert : "");
+		return why_set(why, ERR_INVALID, "KeyFile and CertFile must both be present[key: %s, cert: %s]",
+			       t->key ? t->key : "", t->cert ? t->cert : "");
 	err = readable(t->cert, why);
 	if (!err)
 		err = readable(t->key, why);

@@ -5,13 +5,20 @@
  *	   +----- cancelled, or an error that will not pass -----> ENDED
  *
  * I1: next is the first revision that the user has not seen; a stream that is opened again begins there.
- * Which errors pass (upstream client/v3, isHaltErr): UNAVAILABLE and INTERNAL; but "no leader", which the user asked to be
- * told of, does not. Field numbers of the messages: rpc.proto. */
+ * Which errors pass (upstream client/v3, isHaltErr): UNAVAILABLE and INTERNAL; but "no leader", which the user asked to
+ *be told of, does not. Field numbers of the messages: rpc.proto. */
 #include "client/client_impl.h"
 #include "pb/wire.h"
 
-enum { REOPEN_MS = 100, FIELD_HEADER = 1, FIELD_CREATED = 3, FIELD_CANCELED = 4, FIELD_COMPACT_REVISION = 5,
-       FIELD_CANCEL_REASON = 6, FIELD_EVENTS = 11 };
+enum {
+	REOPEN_MS = 100,
+	FIELD_HEADER = 1,
+	FIELD_CREATED = 3,
+	FIELD_CANCELED = 4,
+	FIELD_COMPACT_REVISION = 5,
+	FIELD_CANCEL_REASON = 6,
+	FIELD_EVENTS = 11
+};
 
 struct client_watch {
 	struct client *client;

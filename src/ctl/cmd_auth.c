@@ -39,7 +39,8 @@ static bool make_root(struct ctl *c)
 	void *resp;
 
 	add.name = grant.user = grant.role = "root";
-	return ctl_call(c, RPC_ROLE_ADD, &add.base, 0, &resp) && ctl_call(c, RPC_USER_GRANT_ROLE, &grant.base, 0, &resp);
+	return ctl_call(c, RPC_ROLE_ADD, &add.base, 0, &resp) &&
+	       ctl_call(c, RPC_USER_GRANT_ROLE, &grant.base, 0, &resp);
 }
 
 RUN(auth_enable)

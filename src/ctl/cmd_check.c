@@ -1,5 +1,5 @@
-/* check perf: does the cluster keep up with a rate of puts for a minute? check datascale: how much memory do so many keys
- * take? Both leave no keys behind. */
+/* check perf: does the cluster keep up with a rate of puts for a minute? check datascale: how much memory do so many
+ * keys take? Both leave no keys behind. */
 #include "ctl/load.h"
 #include "ctl/metrics.h"
 
@@ -14,10 +14,10 @@ struct model {
 };
 
 static const struct model models[] = {
-	{"s", "small", 50, 150, 50, 10000},
-	{"m", "medium", 200, 1000, 200, 100000},
-	{"l", "large", 500, 8000, 500, 1000000},
-	{"xl", "xLarge", 1000, 15000, 1000, 3000000},
+    {"s", "small", 50, 150, 50, 10000},
+    {"m", "medium", 200, 1000, 200, 100000},
+    {"l", "large", 500, 8000, 500, 1000000},
+    {"xl", "xLarge", 1000, 15000, 1000, 3000000},
 };
 
 static const struct model *model_of(struct ctl *c)
@@ -44,8 +44,8 @@ static int check_empty(struct ctl *c, const char *quote)
 		return ctl_call_failed(c, EXIT_ERROR, "", "");
 	if (!resp->n_kvs)
 		return 0;
-	return ctl_fail(EXIT_INPUT, "prefix %s has keys. Delete with %setcdctl del --prefix %s%s first", ctl_quoted(c, prefix),
-			quote, c->o.prefix_text, quote);
+	return ctl_fail(EXIT_INPUT, "prefix %s has keys. Delete with %setcdctl del --prefix %s%s first",
+			ctl_quoted(c, prefix), quote, c->o.prefix_text, quote);
 }
 
 static int compact(struct ctl *c, int64_t revision)
@@ -119,7 +119,8 @@ static int judge_perf(struct ctl *c, const struct model *m, const struct load_re
 	} else {
 		put(c, "PASS: Throughput is %d writes/s\n", (int)rate + 1);
 	}
-	put(c, r->slowest_s > 0.5 ? "Slowest request took too long: %fs\n" : "PASS: Slowest request took %fs\n", r->slowest_s);
+	put(c, r->slowest_s > 0.5 ? "Slowest request took too long: %fs\n" : "PASS: Slowest request took %fs\n",
+	    r->slowest_s);
 	put(c, r->stddev_s > 0.1 ? "Stddev too high: %fs\n" : "PASS: Stddev is %fs\n", r->stddev_s);
 	ok = ok && r->slowest_s <= 0.5 && r->stddev_s <= 0.1;
 	put(c, ok ? "PASS\n" : "FAIL\n");
@@ -194,7 +195,9 @@ RUN(check_datascale)
 		return code;
 	if (!metrics_value(c, c->endpoints.at[0], "process_resident_memory_bytes", &before))
 		return memory_failed(c, "before");
-	put(c, "Start data scale check for work load [%llu key-value pairs, 1024 bytes per key-value, %zu concurrent clients].\n",
+	put(c,
+	    "Start data scale check for work load [%llu key-value pairs, 1024 bytes per key-value, %zu concurrent "
+	    "clients].\n",
 	    (unsigned long long)m->scale_puts, m->scale_clients);
 	ctl_flush(c);
 	o.clients = m->scale_clients;

@@ -131,7 +131,8 @@ RUN(defrag)
 			ctl_flush(c);
 			continue;
 		}
-		fprintf(stderr, "Failed to defragment etcd member[%s]. took %s. (%s)\n", eps.at[i], took, ctl_call_error(c));
+		fprintf(stderr, "Failed to defragment etcd member[%s]. took %s. (%s)\n", eps.at[i], took,
+			ctl_call_error(c));
 		failed = EXIT_ERROR;
 	}
 	return code ? code : failed;

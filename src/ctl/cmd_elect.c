@@ -24,9 +24,9 @@ static int campaign(struct ctl *c)
 struct listener {
 	struct ctl *c;
 	struct client_watch *watch;
-	struct buf key;          /* of the leader; empty: none is known */
-	int64_t revision;        /* up to which all is printed */
-	bool news;               /* the leader is gone, or there is one */
+	struct buf key;   /* of the leader; empty: none is known */
+	int64_t revision; /* up to which all is printed */
+	bool news;        /* the leader is gone, or there is one */
 	bool lost;
 	int code;
 };

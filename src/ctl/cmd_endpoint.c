@@ -122,9 +122,22 @@ static void status_fields(struct ctl *c, const char *ep, const Etcdserverpb__Sta
 RUN(endpoint_status)
 {
 	static const char *const titles[STATUS_COLUMNS] = {
-		"endpoint", "ID", "version", "storage version", "db size", "in use", "percentage not in use", "quota", "is leader",
-		"is learner", "raft term", "raft index", "raft applied index", "errors", "downgrade target version",
-		"downgrade enabled",
+	    "endpoint",
+	    "ID",
+	    "version",
+	    "storage version",
+	    "db size",
+	    "in use",
+	    "percentage not in use",
+	    "quota",
+	    "is leader",
+	    "is learner",
+	    "raft term",
+	    "raft index",
+	    "raft applied index",
+	    "errors",
+	    "downgrade target version",
+	    "downgrade enabled",
 	};
 	struct ctl *c = cli->user;
 	Etcdserverpb__StatusRequest req = ETCDSERVERPB__STATUS_REQUEST__INIT;

@@ -116,7 +116,8 @@ static int read_sort(struct ctl *c, Etcdserverpb__RangeRequest *r)
 	if (target < 0)
 		return ctl_fail(EXIT_FEATURE, "bad sort target %s", c->o.sort_by);
 	/* Keys come in ascending order by themselves. */
-	if (target == ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__KEY && order == ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__ASCEND)
+	if (target == ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__KEY &&
+	    order == ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__ASCEND)
 		order = ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__NONE;
 	r->sort_order = (Etcdserverpb__RangeRequest__SortOrder)order;
 	r->sort_target = (Etcdserverpb__RangeRequest__SortTarget)target;
@@ -140,7 +141,8 @@ static int check_range(struct ctl *c, ProtobufCBinaryData *end)
 	if (c->arg_count < 2)
 		return 0;
 	if (c->o.prefix || c->o.from_key)
-		return ctl_fail(EXIT_ARGS, "too many arguments, only accept one argument when `--prefix` or `--from-key` is set");
+		return ctl_fail(EXIT_ARGS,
+				"too many arguments, only accept one argument when `--prefix` or `--from-key` is set");
 	*end = pb_binary(ctl_arg(c, 1));
 	return 0;
 }
@@ -159,11 +161,13 @@ int get_request(struct ctl *c, Etcdserverpb__RangeRequest *r)
 	int code;
 
 	if (!c->arg_count)
-		return ctl_fail(EXIT_ARGS, "get command needs one argument as key and an optional argument as range_end");
+		return ctl_fail(EXIT_ARGS,
+				"get command needs one argument as key and an optional argument as range_end");
 	if (c->o.prefix && c->o.from_key)
 		return ctl_fail(EXIT_ARGS, "`--prefix` and `--from-key` cannot be set at the same time, choose one");
 	if (c->o.keys_only && c->o.count_only)
-		return ctl_fail(EXIT_ARGS, "`--keys-only` and `--count-only` cannot be set at the same time, choose one");
+		return ctl_fail(EXIT_ARGS,
+				"`--keys-only` and `--count-only` cannot be set at the same time, choose one");
 	code = parse_serializable(c, &r->serializable);
 	if (!code)
 		code = check_range(c, &r->range_end);
@@ -180,7 +184,8 @@ int get_request(struct ctl *c, Etcdserverpb__RangeRequest *r)
 	code = read_bounds(c->o.min_create_rev, c->o.max_create_rev, "CreateRev", &r->min_create_revision,
 			   &r->max_create_revision);
 	return code ? code
-		    : read_bounds(c->o.min_mod_rev, c->o.max_mod_rev, "ModRev", &r->min_mod_revision, &r->max_mod_revision);
+		    : read_bounds(c->o.min_mod_rev, c->o.max_mod_rev, "ModRev", &r->min_mod_revision,
+				  &r->max_mod_revision);
 }
 
 /* RangeStream: rows in parts, the last one with header, count and more. */
@@ -198,7 +203,8 @@ static bool range_stream(struct ctl *c, const Etcdserverpb__RangeRequest *req, E
 	while (client_recv(s, 0, &c->response, &c->status) == CLIENT_MESSAGE) {
 		Etcdserverpb__RangeStreamResponse *part;
 
-		ok = !pb_unpack(&c->arena, &etcdserverpb__range_stream_response__descriptor, buf_slice(&c->response), &part);
+		ok = !pb_unpack(&c->arena, &etcdserverpb__range_stream_response__descriptor, buf_slice(&c->response),
+				&part);
 		if (!ok)
 			break;
 		/* Encoded messages one after the other are one message with all their rows. */
@@ -243,7 +249,8 @@ RUN(get)
 static void warn_range(struct ctl *c)
 {
 	fprintf(stderr,
-		"Warning: Keys between %s and %s will be deleted. Please interrupt the command within next 2 seconds to cancel. "
+		"Warning: Keys between %s and %s will be deleted. Please interrupt the command within next 2 seconds "
+		"to cancel. "
 		"You can provide `--range` flag to avoid the delay.\n",
 		ctl_quoted(c, ctl_arg(c, 0)), ctl_quoted(c, ctl_arg(c, 1)));
 	sleep(2);
@@ -254,7 +261,8 @@ int del_request(struct ctl *c, Etcdserverpb__DeleteRangeRequest *r)
 	int code;
 
 	if (!c->arg_count || c->arg_count > 2)
-		return ctl_fail(EXIT_ARGS, "del command needs one argument as key and an optional argument as range_end");
+		return ctl_fail(EXIT_ARGS,
+				"del command needs one argument as key and an optional argument as range_end");
 	if (c->o.prefix && c->o.from_key)
 		return ctl_fail(EXIT_ARGS, "`--prefix` and `--from-key` cannot be set at the same time, choose one");
 	code = check_range(c, &r->range_end);

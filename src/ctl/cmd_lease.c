@@ -135,8 +135,8 @@ static void ttl_simple(struct ctl *c, const Etcdserverpb__LeaseTimeToLiveRespons
 		put(c, "lease %016" PRIx64 " already expired\n", (uint64_t)r->id);
 		return;
 	}
-	put(c, "lease %016" PRIx64 " granted with TTL(%" PRId64 "s), remaining(%" PRId64 "s)", (uint64_t)r->id, r->grantedttl,
-	    r->ttl);
+	put(c, "lease %016" PRIx64 " granted with TTL(%" PRId64 "s), remaining(%" PRId64 "s)", (uint64_t)r->id,
+	    r->grantedttl, r->ttl);
 	if (c->o.keys) {
 		put(c, ", attached keys([");
 		for (size_t i = 0; i < r->n_keys; i++) {

@@ -177,8 +177,8 @@ static void print_settings(struct ctl *c, const Etcdserverpb__MemberAddResponse 
 		const Etcdserverpb__Member *m = r->members[i];
 
 		for (size_t k = 0; k < m->n_peerurls; k++)
-			buf_printf(&cluster, "%s%s=%s", cluster.size ? "," : "", m->id == r->member->id ? c->args[0] : m->name,
-				   m->peerurls[k]);
+			buf_printf(&cluster, "%s%s=%s", cluster.size ? "," : "",
+				   m->id == r->member->id ? c->args[0] : m->name, m->peerurls[k]);
 	}
 	put(c, "\nETCD_NAME=%s\n", ctl_quoted(c, ctl_arg(c, 0)));
 	put(c, "ETCD_INITIAL_CLUSTER=%s\n", ctl_quoted(c, buf_slice(&cluster)));

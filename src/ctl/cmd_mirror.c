@@ -1,5 +1,5 @@
-/* make-mirror: copies the keys as of one revision, then follows with a watch from the next; the events of one revision go
- * to the destination as one transaction, as far as --max-txn-ops allows. */
+/* make-mirror: copies the keys as of one revision, then follows with a watch from the next; the events of one revision
+ * go to the destination as one transaction, as far as --max-txn-ops allows. */
 #include <inttypes.h>
 
 #include "base/list.h"
@@ -15,7 +15,7 @@ struct mirror {
 	int64_t total;
 	uv_timer_t *report;
 	/* following */
-	struct buf txn;           /* encoded RequestOps as fields of a TxnRequest */
+	struct buf txn; /* encoded RequestOps as fields of a TxnRequest */
 	uint64_t txn_ops;
 	int64_t last_revision;
 	struct list queue;
@@ -135,7 +135,7 @@ static void on_response(struct client_watch *w, void *user, struct slice body)
 	buf_put_slice(&q->body, body);
 	list_push_back(&m->queue, &q->node);
 	m->news = true;
-	client_watch_pause(w, true);    /* one at a time: the destination may be slow */
+	client_watch_pause(w, true); /* one at a time: the destination may be slow */
 }
 
 static void on_end(struct client_watch *w, void *user, const struct client_status *s)
@@ -245,22 +245,17 @@ static int follow(struct mirror *m, int64_t revision)
 static void dest_opts(struct ctl *c, struct client_opts *o)
 {
 	*o = (struct client_opts){
-		.endpoints = c->args,
-		.endpoint_count = 1,
-		.dial_timeout_ms = ms_of(c->o.dial_timeout),
-		.keepalive_time_ms = ms_of(c->o.keepalive_time),
-		.keepalive_timeout_ms = ms_of(c->o.keepalive_timeout),
-		.send_bytes_max = (uint32_t)c->o.max_request_bytes,
-		.recv_bytes_max = (uint32_t)c->o.max_recv_bytes,
-		.tls = {.cert = c->o.dest_cert, .key = c->o.dest_key, .cacert = c->o.dest_cacert},
+	    .endpoints = c->args,
+	    .endpoint_count = 1,
+	    .dial_timeout_ms = ms_of(c->o.dial_timeout),
+	    .keepalive_time_ms = ms_of(c->o.keepalive_time),
+	    .keepalive_timeout_ms = ms_of(c->o.keepalive_timeout),
+	    .send_bytes_max = (uint32_t)c->o.max_request_bytes,
+	    .recv_bytes_max = (uint32_t)c->o.max_recv_bytes,
+	    .tls = {.cert = c->o.dest_cert, .key = c->o.dest_key, .cacert = c->o.dest_cacert},
 	};
 	o->tls.on = !c->o.dest_insecure_transport || c->o.dest_cert[0] || c->o.dest_key[0] || c->o.dest_cacert[0];
 	ctl_user(c, c->o.dest_user, c->o.dest_password, "Destination Password: ", &o->user, &o->password);
-}
-
-static void handle_closed(uv_handle_t *h)
-{
-	mem_free(h);
 }
 
 static int mirror_run(struct mirror *m)
@@ -285,7 +280,7 @@ static int mirror_run(struct mirror *m)
 	if (!code)
 		code = follow(m, revision + 1);
 	buf_fini(&m->txn);
-	uv_close((uv_handle_t *)m->report, handle_closed);
+	uv_close((uv_handle_t *)m->report, ctl_handle_free);
 	return code;
 }
 
@@ -303,7 +298,8 @@ RUN(make_mirror)
 	if (!code)
 		code = ctl_connect(c);
 	if (!code && c->o.no_dest_prefix && c->o.dest_prefix[0])
-		code = ctl_fail(EXIT_ARGS, "`--dest-prefix` and `--no-dest-prefix` cannot be set at the same time, choose one");
+		code = ctl_fail(EXIT_ARGS,
+				"`--dest-prefix` and `--no-dest-prefix` cannot be set at the same time, choose one");
 	if (!code)
 		code = mirror_run(&m);
 	ctl_client_close(c, m.dest);

@@ -10,7 +10,8 @@ RUN(version)
 /* The global flags, as a command that had them alone would list them. */
 RUN(options)
 {
-	const struct cli_command all = {.name = "etcdctl", .flags = ctl_global_flags, .flag_count = ctl_global_flag_count};
+	const struct cli_command all = {
+	    .name = "etcdctl", .flags = ctl_global_flags, .flag_count = ctl_global_flag_count};
 	const struct cli_program program = {.root = &all};
 	const struct cli_command *path[] = {&all};
 

@@ -141,7 +141,8 @@ RUN(role_list)
 
 /* --- permissions --- */
 
-/* Key and end of a permission from operands [at, …) and the flags. An empty key with --prefix or --from-key is all keys. */
+/* Key and end of a permission from operands [at, …) and the flags. An empty key with --prefix or --from-key is all
+ * keys. */
 static int read_range(struct ctl *c, size_t at, struct slice *key, struct slice *end)
 {
 	bool prefix = c->o.prefix, from_key = c->o.from_key;
@@ -192,8 +193,9 @@ RUN(role_grant_permission)
 	int code;
 
 	if (c->arg_count < 3)
-		return ctl_fail(EXIT_ARGS,
-				"role grant command requires role name, permission type, and key [endkey] as its argument");
+		return ctl_fail(
+		    EXIT_ARGS,
+		    "role grant command requires role name, permission type, and key [endkey] as its argument");
 	code = permission_of(c->args[1], &perm.permtype);
 	if (!code)
 		code = read_range(c, 2, &key, &end);
@@ -215,7 +217,8 @@ RUN(role_revoke_permission)
 	int code;
 
 	if (c->arg_count < 2)
-		return ctl_fail(EXIT_ARGS, "role revoke-permission command requires role name and key [endkey] as its argument");
+		return ctl_fail(EXIT_ARGS,
+				"role revoke-permission command requires role name and key [endkey] as its argument");
 	code = read_range(c, 1, &key, &end);
 	if (code)
 		return code;
@@ -228,6 +231,7 @@ RUN(role_revoke_permission)
 	else if (slice_eq(end, open_end))
 		text = ctl_copy(c, "Permission of range [%s, <open ended> is revoked from role %s", c->args[1], role);
 	else
-		text = ctl_copy(c, "Permission of range [%s, %.*s) is revoked from role %s", c->args[1], SLICE_ARG(end), role);
+		text = ctl_copy(c, "Permission of range [%s, %.*s) is revoked from role %s", c->args[1], SLICE_ARG(end),
+				role);
 	return auth_change(c, RPC_ROLE_REVOKE_PERMISSION, &req.base, text);
 }

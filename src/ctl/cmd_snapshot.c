@@ -48,7 +48,8 @@ static int write_all(struct saving *s, struct slice data)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return ctl_fail(EXIT_INTERRUPTED, "could not write snapshot: write %s: %s", s->part, trouble(s, errno));
+			return ctl_fail(EXIT_INTERRUPTED, "could not write snapshot: write %s: %s", s->part,
+					trouble(s, errno));
 		data = slice_of(data.data + n, data.size - (size_t)n);
 	}
 	return 0;
@@ -76,7 +77,8 @@ static void show_progress(struct saving *s, uint64_t left)
 	if (!isatty(STDERR_FILENO) || (left && s->size - s->shown < PROGRESS_BYTES))
 		return;
 	s->shown = s->size;
-	fprintf(stderr, "\r%s of %s   %s", text_bytes(done, s->size), text_bytes(all, s->size + left), left ? "" : "\n");
+	fprintf(stderr, "\r%s of %s   %s", text_bytes(done, s->size), text_bytes(all, s->size + left),
+		left ? "" : "\n");
 }
 
 static int take(struct saving *s, struct slice body)
@@ -101,7 +103,8 @@ static int take(struct saving *s, struct slice body)
 
 static int receive(struct saving *s)
 {
-	struct client_call_opts opts = {.timeout_ms = s->c->command_timeout_set ? MAX(ms_of(s->c->o.command_timeout), (uint64_t)1) : 0};
+	struct client_call_opts opts = {
+	    .timeout_ms = s->c->command_timeout_set ? MAX(ms_of(s->c->o.command_timeout), (uint64_t)1) : 0};
 	struct client_stream *stream = client_open(s->c->client, RPC_SNAPSHOT, (struct slice){NULL, 0}, &opts);
 	struct client_status st;
 	enum client_recv got;
@@ -137,7 +140,8 @@ static int check_hash(struct saving *s)
 		return ctl_fail(EXIT_INTERRUPTED, "sha256 checksum not found [bytes: %" PRIu64 "]", s->size);
 	EVP_DigestFinal_ex(s->hash, sum, NULL);
 	if (memcmp(sum, s->tail, HASH_SIZE))
-		return ctl_fail(EXIT_INTERRUPTED, "sha256 of what arrived is not the one that came with it; nothing is saved");
+		return ctl_fail(EXIT_INTERRUPTED,
+				"sha256 of what arrived is not the one that came with it; nothing is saved");
 	return 0;
 }
 
@@ -149,7 +153,7 @@ static int sync_directory(struct saving *s)
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
-		return 0;       /* a directory that may be written but not read: nothing more can be done */
+		return 0; /* a directory that may be written but not read: nothing more can be done */
 	fsync(fd);
 	close(fd);
 	return 0;
@@ -165,8 +169,8 @@ static int finish(struct saving *s)
 	}
 	s->fd = -1;
 	if (rename(s->part, s->path))
-		return ctl_fail(EXIT_INTERRUPTED, "could not rename %s to %s (rename %s %s: %s)", s->part, s->path, s->part, s->path,
-				trouble(s, errno));
+		return ctl_fail(EXIT_INTERRUPTED, "could not rename %s to %s (rename %s %s: %s)", s->part, s->path,
+				s->part, s->path, trouble(s, errno));
 	return sync_directory(s);
 }
 

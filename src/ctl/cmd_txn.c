@@ -3,7 +3,7 @@
 
 #include "ctl/ctl_impl.h"
 
-enum { LIST_MAX = 100000 };     /* of one branch; the server's own bound is far lower */
+enum { LIST_MAX = 100000 }; /* of one branch; the server's own bound is far lower */
 
 /* A line without its end and the blanks around it; 0, or the exit code at the end of input. */
 static int next_line(struct ctl *c, const char **out)
@@ -24,7 +24,7 @@ static int next_line(struct ctl *c, const char **out)
 struct words {
 	const char *target;
 	const char *key, *op, *value;
-	unsigned found;         /* of key, op, value */
+	unsigned found; /* of key, op, value */
 };
 
 static const char *quoted_word(struct ctl *c, const char **at)
@@ -66,9 +66,9 @@ static enum target target_of(const char *name)
 		const char *name;
 		enum target target;
 	} names[] = {
-		{"ver", TARGET_VERSION}, {"version", TARGET_VERSION}, {"c", TARGET_CREATE}, {"create", TARGET_CREATE},
-		{"m", TARGET_MOD}, {"mod", TARGET_MOD}, {"val", TARGET_VALUE}, {"value", TARGET_VALUE},
-		{"lease", TARGET_LEASE},
+	    {"ver", TARGET_VERSION},   {"version", TARGET_VERSION}, {"c", TARGET_CREATE},
+	    {"create", TARGET_CREATE}, {"m", TARGET_MOD},           {"mod", TARGET_MOD},
+	    {"val", TARGET_VALUE},     {"value", TARGET_VALUE},     {"lease", TARGET_LEASE},
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
@@ -118,7 +118,7 @@ static bool set_operand(Etcdserverpb__Compare *m, enum target t, const char *val
 
 static int result_of(const char *op)
 {
-	static const char *const ops[] = {"=", ">", "<", "!="};  /* by number of the enum */
+	static const char *const ops[] = {"=", ">", "<", "!="}; /* by number of the enum */
 
 	for (size_t i = 0; i < ARRAY_COUNT(ops); i++) {
 		if (!strcmp(ops[i], op))

@@ -1,39 +1,16 @@
-/* watch: one watch from the command line, or several from lines of stdin. Responses are queued by the client's callbacks
- * and printed here, so that a command may run for each event while others arrive. */
+/* watch from the command line; responses printed, commands run. */
 #include <inttypes.h>
-#include <unistd.h>
 
-#include "base/list.h"
 #include "ctl/signals.h"
+#include "ctl/watching.h"
 
-enum { QUEUE_MAX = 256, LINE_MAX_SIZE = 1 << 20 };
-
-struct watcher {
-	struct watching *all;
-	struct client_watch *watch;
-	const char **exec; /* NULL: nothing to run */
-	size_t exec_count;
-	bool over;
-};
+enum { QUEUE_MAX = 256 };
 
 struct response {
 	struct list node;
 	struct watcher *from;
 	struct buf body; /* empty: the watch has ended, error tells why */
 	struct client_status error;
-};
-
-struct watching {
-	struct ctl *c;
-	VEC(struct watcher *) watchers;
-	struct list queue;
-	size_t queued; /* at QUEUE_MAX the watches are paused */
-	bool news;
-	struct arena arena;
-	/* lines of stdin */
-	uv_poll_t *poll;
-	struct buf input;
-	bool input_ended;
 };
 
 /* --- events in --- */
@@ -130,7 +107,7 @@ static bool is_cancellation(struct slice body)
 }
 
 /* Prints what is queued. 0 or exit code. */
-static int drain(struct watching *all)
+int watching_drain(struct watching *all)
 {
 	int code = 0;
 
@@ -156,12 +133,14 @@ static int drain(struct watching *all)
 
 /* --- beginning --- */
 
-static int begin(struct watching *all, const char *const *args, size_t count, const char **exec, size_t exec_count,
-		 const char **why)
+int watching_begin(struct watching *all, const char *const *args, size_t count, const char **exec, size_t exec_count,
+		   const char **why)
 {
 	static const struct client_watch_events events = {on_response, on_end};
 	struct ctl *c = all->c;
-	struct client_watch_opts o = {.start_revision = c->o.rev, .prev_kv = c->o.prev_kv, .require_leader = true,
+	struct client_watch_opts o = {.start_revision = c->o.rev,
+				      .prev_kv = c->o.prev_kv,
+				      .require_leader = true,
 				      .progress_notify = c->o.progress_notify};
 	struct watcher *w;
 
@@ -191,9 +170,9 @@ static int begin(struct watching *all, const char *const *args, size_t count, co
 
 /* Operands of a watch, from the words of its line: what is before "--", or the variables in its place, and the command
  * behind it. operands: those of the parser, in which "--" is gone. */
-static int split_operands(struct ctl *c, const char *const *raw, size_t raw_count, const char *const *operands,
-			  size_t operand_count, const char **watch, size_t *watch_count, const char ***exec,
-			  size_t *exec_count, const char **why)
+int watch_operands(struct ctl *c, const char *const *raw, size_t raw_count, const char *const *operands,
+		   size_t operand_count, const char **watch, size_t *watch_count, const char ***exec,
+		   size_t *exec_count, const char **why)
 {
 	const char *key = getenv("ETCDCTL_WATCH_KEY"), *end = getenv("ETCDCTL_WATCH_RANGE_END");
 	bool by_variable = key && key[0];
@@ -231,7 +210,7 @@ static void watching_end(struct watching *all)
 		mem_free(all->watchers.at[i]);
 	}
 	VEC_FREE(&all->watchers);
-	LIST_EACH_SAFE(it, &all->queue) {
+	LIST_EACH_SAFE (it, &all->queue) {
 		struct response *r = CONTAINER_OF(it, struct response, node);
 
 		buf_fini(&r->body);
@@ -239,148 +218,6 @@ static void watching_end(struct watching *all)
 	}
 	buf_fini(&all->input);
 	arena_fini(&all->arena);
-}
-
-/* --- lines of stdin --- */
-
-static void on_input(uv_poll_t *p, int status, int events)
-{
-	struct watching *all = p->data;
-	ssize_t n = read(STDIN_FILENO, buf_add(&all->input, 4096), 4096);
-
-	all->input.size -= n > 0 ? (size_t)(4096 - n) : 4096;
-	all->input_ended = n <= 0;
-	all->news = true;
-	if (n <= 0)
-		uv_poll_stop(p);
-}
-
-static void handle_closed(uv_handle_t *h)
-{
-	mem_free(h);
-}
-
-/* A pipe or terminal is polled; a file is there as a whole. */
-static void input_begin(struct watching *all)
-{
-	all->poll = NEW(uv_poll_t);
-	if (!uv_poll_init(&all->c->loop, all->poll, STDIN_FILENO)) {
-		all->poll->data = all;
-		uv_poll_start(all->poll, UV_READABLE, on_input);
-		return;
-	}
-	mem_free(all->poll);
-	all->poll = NULL;
-	while (!all->input_ended) {
-		ssize_t n = read(STDIN_FILENO, buf_add(&all->input, 4096), 4096);
-
-		all->input.size -= n > 0 ? (size_t)(4096 - n) : 4096;
-		all->input_ended = n <= 0;
-	}
-	all->news = true;
-}
-
-static int first_line_of(const struct buf *err)
-{
-	const uint8_t *end = memchr(err->data, '\n', err->size);
-
-	fwrite(err->data, 1, end ? (size_t)(end - err->data + 1) : err->size, stderr);
-	return EXIT_ARGS;
-}
-
-static int line_watch(struct watching *all, const char *line, const char **words, size_t count)
-{
-	struct ctl *c = all->c;
-	bool notify = c->o.progress_notify;
-	const char *key = getenv("ETCDCTL_WATCH_KEY");
-	const char **argv = arena_alloc_array(&c->arena, count + 2, sizeof(*argv));
-	const char **watch = arena_alloc_array(&c->arena, count + 2, sizeof(*watch)), **exec, *why;
-	size_t watch_count, exec_count;
-	struct buf out, err;
-	struct cli cli;
-	int code;
-
-	if (count < 2 && !(key && key[0])) {
-		fprintf(stderr, "Invalid command %s (command type or key is not provided)\n", line);
-		return 0;
-	}
-	argv[0] = "etcdctl";
-	memcpy(argv + 1, words, count * sizeof(*argv));
-	buf_init(&out, SIZE_MAX / 2);
-	buf_init(&err, SIZE_MAX / 2);
-	if (!cli_parse(&ctl_watch_program, (int)count + 1, argv, &c->o, &cli, &out, &err)) {
-		code = first_line_of(&err);
-	} else {
-		c->o.progress_notify = notify;  /* of the command line, as upstream has it */
-		code = split_operands(c, words + 1, count - 1, cli.args, cli.arg_count, watch, &watch_count, &exec, &exec_count,
-				      &why);
-		if (code) {
-			ctl_fail(code, "%s", why);
-		} else if (begin(all, watch, watch_count, exec, exec_count, &why)) {
-			fprintf(stderr, "Invalid command %s (%s)\n", line, why);
-		}
-	}
-	cli_fini(&cli);
-	buf_fini(&out);
-	buf_fini(&err);
-	return code;
-}
-
-static int run_line(struct watching *all, const char *line)
-{
-	const char **words;
-	size_t count;
-
-	if (!split_words(all->c, line, &words, &count))
-		return ctl_fail(EXIT_INPUT, "invalid syntax");
-	if (!count) {
-		fprintf(stderr, "Invalid command: %s (watch and progress supported)\n", line);
-	} else if (!strcmp(words[0], "watch")) {
-		return line_watch(all, line, words, count);
-	} else if (!strcmp(words[0], "progress")) {
-		for (size_t i = 0; i < all->watchers.count; i++)
-			client_watch_progress(all->watchers.at[i]->watch);
-	} else {
-		fprintf(stderr, "Invalid command %s (only support watch)\n", line);
-	}
-	return 0;
-}
-
-/* The lines that have come; 0 or exit code. */
-static int run_lines(struct watching *all)
-{
-	int code = 0;
-
-	while (!code) {
-		uint8_t *end = all->input.size ? memchr(all->input.data, '\n', all->input.size) : NULL;
-		const char *line;
-
-		if (!end) {
-			if (all->input_ended)
-				return ctl_fail(EXIT_INPUT, "error reading watch request line: EOF");
-			return all->input.size > LINE_MAX_SIZE ? ctl_fail(EXIT_INPUT, "error reading watch request line: too long") : 0;
-		}
-		line = ctl_copy(all->c, "%.*s", (int)(end - all->input.data), (const char *)all->input.data);
-		buf_drop_front(&all->input, (size_t)(end - all->input.data) + 1);
-		code = run_line(all, line);
-	}
-	return code;
-}
-
-static int interactive(struct watching *all)
-{
-	int code = 0;
-
-	input_begin(all);
-	while (!code) {
-		client_wait(all->c->client, &all->news, 0);
-		code = drain(all);
-		if (!code)
-			code = run_lines(all);
-	}
-	if (all->poll)
-		uv_close((uv_handle_t *)all->poll, handle_closed);
-	return code;
 }
 
 /* --- the command --- */
@@ -392,7 +229,7 @@ static const char *const *raw_operands(const struct ctl *c, size_t *count)
 
 	while (i < c->argc && strcmp(c->argv[i], "watch"))
 		i++;
-	if (i >= c->argc)       /* an abbreviation: the whole line */
+	if (i >= c->argc) /* an abbreviation: the whole line */
 		i = 0;
 	*count = (size_t)(c->argc - i - 1);
 	return (const char *const *)c->argv + i + 1;
@@ -404,18 +241,19 @@ static int single(struct watching *all)
 	size_t raw_count, watch_count, exec_count;
 	const char *const *raw = raw_operands(c, &raw_count);
 	const char **watch = arena_alloc_array(&c->arena, c->arg_count + 2, sizeof(*watch)), **exec, *why;
-	int code = split_operands(c, raw, raw_count, c->args, c->arg_count, watch, &watch_count, &exec, &exec_count, &why);
+	int code =
+	    watch_operands(c, raw, raw_count, c->args, c->arg_count, watch, &watch_count, &exec, &exec_count, &why);
 
 	if (code)
 		return ctl_fail(code, "%s", why);
 	code = ctl_connect(c);
 	if (code)
 		return code;
-	if (begin(all, watch, watch_count, exec, exec_count, &why))
+	if (watching_begin(all, watch, watch_count, exec, exec_count, &why))
 		return ctl_fail(EXIT_ARGS, "%s", why);
 	while (!code && !all->watchers.at[0]->over) {
 		client_wait(c->client, &all->news, 0);
-		code = drain(all);
+		code = watching_drain(all);
 	}
 	return code ? code : ctl_fail(EXIT_INTERRUPTED, "watch is canceled by the server");
 }
@@ -436,7 +274,7 @@ RUN(watch)
 	if (c->o.interactive) {
 		code = ctl_connect(c);
 		if (!code)
-			code = interactive(&all);
+			code = watching_lines(&all);
 	} else {
 		code = single(&all);
 	}

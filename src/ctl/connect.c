@@ -1,5 +1,5 @@
-/* From flags to a client that is logged in. The order is upstream's, for which error comes first is part of what scripts
- * see: variables, endpoints, TLS flags, password, output format, TLS files, login. */
+/* From flags to a client that is logged in. The order is upstream's, for which error comes first is part of what
+ * scripts see: variables, endpoints, TLS flags, password, output format, TLS files, login. */
 #include "ctl/ctl_impl.h"
 
 static void print_value(const struct cli_flag *f, const void *field)
@@ -64,7 +64,7 @@ static void split_list(struct ctl *c, const char *text, bool trim, struct endpoi
 }
 
 void ctl_user(struct ctl *c, const char *name, const char *password_flag, const char *prompt, const char **user,
-	     const char **password)
+	      const char **password)
 {
 	const char *colon = strchr(name, ':');
 
@@ -103,18 +103,18 @@ static int read_opts(struct ctl *c, struct client_opts *o)
 	int code = check_files(c);
 
 	*o = (struct client_opts){
-		.endpoints = c->endpoints.at,
-		.endpoint_count = c->endpoints.count,
-		.dial_timeout_ms = ms_of(c->o.dial_timeout),
-		.keepalive_time_ms = ms_of(c->o.keepalive_time),
-		.keepalive_timeout_ms = ms_of(c->o.keepalive_timeout),
-		.send_bytes_max = (uint32_t)c->o.max_request_bytes,
-		.recv_bytes_max = (uint32_t)c->o.max_recv_bytes,
-		.token = c->o.auth_jwt_token,
-		.tls = {.cert = c->o.cert,
-			.key = c->o.key,
-			.cacert = c->o.cacert,
-			.skip_verify = c->o.insecure_skip_tls_verify},
+	    .endpoints = c->endpoints.at,
+	    .endpoint_count = c->endpoints.count,
+	    .dial_timeout_ms = ms_of(c->o.dial_timeout),
+	    .keepalive_time_ms = ms_of(c->o.keepalive_time),
+	    .keepalive_timeout_ms = ms_of(c->o.keepalive_timeout),
+	    .send_bytes_max = (uint32_t)c->o.max_request_bytes,
+	    .recv_bytes_max = (uint32_t)c->o.max_recv_bytes,
+	    .token = c->o.auth_jwt_token,
+	    .tls = {.cert = c->o.cert,
+		    .key = c->o.key,
+		    .cacert = c->o.cacert,
+		    .skip_verify = c->o.insecure_skip_tls_verify},
 	};
 	if (!c->o.insecure_discovery)
 		o->tls.server_name = c->o.discovery_srv;
@@ -183,6 +183,11 @@ int ctl_connect_to(struct ctl *c, const char *const *endpoints, size_t count)
 	ctl_client_close(c, c->client);
 	c->client = NULL;
 	return ctl_client_from(c, &o, &c->client);
+}
+
+void ctl_handle_free(uv_handle_t *h)
+{
+	mem_free(h);
 }
 
 void ctl_client_close(struct ctl *c, struct client *client)

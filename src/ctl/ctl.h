@@ -4,8 +4,8 @@
  *
  * The command tree, its flags and its help are one table (tree.c); a command is one function that gets what was parsed
  * and returns the exit code. Output goes to stdout in the form that --write-out names, trouble to stderr. Exit codes: 0
- * done, 1 refused or failed, 2 no connection or login, 3 bad input lines, 4 bad value of a choice, 5 interrupted, 128 bad
- * arguments. One thread. */
+ * done, 1 refused or failed, 2 no connection or login, 3 bad input lines, 4 bad value of a choice, 5 interrupted, 128
+ *bad arguments. One thread. */
 #ifndef CTL_CTL_H
 #define CTL_CTL_H
 

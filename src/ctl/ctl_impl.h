@@ -99,6 +99,8 @@ int ctl_connect_to(struct ctl *c, const char *const *endpoints, size_t count);
 /* One more client, the caller's to close, logged in. */
 int ctl_client_from(struct ctl *c, const struct client_opts *o, struct client **out);
 void ctl_client_close(struct ctl *c, struct client *client);
+/* For uv_close of a handle that was allocated. */
+void ctl_handle_free(uv_handle_t *h);
 /* user[:password] with a prompt if there is no password. */
 void ctl_user(struct ctl *c, const char *name, const char *password_flag, const char *prompt, const char **user,
 	      const char **password);

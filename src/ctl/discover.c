@@ -1,5 +1,5 @@
-/* --discovery-srv: endpoints from the SRV records _etcd-client-ssl._tcp and _etcd-client._tcp of a domain; a service name
- * of --discovery-srv-name is added to both. Records are taken in order of priority, then of their weight. */
+/* --discovery-srv: endpoints from the SRV records _etcd-client-ssl._tcp and _etcd-client._tcp of a domain; a service
+ * name of --discovery-srv-name is added to both. Records are taken in order of priority, then of their weight. */
 #include <arpa/nameser.h>
 #include <resolv.h>
 
@@ -34,7 +34,8 @@ static size_t ask(const char *name, struct record *out, size_t max)
 			const uint8_t *data;
 			ns_rr rr;
 
-			if (ns_parserr(&msg, ns_s_an, i, &rr) || ns_rr_type(rr) != ns_t_srv || ns_rr_rdlen(rr) <= SRV_HEAD)
+			if (ns_parserr(&msg, ns_s_an, i, &rr) || ns_rr_type(rr) != ns_t_srv ||
+			    ns_rr_rdlen(rr) <= SRV_HEAD)
 				continue;
 			data = ns_rr_rdata(rr);
 			if (ns_name_uncompress(answer, answer + size, data + SRV_HEAD, out[n].target, NS_MAXDNAME) < 0)
@@ -75,7 +76,9 @@ int ctl_discover(struct ctl *c, struct endpoints *out)
 	}
 	mem_free(found);
 	if (!out->count)
-		return ctl_fail(EXIT_ERROR, "error querying DNS SRV records for _etcd-client lookup _etcd-client._tcp.%s: no such host",
-				domain);
+		return ctl_fail(
+		    EXIT_ERROR,
+		    "error querying DNS SRV records for _etcd-client lookup _etcd-client._tcp.%s: no such host",
+		    domain);
 	return 0;
 }

@@ -1,5 +1,5 @@
-/* ETCDCTL_* variables stand for the global flags. Not given on the line: the variable counts, a value that does not parse
- * is passed over. Given twice: upstream ends there, and so do we, for nobody can know which one was meant. */
+/* ETCDCTL_* variables stand for the global flags. Not given on the line: the variable counts, a value that does not
+ * parse is passed over. Given twice: upstream ends there, and so do we, for nobody can know which one was meant. */
 #include <ctype.h>
 #include <unistd.h>
 
@@ -39,8 +39,8 @@ int ctl_env(struct ctl *c)
 
 		if (strncmp(*e, PREFIX, sizeof(PREFIX) - 1) || !equals)
 			continue;
-		if (is_watch && (!strncmp(*e, PREFIX "WATCH_KEY=", 18) || !strncmp(*e, PREFIX "WATCH_RANGE_END=", 24)) &&
-		    equals[1])
+		if (is_watch &&
+		    (!strncmp(*e, PREFIX "WATCH_KEY=", 18) || !strncmp(*e, PREFIX "WATCH_RANGE_END=", 24)) && equals[1])
 			continue;
 		f = flag_of(*e, (size_t)(equals - *e));
 		by_line = f && cli_is_set(&c->cli, f->name);
@@ -50,7 +50,8 @@ int ctl_env(struct ctl *c)
 		}
 		if (by_line) {
 			ctl_log("fatal",
-				"conflicting environment variable is shadowed by corresponding command-line flag (either unset "
+				"conflicting environment variable is shadowed by corresponding command-line flag "
+				"(either unset "
 				"environment variable or disable flag))",
 				"environment-variable", ctl_copy(c, "%.*s", (int)(equals - *e), *e));
 			return EXIT_ERROR;

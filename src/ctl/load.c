@@ -22,7 +22,7 @@ struct load {
 	const struct load_opts *o;
 	struct load_result *r;
 	struct worker *workers;
-	size_t next;            /* worker that is asked first for the next put */
+	size_t next; /* worker that is asked first for the next put */
 	size_t busy;
 	uint64_t begun_ns, issued;
 	double sum_s, squares_s;
@@ -47,7 +47,7 @@ static void count_error(struct load *l, const struct client_status *s)
 	while (i < r->error_count && strcmp(r->errors[i].text, text))
 		i++;
 	if (i == LOAD_ERRORS_MAX)
-		i--;    /* the last row stands for all that do not fit */
+		i--; /* the last row stands for all that do not fit */
 	else if (i == r->error_count)
 		r->errors[r->error_count++].text = ctl_copy(l->c, "%s", text);
 	r->errors[i].count++;
@@ -129,8 +129,9 @@ static void show(struct load *l, uint64_t now, uint64_t all)
 	if (!isatty(STDERR_FILENO) || now == l->shown)
 		return;
 	l->shown = now;
-	fprintf(stderr, "\r[%.*s%*s] %llu of %llu%s", filled, "========================================", BAR_WIDTH - filled, "",
-		(unsigned long long)now, (unsigned long long)all, now == all ? "\n" : "");
+	fprintf(stderr, "\r[%.*s%*s] %llu of %llu%s", filled,
+		"========================================", BAR_WIDTH - filled, "", (unsigned long long)now,
+		(unsigned long long)all, now == all ? "\n" : "");
 }
 
 static void on_tick(uv_timer_t *t)
@@ -149,14 +150,9 @@ static void on_tick(uv_timer_t *t)
 
 		put_next(l);
 		if (l->issued == before)
-			break;  /* all are busy */
+			break; /* all are busy */
 	}
 	l->done = l->stopping && !l->busy;
-}
-
-static void handle_closed(uv_handle_t *h)
-{
-	mem_free(h);
 }
 
 static int open_workers(struct load *l)
@@ -203,7 +199,7 @@ int load_run(struct ctl *c, const struct load_opts *o, struct load_result *r)
 			put_next(&l);
 		r->interrupted = !client_wait(c->client, &l.done, 0);
 		finish(&l);
-		uv_close((uv_handle_t *)l.timer, handle_closed);
+		uv_close((uv_handle_t *)l.timer, ctl_handle_free);
 		signals_ignore(&signals);
 		signals_end(&signals);
 	}

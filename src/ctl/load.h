@@ -6,11 +6,11 @@
 
 struct load_opts {
 	size_t clients;
-	uint64_t puts;        /* 0: no limit but the time */
-	uint64_t puts_per_s;  /* 0: as fast as they go */
-	uint64_t seconds;     /* 0: no limit but the number */
-	size_t key_size;      /* random bytes behind the prefix, the rest zero */
-	size_t value_size;    /* zero bytes */
+	uint64_t puts;       /* 0: no limit but the time */
+	uint64_t puts_per_s; /* 0: as fast as they go */
+	uint64_t seconds;    /* 0: no limit but the number */
+	size_t key_size;     /* random bytes behind the prefix, the rest zero */
+	size_t value_size;   /* zero bytes */
 	const char *prefix;
 };
 
@@ -18,7 +18,7 @@ struct load_opts {
 
 struct load_result {
 	uint64_t ok;
-	double seconds;       /* from the first put to the last answer */
+	double seconds; /* from the first put to the last answer */
 	double slowest_s, mean_s, stddev_s;
 	struct {
 		const char *text;

@@ -34,7 +34,7 @@ void put(struct ctl *c, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf((char *)buf_add(&c->out, (size_t)n + 1), (size_t)n + 1, fmt, ap);
 	va_end(ap);
-	c->out.size--;  /* the NUL */
+	c->out.size--; /* the NUL */
 }
 
 void ctl_flush(struct ctl *c)

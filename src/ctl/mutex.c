@@ -89,8 +89,8 @@ void turn_end(struct turn *t)
 
 /* --- waiting --- */
 
-static bool range_one(struct ctl *c, struct slice prefix, Etcdserverpb__RangeRequest__SortOrder order, int64_t max_create,
-		      Etcdserverpb__RangeResponse **resp)
+static bool range_one(struct ctl *c, struct slice prefix, Etcdserverpb__RangeRequest__SortOrder order,
+		      int64_t max_create, Etcdserverpb__RangeResponse **resp)
 {
 	Etcdserverpb__RangeRequest req = ETCDSERVERPB__RANGE_REQUEST__INIT;
 
@@ -170,7 +170,8 @@ int turn_wait(struct turn *t)
 		struct slice key;
 		int code;
 
-		if (!range_one(t->c, t->prefix, ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__DESCEND, t->revision - 1, &before))
+		if (!range_one(t->c, t->prefix, ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__DESCEND, t->revision - 1,
+			       &before))
 			return t->signals.came ? interrupted(t) : ctl_call_failed(t->c, EXIT_ERROR, "", "");
 		if (!before->n_kvs) {
 			t->got_revision = before->header ? before->header->revision : t->got_revision;

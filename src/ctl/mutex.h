@@ -1,6 +1,6 @@
 /* What lock and elect share: a key under a prefix, named by the session's lease, whose turn comes when all that were
- * created before it are gone. The same keys and revisions as upstream's concurrency package, so both kinds of client can
- * stand in one queue. */
+ * created before it are gone. The same keys and revisions as upstream's concurrency package, so both kinds of client
+ * can stand in one queue. */
 #ifndef CTL_MUTEX_H
 #define CTL_MUTEX_H
 
@@ -11,9 +11,9 @@ struct turn {
 	struct ctl *c;
 	struct session session;
 	struct signals signals;
-	struct slice prefix; /* "name/" */
-	struct slice key;    /* "name/<lease>" */
-	int64_t revision;    /* that the key was created at */
+	struct slice prefix;  /* "name/" */
+	struct slice key;     /* "name/<lease>" */
+	int64_t revision;     /* that the key was created at */
 	int64_t got_revision; /* of the response that gave the turn */
 };
 

@@ -48,7 +48,7 @@ static void json_value(struct out_json *j, const ProtobufCFieldDescriptor *f, co
 		json_message(j, *(ProtobufCMessage *const *)at);
 		break;
 	default:
-		UNREACHABLE();  /* no such type in the API */
+		UNREACHABLE(); /* no such type in the API */
 	}
 }
 
@@ -77,7 +77,8 @@ void json_fields(struct out_json *j, const ProtobufCMessage *m)
 		size_t count;
 
 		if (f->label != PROTOBUF_C_LABEL_REPEATED) {
-			bool other_member = (f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) && *(const uint32_t *)quantifier != f->id;
+			bool other_member =
+			    (f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) && *(const uint32_t *)quantifier != f->id;
 
 			if (other_member || is_zero(f, at))
 				continue;

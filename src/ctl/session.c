@@ -108,16 +108,11 @@ int session_begin(struct session *s, struct ctl *c, int64_t ttl)
 	return 0;
 }
 
-static void timer_closed(uv_handle_t *h)
-{
-	mem_free(h);
-}
-
 void session_end(struct session *s)
 {
 	if (s->call)
 		client_drop(s->call);
-	uv_close((uv_handle_t *)s->timer, timer_closed);
+	uv_close((uv_handle_t *)s->timer, ctl_handle_free);
 	buf_fini(&s->last);
 	arena_fini(&s->arena);
 }
@@ -130,6 +125,6 @@ enum session_event session_next(struct session *s, const Etcdserverpb__LeaseKeep
 		return s->failed ? SESSION_FAILED : SESSION_LOST;
 	arena_reset(&s->arena);
 	return pb_unpack(&s->arena, &etcdserverpb__lease_keep_alive_response__descriptor, buf_slice(&s->last), r)
-		       ? SESSION_LOST
-		       : SESSION_RENEWED;
+		   ? SESSION_LOST
+		   : SESSION_RENEWED;
 }

@@ -32,15 +32,10 @@ void signals_ignore(struct signals *s)
 	client_interrupt(s->c->client, false);
 }
 
-static void handle_closed(uv_handle_t *h)
-{
-	mem_free(h);
-}
-
 void signals_end(struct signals *s)
 {
 	for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
-		uv_close((uv_handle_t *)s->at[i], handle_closed);
+		uv_close((uv_handle_t *)s->at[i], ctl_handle_free);
 }
 
 /* --- children --- */
@@ -59,7 +54,7 @@ static void on_exit_of(uv_process_t *p, int64_t status, int signal)
 	child->status = status;
 	child->signal = signal;
 	child->done = true;
-	uv_close((uv_handle_t *)p, handle_closed);
+	uv_close((uv_handle_t *)p, ctl_handle_free);
 }
 
 /* Our environment, in which these come last and so win. */
@@ -89,9 +84,9 @@ static const char *signal_name(struct ctl *c, int number)
 	static const struct {
 		int number;
 		const char *name;
-	} names[] = {{SIGHUP, "hangup"}, {SIGINT, "interrupt"}, {SIGQUIT, "quit"}, {SIGABRT, "aborted"}, {SIGKILL, "killed"},
-		     {SIGSEGV, "segmentation fault"}, {SIGPIPE, "broken pipe"}, {SIGALRM, "alarm clock"},
-		     {SIGTERM, "terminated"}};
+	} names[] = {{SIGHUP, "hangup"},       {SIGINT, "interrupt"},    {SIGQUIT, "quit"},
+		     {SIGABRT, "aborted"},     {SIGKILL, "killed"},      {SIGSEGV, "segmentation fault"},
+		     {SIGPIPE, "broken pipe"}, {SIGALRM, "alarm clock"}, {SIGTERM, "terminated"}};
 
 	for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
 		if (names[i].number == number)
@@ -104,9 +99,9 @@ int run_child(struct ctl *c, const char *const *argv, size_t argc, const char *c
 	      const char **why)
 {
 	uv_stdio_container_t stdio[3] = {
-		{.flags = UV_IGNORE},
-		{.flags = UV_INHERIT_FD, .data.fd = STDOUT_FILENO},
-		{.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
+	    {.flags = UV_IGNORE},
+	    {.flags = UV_INHERIT_FD, .data.fd = STDOUT_FILENO},
+	    {.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
 	};
 	uv_process_options_t o = {.exit_cb = on_exit_of, .file = argv[0], .stdio = stdio, .stdio_count = 3};
 	char **args = arena_alloc_array(&c->arena, argc + 1, sizeof(*args));
@@ -124,9 +119,10 @@ int run_child(struct ctl *c, const char *const *argv, size_t argc, const char *c
 	if (err) {
 		char text[TEXT_ERRNO_SIZE];
 
-		uv_close((uv_handle_t *)p, handle_closed);
+		uv_close((uv_handle_t *)p, ctl_handle_free);
 		if (err == UV_ENOENT && !strchr(argv[0], '/'))
-			*why = ctl_copy(c, "exec: %s: executable file not found in $PATH", ctl_quoted(c, slice_str(argv[0])));
+			*why = ctl_copy(c, "exec: %s: executable file not found in $PATH",
+					ctl_quoted(c, slice_str(argv[0])));
 		else
 			*why = ctl_copy(c, "fork/exec %s: %s", argv[0], text_errno(text, -err));
 		return EXIT_ERROR;

@@ -19,8 +19,8 @@ void signals_end(struct signals *s);
 
 /* Runs a command to its end, with these variables ("NAME=value") besides ours and /dev/null as stdin. The loop of
  * c->client goes on meanwhile. *why is Go's text for an end that was not good ("exit status 7", "signal: killed",
- * exec: "x": executable file not found in $PATH), in the arena; NULL else. Returns the exit status: 1 if it could not be
- * run, 255 after a signal. */
+ * exec: "x": executable file not found in $PATH), in the arena; NULL else. Returns the exit status: 1 if it could not
+ * be run, 255 after a signal. */
 int run_child(struct ctl *c, const char *const *argv, size_t argc, const char *const *variables, size_t count,
 	      const char **why);
 

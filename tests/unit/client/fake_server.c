@@ -28,8 +28,8 @@ struct fake_server {
 
 static void flush(struct fake_conn *c);
 
-static ssize_t on_more(nghttp2_session *s, int32_t id, uint8_t *out, size_t room, uint32_t *flags, nghttp2_data_source *src,
-		       void *user)
+static ssize_t on_more(nghttp2_session *s, int32_t id, uint8_t *out, size_t room, uint32_t *flags,
+		       nghttp2_data_source *src, void *user)
 {
 	struct fake_request *r = src->ptr;
 	size_t n = MIN(room, r->out.size - r->out_sent);
@@ -42,8 +42,8 @@ static ssize_t on_more(nghttp2_session *s, int32_t id, uint8_t *out, size_t room
 		return n ? (ssize_t)n : NGHTTP2_ERR_DEFERRED;
 	snprintf(digits, sizeof(digits), "%d", r->status);
 	nghttp2_nv nv[] = {
-		{(uint8_t *)"grpc-status", (uint8_t *)digits, 11, strlen(digits), 0},
-		{(uint8_t *)"grpc-message", (uint8_t *)r->text, 12, strlen(r->text), 0},
+	    {(uint8_t *)"grpc-status", (uint8_t *)digits, 11, strlen(digits), 0},
+	    {(uint8_t *)"grpc-message", (uint8_t *)r->text, 12, strlen(r->text), 0},
 	};
 	*flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
 	nghttp2_submit_trailer(s, id, nv, 2);
@@ -53,8 +53,8 @@ static ssize_t on_more(nghttp2_session *s, int32_t id, uint8_t *out, size_t room
 static void answer(struct fake_request *r)
 {
 	nghttp2_nv nv[] = {
-		{(uint8_t *)":status", (uint8_t *)"200", 7, 3, 0},
-		{(uint8_t *)"content-type", (uint8_t *)"application/grpc", 12, 16, 0},
+	    {(uint8_t *)":status", (uint8_t *)"200", 7, 3, 0},
+	    {(uint8_t *)"content-type", (uint8_t *)"application/grpc", 12, 16, 0},
 	};
 	nghttp2_data_provider body = {{.ptr = r}, on_more};
 
@@ -136,8 +136,8 @@ static int on_headers_begin(nghttp2_session *s, const nghttp2_frame *f, void *us
 	return 0;
 }
 
-static int on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name, size_t name_size, const uint8_t *value,
-		     size_t size, uint8_t flags, void *user)
+static int on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name, size_t name_size,
+		     const uint8_t *value, size_t size, uint8_t flags, void *user)
 {
 	struct fake_request *r = nghttp2_session_get_stream_user_data(s, f->hd.stream_id);
 	struct slice n = slice_of(name, name_size);
@@ -181,7 +181,7 @@ static void flush(struct fake_conn *c)
 	while (!c->closing && (n = nghttp2_session_mem_send(c->h2, &data)) > 0) {
 		size_t sent = 0;
 
-		while (sent < (size_t)n) {      /* loopback, small: waiting in place is fine */
+		while (sent < (size_t)n) { /* loopback, small: waiting in place is fine */
 			uv_buf_t b = uv_buf_init((char *)data + sent, (unsigned)((size_t)n - sent));
 			int put = uv_try_write((uv_stream_t *)&c->tcp, &b, 1);
 

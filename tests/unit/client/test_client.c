@@ -1,5 +1,5 @@
-/* The client against a server that answers as a test wants: which endpoint, which attempt, which status. What upstream's
- * client does in these cases is in its retry.go and retry_interceptor.go (v3.7.1). */
+/* The client against a server that answers as a test wants: which endpoint, which attempt, which status. What
+ * upstream's client does in these cases is in its retry.go and retry_interceptor.go (v3.7.1). */
 #include <nghttp2/nghttp2.h>
 
 #include "client/client_impl.h"
@@ -233,8 +233,9 @@ static void test_a_write_on_a_lost_connection_fails(void **state)
 	begin(&w, drop_it);
 	assert_int_equal(call(&w, RPC_PUT, 3000, &s), GRPC_UNAVAILABLE);
 	assert_int_equal(w.asked, 1);
-	assert_string_equal(client_error(text, &s), "rpc error: code = Unavailable desc = error reading from server: EOF");
-	w.script = say_hi;      /* and the next one gets a new connection */
+	assert_string_equal(client_error(text, &s),
+			    "rpc error: code = Unavailable desc = error reading from server: EOF");
+	w.script = say_hi; /* and the next one gets a new connection */
 	assert_int_equal(call(&w, RPC_PUT, 3000, &s), GRPC_OK);
 	assert_int_equal(fake_server_conns(w.server), 2);
 	end(&w);
@@ -271,7 +272,7 @@ static void test_statuses(void **state)
 	assert_int_equal(call(&w, RPC_PUT, 3000, &s), GRPC_INTERNAL);
 	w.script = no_answer;
 	assert_int_equal(call(&w, RPC_PUT, 3000, &s), GRPC_INTERNAL);
-	w.script = say_hi;      /* the connection is none the worse */
+	w.script = say_hi; /* the connection is none the worse */
 	assert_int_equal(call(&w, RPC_PUT, 3000, &s), GRPC_OK);
 	assert_int_equal(fake_server_conns(w.server), 1);
 	end(&w);
@@ -287,12 +288,14 @@ static void test_limits(void **state)
 
 	begin_with(&w, big_answer, NULL, 0, (struct client_opts){.send_bytes_max = 1000, .recv_bytes_max = 4999});
 	assert_int_equal(call(&w, RPC_RANGE, 3000, &s), GRPC_RESOURCE_EXHAUSTED);
-	assert_string_equal(client_error(text, &s),
-			    "rpc error: code = ResourceExhausted desc = grpc: received message larger than max (5000 vs. 4999)");
+	assert_string_equal(
+	    client_error(text, &s),
+	    "rpc error: code = ResourceExhausted desc = grpc: received message larger than max (5000 vs. 4999)");
 	buf_init(&answer, 1 << 20);
 	assert_false(client_unary(w.client, RPC_PUT, slice_of(large, sizeof(large)), NULL, &answer, &s));
-	assert_string_equal(client_error(text, &s),
-			    "rpc error: code = ResourceExhausted desc = trying to send message larger than max (1001 vs. 1000)");
+	assert_string_equal(
+	    client_error(text, &s),
+	    "rpc error: code = ResourceExhausted desc = trying to send message larger than max (1001 vs. 1000)");
 	buf_fini(&answer);
 	end(&w);
 }
@@ -407,7 +410,7 @@ static void unsteady(void *self, struct fake_request *r, struct slice body)
 	}
 	w->watch_from[w->asked++] = from;
 	buf_init(&b, 1 << 20);
-	pb_put_uint(&b, 3, 1);  /* created */
+	pb_put_uint(&b, 3, 1); /* created */
 	fake_send(r, buf_slice(&b));
 	buf_clear(&b);
 	if (w->asked < 3) {
@@ -469,16 +472,16 @@ static void test_endpoints(void **state)
 		const char *in, *host, *port, *authority, *server_name;
 		bool is_unix, is_tls, default_tls;
 	} cases[] = {
-		{"127.0.0.1:2379", "127.0.0.1", "2379", "127.0.0.1:2379", "127.0.0.1", false, false, false},
-		{"127.0.0.1:2379", "127.0.0.1", "2379", "127.0.0.1:2379", "127.0.0.1", false, true, true},
-		{"http://a.b:1", "a.b", "1", "a.b:1", "a.b", false, false, true},
-		{"https://a.b:1/x", "a.b", "1", "a.b:1", "a.b", false, true, false},
-		{"[::1]:2379", "::1", "2379", "[::1]:2379", "::1", false, false, false},
-		{"host", "host", "443", "host", "host", false, false, false},
-		{"unix:///run/e.sock", "/run/e.sock", NULL, "localhost", "e.sock", true, false, false},
-		{"unix://e.sock", "e.sock", NULL, "localhost", "e.sock", true, true, true},
-		{"unixs:///run/e.sock", "/run/e.sock", NULL, "localhost", "e.sock", true, true, false},
-		{"unix:e.sock", "e.sock", NULL, "localhost", "e.sock", true, false, false},
+	    {"127.0.0.1:2379", "127.0.0.1", "2379", "127.0.0.1:2379", "127.0.0.1", false, false, false},
+	    {"127.0.0.1:2379", "127.0.0.1", "2379", "127.0.0.1:2379", "127.0.0.1", false, true, true},
+	    {"http://a.b:1", "a.b", "1", "a.b:1", "a.b", false, false, true},
+	    {"https://a.b:1/x", "a.b", "1", "a.b:1", "a.b", false, true, false},
+	    {"[::1]:2379", "::1", "2379", "[::1]:2379", "::1", false, false, false},
+	    {"host", "host", "443", "host", "host", false, false, false},
+	    {"unix:///run/e.sock", "/run/e.sock", NULL, "localhost", "e.sock", true, false, false},
+	    {"unix://e.sock", "e.sock", NULL, "localhost", "e.sock", true, true, true},
+	    {"unixs:///run/e.sock", "/run/e.sock", NULL, "localhost", "e.sock", true, true, false},
+	    {"unix:e.sock", "e.sock", NULL, "localhost", "e.sock", true, false, false},
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
@@ -503,19 +506,19 @@ static void test_endpoints(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_unary),
-		cmocka_unit_test(test_a_dead_endpoint_is_passed_over),
-		cmocka_unit_test(test_reads_are_repeated_and_writes_are_not),
-		cmocka_unit_test(test_a_refused_stream_was_never_looked_at),
-		cmocka_unit_test(test_a_write_on_a_lost_connection_fails),
-		cmocka_unit_test(test_deadlines),
-		cmocka_unit_test(test_statuses),
-		cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_a_token_is_fetched_again),
-		cmocka_unit_test(test_a_stream_comes_whole_and_in_order),
-		cmocka_unit_test(test_recv_may_wait_for_a_while_only),
-		cmocka_unit_test(test_a_watch_goes_on_where_it_was),
-		cmocka_unit_test(test_endpoints),
+	    cmocka_unit_test(test_unary),
+	    cmocka_unit_test(test_a_dead_endpoint_is_passed_over),
+	    cmocka_unit_test(test_reads_are_repeated_and_writes_are_not),
+	    cmocka_unit_test(test_a_refused_stream_was_never_looked_at),
+	    cmocka_unit_test(test_a_write_on_a_lost_connection_fails),
+	    cmocka_unit_test(test_deadlines),
+	    cmocka_unit_test(test_statuses),
+	    cmocka_unit_test(test_limits),
+	    cmocka_unit_test(test_a_token_is_fetched_again),
+	    cmocka_unit_test(test_a_stream_comes_whole_and_in_order),
+	    cmocka_unit_test(test_recv_may_wait_for_a_while_only),
+	    cmocka_unit_test(test_a_watch_goes_on_where_it_was),
+	    cmocka_unit_test(test_endpoints),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,25 +8,25 @@ static const struct {
 	const char *words[5];
 	bool bad;
 } lines[] = {
-	{"put a b", {"put", "a", "b"}},
-	{"  put\ta   b  ", {"put", "a", "b"}},
-	{"put 'a b' c", {"put", "a b", "c"}},
-	{"put \"a b\" c", {"put", "a b", "c"}},
-	{"put \"a \\\"b\\\"\" c", {"put", "a \"b\"", "c"}},
-	{"put 'a \\n' c", {"put", "a \\n", "c"}},
-	{"put \"a\"b", {"put", "a", "b"}},
-	{"put a\"b\"c", {"put", "a\"b\"c"}},
-	{"put it's", {"put", "it's"}},
-	{"put 'open", {"put", "open"}},
-	{"put \"open", {"put", "open"}},
-	{"put '' x", {"put", "", "x"}},
-	{"put \"\\x41\\u00e4\\101\\t\"", {"put", "A\u00e4A\t"}},
-	{"put \"\\U0001F600\"", {"put", "\U0001F600"}},
-	{"put \"\\q\"", {NULL}, true},
-	{"put \"\\x4\"", {NULL}, true},
-	{"put \"\\ud800\"", {NULL}, true},
-	{"put \"\\400\"", {NULL}, true},
-	{"", {NULL}},
+    {"put a b", {"put", "a", "b"}},
+    {"  put\ta   b  ", {"put", "a", "b"}},
+    {"put 'a b' c", {"put", "a b", "c"}},
+    {"put \"a b\" c", {"put", "a b", "c"}},
+    {"put \"a \\\"b\\\"\" c", {"put", "a \"b\"", "c"}},
+    {"put 'a \\n' c", {"put", "a \\n", "c"}},
+    {"put \"a\"b", {"put", "a", "b"}},
+    {"put a\"b\"c", {"put", "a\"b\"c"}},
+    {"put it's", {"put", "it's"}},
+    {"put 'open", {"put", "open"}},
+    {"put \"open", {"put", "open"}},
+    {"put '' x", {"put", "", "x"}},
+    {"put \"\\x41\\u00e4\\101\\t\"", {"put", "A\u00e4A\t"}},
+    {"put \"\\U0001F600\"", {"put", "\U0001F600"}},
+    {"put \"\\q\"", {NULL}, true},
+    {"put \"\\x4\"", {NULL}, true},
+    {"put \"\\ud800\"", {NULL}, true},
+    {"put \"\\400\"", {NULL}, true},
+    {"", {NULL}},
 };
 
 static void test_lines(void **state)
@@ -59,16 +59,16 @@ static const struct {
 	const char *why; /* NULL: a number */
 	int64_t value;
 } numbers[] = {
-	{"12", 10, NULL, 12},
-	{"-12", 10, NULL, -12},
-	{"+5", 10, NULL, 5},
-	{"7f", 16, NULL, 127},
-	{"7fffffffffffffff", 16, NULL, INT64_MAX},
-	{"", 10, "strconv.ParseInt: parsing \"\": invalid syntax"},
-	{"0x1", 16, "strconv.ParseInt: parsing \"0x1\": invalid syntax"},
-	{" 1", 10, "strconv.ParseInt: parsing \" 1\": invalid syntax"},
-	{"1f", 10, "strconv.ParseInt: parsing \"1f\": invalid syntax"},
-	{"8000000000000000", 16, "strconv.ParseInt: parsing \"8000000000000000\": value out of range"},
+    {"12", 10, NULL, 12},
+    {"-12", 10, NULL, -12},
+    {"+5", 10, NULL, 5},
+    {"7f", 16, NULL, 127},
+    {"7fffffffffffffff", 16, NULL, INT64_MAX},
+    {"", 10, "strconv.ParseInt: parsing \"\": invalid syntax"},
+    {"0x1", 16, "strconv.ParseInt: parsing \"0x1\": invalid syntax"},
+    {" 1", 10, "strconv.ParseInt: parsing \" 1\": invalid syntax"},
+    {"1f", 10, "strconv.ParseInt: parsing \"1f\": invalid syntax"},
+    {"8000000000000000", 16, "strconv.ParseInt: parsing \"8000000000000000\": value out of range"},
 };
 
 static void test_numbers(void **state)
@@ -92,10 +92,10 @@ static void test_prefix_ends(void **state)
 	static const struct {
 		struct slice prefix, end;
 	} cases[] = {
-		{SLICE_LIT("a"), SLICE_LIT("b")},
-		{SLICE_LIT("ab\xff"), SLICE_LIT("ac")},
-		{SLICE_LIT("\xff\xff"), {(const uint8_t *)"\0", 1}},
-		{{NULL, 0}, {(const uint8_t *)"\0", 1}},
+	    {SLICE_LIT("a"), SLICE_LIT("b")},
+	    {SLICE_LIT("ab\xff"), SLICE_LIT("ac")},
+	    {SLICE_LIT("\xff\xff"), {(const uint8_t *)"\0", 1}},
+	    {{NULL, 0}, {(const uint8_t *)"\0", 1}},
 	};
 	struct ctl c = {0};
 
@@ -108,9 +108,9 @@ static void test_prefix_ends(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lines),
-		cmocka_unit_test(test_numbers),
-		cmocka_unit_test(test_prefix_ends),
+	    cmocka_unit_test(test_lines),
+	    cmocka_unit_test(test_numbers),
+	    cmocka_unit_test(test_prefix_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
