@@ -87,7 +87,8 @@ static void put_string(struct log_line *l, struct slice s)
 	while (size < s.size && size > 0 && (s.data[size] & 0xc0) == 0x80)
 		size--;
 	puts_(l, "\"");
-	put_escaped(l, s.data, size);
+	if (size)
+		put_escaped(l, s.data, size);
 	puts_(l, size < s.size ? "...\"" : "\"");
 }
 
