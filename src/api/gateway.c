@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "api/web_impl.h"
+#include "grpc/grpc.h"
 #include "pb/json.h"
 
 /* JSON of a message of the greatest size: base64 and escapes make it longer. */
@@ -24,6 +25,8 @@ struct gateway_req {
 	bool body_ended;
 	struct buf message;             /* a large message that comes in parts */
 	size_t message_size;
+	struct net_timer deadline;      /* of header Grpc-Timeout */
+	bool has_deadline;
 };
 
 bool gateway_takes(struct slice path)
@@ -201,9 +204,14 @@ static struct api_meta meta_of(struct gateway_req *g)
 	static const struct slice names[] = {SLICE_LIT("grpc-metadata-token"), SLICE_LIT("authorization"),
 					     SLICE_LIT("grpc-metadata-authorization")};
 	struct api_meta m = {.from_gateway = true};
+	struct slice v;
 
 	for (size_t i = 0; !m.has_token && i < ARRAY_COUNT(names); i++)
 		m.has_token = http_header_get(g->web->http, names[i], &m.token);
+	if (http_header_get(g->web->http, SLICE_LIT("grpc-metadata-hasleader"), &v))
+		m.has_leader = slice_eq(v, SLICE_LIT("true"));
+	if (http_header_get(g->web->http, SLICE_LIT("grpc-metadata-client-api-version"), &m.client_version))
+		m.client_version_bad = !slice_is_utf8(m.client_version);
 	return m;
 }
 
@@ -232,6 +240,43 @@ static void message_in(struct gateway_req *g, struct slice json)
 	buf_fini(&encoded);
 }
 
+/* ---- the caller's time limit ---- */
+
+static struct net_loop *loop_of(struct gateway_req *g)
+{
+	return http_io_loop(http_req_io(g->web->http));
+}
+
+static void deadline_passed(struct net_timer *t)
+{
+	struct gateway_req *g = CONTAINER_OF(t, struct gateway_req, deadline);
+
+	if (g->ended)
+		return;
+	if (g->rpc)
+		api_cancel(g->rpc);
+	g->rpc = NULL;
+	error_reply(g, 504, GRPC_DEADLINE_EXCEEDED, SLICE_LIT("context deadline exceeded"));
+}
+
+static void deadline_set(struct gateway_req *g)
+{
+	struct slice v;
+	uint64_t timeout_ms;
+	char text[64];
+
+	if (!http_header_get(g->web->http, SLICE_LIT("grpc-timeout"), &v))
+		return;
+	if (!grpc_timeout_parse(v, &timeout_ms)) {
+		snprintf(text, sizeof(text), "invalid grpc-timeout: %.*s", (int)MIN(v.size, 32), (const char *)v.data);
+		error_reply(g, 400, GRPC_INVALID_ARGUMENT, slice_str(text));
+		return;
+	}
+	g->has_deadline = true;
+	net_timer_init(&g->deadline, deadline_passed);
+	net_timer_set(loop_of(g), &g->deadline, http_io_now_ms(http_req_io(g->web->http)) + timeout_ms);
+}
+
 static void on_request(struct http_req *r)
 {
 	struct gateway_req *g = r->user;
@@ -247,6 +292,8 @@ static void on_request(struct http_req *r)
 		error_reply(g, 501, GRPC_UNIMPLEMENTED, SLICE_LIT("Method Not Allowed"));
 	else if (!api_serves((enum rpc)(g->method - rpc_methods)))
 		error_reply(g, 501, GRPC_UNIMPLEMENTED, SLICE_LIT("this version does not serve it yet"));
+	else
+		deadline_set(g);
 }
 
 static void values_in(struct gateway_req *g, struct slice data)
@@ -322,6 +369,8 @@ static void on_close(struct http_req *r, enum http_close why)
 
 	if (g->rpc)
 		api_cancel(g->rpc);
+	if (g->has_deadline)
+		net_timer_cancel(loop_of(g), &g->deadline);
 	buf_fini(&g->in);
 	buf_fini(&g->message);
 	mem_free(g->web);
