@@ -90,6 +90,7 @@ bench: deps-bench all oracle      ## ours against Go etcd on this machine
 install: all                      ## into PREFIX
 	@install -d $(DESTDIR)$(PREFIX)/bin
 	@install -m 755 bin/* $(DESTDIR)$(PREFIX)/bin/
+	@find build/stage -path '*/man1/*.1' -exec install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 {} +
 	@ls bin | sed 's,^,$(DESTDIR)$(PREFIX)/bin/,'
 
 clean:                            ## remove all that was built, the oracle aside

@@ -61,7 +61,7 @@ struct cli_command {
 	bool takes_file;               /* completion of arguments */
 	bool takes_dir;
 	bool hidden;
-	bool whole; /* its name must be typed whole, so that it takes no abbreviation from another */
+	bool whole;                /* its name must be typed whole, so that it takes no abbreviation from another */
 	int (*run)(struct cli *c); /* NULL: a group; prints its help */
 };
 
@@ -69,6 +69,7 @@ struct cli_program {
 	const struct cli_command *root;
 	bool error_twice;         /* etcdutl prints an error line before and after the usage */
 	const char *globals_hint; /* a line in place of the list of the root's flags; NULL: list them */
+	const char *exit_status;  /* paragraphs for the manual page; NULL: none */
 };
 
 struct cli {
@@ -79,7 +80,7 @@ struct cli {
 	const char **args; /* owned array of borrowed words */
 	size_t arg_count;
 	void *options;
-	void *user;    /* the caller's */
+	void *user; /* the caller's */
 	VEC(char *) joined;
 	uint64_t set;  /* which flags of cli_flags() were given: bit i */
 	int exit_code; /* when cli_parse returned false */
@@ -110,5 +111,8 @@ void cli_complete(const struct cli_program *p, const char *const *words, size_t 
 /* The script that makes a shell ask "PROGRAM __complete WORDS". shell: bash, zsh, fish, powershell; false: none of
  * these. */
 NODISCARD bool cli_completion_script(const struct cli_program *p, const char *shell, struct buf *out);
+
+/* The manual page, section 1, of all commands that are not hidden. */
+void cli_man(const struct cli_program *p, const char *version, struct buf *out);
 
 #endif

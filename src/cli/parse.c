@@ -402,8 +402,8 @@ static bool preset_all(struct cli *c, const struct cli_flags *flags)
 {
 	for (size_t i = 0; i < flags->count; i++) {
 		const struct cli_flag *f = flags->at[i];
-		static const char *const none[] = {
-		    [CLI_TEXT] = "", [CLI_LIST] = "", [CLI_BOOL] = "false", [CLI_INT] = "0", [CLI_UINT] = "0", [CLI_DURATION] = "0s"};
+		static const char *const none[] = {[CLI_TEXT] = "", [CLI_LIST] = "",  [CLI_BOOL] = "false",
+						   [CLI_INT] = "0", [CLI_UINT] = "0", [CLI_DURATION] = "0s"};
 
 		if (f != &cli_flag_help)
 			ASSERT(cli_set(c->options, f, f->preset ? f->preset : none[f->kind], NULL) == OK);

@@ -84,7 +84,11 @@ static void put_preset(const struct cli_flag *f, struct buf *out)
 
 	if (!p || !*p || !strcmp(p, "0") || !strcmp(p, "false") || !strcmp(p, "0s"))
 		return;
-	buf_printf(out, f->kind == CLI_TEXT ? " (default \"%s\")" : f->kind == CLI_LIST ? " (default [%s])" : " (default %s)", p);
+	buf_printf(out,
+		   f->kind == CLI_TEXT   ? " (default \"%s\")"
+		   : f->kind == CLI_LIST ? " (default [%s])"
+					 : " (default %s)",
+		   p);
 }
 
 static void put_flags(const char *title, const struct cli_flag **list, size_t count, struct buf *out)
@@ -125,7 +129,8 @@ void cli_usage(const struct cli_program *p, const struct cli_command *const *pat
 	for (size_t i = 0; i < flags.count; i++) {
 		if (i < flags.own_count || i + 1 == flags.count)
 			own[own_count++] = flags.at[i];
-		else if (!p->globals_hint || flags.at[i] < path[0]->flags || flags.at[i] >= path[0]->flags + path[0]->flag_count)
+		else if (!p->globals_hint || flags.at[i] < path[0]->flags ||
+			 flags.at[i] >= path[0]->flags + path[0]->flag_count)
 			others[other_count++] = flags.at[i];
 	}
 	buf_printf(out, "Usage:\n");

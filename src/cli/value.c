@@ -43,12 +43,8 @@ err_t cli_set(void *options, const struct cli_flag *f, const char *text, struct 
 
 const char *cli_kind_name(enum cli_kind k)
 {
-	static const char *const names[] = {[CLI_TEXT] = "string",
-					    [CLI_LIST] = "strings",
-					    [CLI_BOOL] = "",
-					    [CLI_INT] = "int",
-					    [CLI_UINT] = "uint",
-					    [CLI_DURATION] = "duration"};
+	static const char *const names[] = {[CLI_TEXT] = "string", [CLI_LIST] = "strings", [CLI_BOOL] = "",
+					    [CLI_INT] = "int",     [CLI_UINT] = "uint",    [CLI_DURATION] = "duration"};
 
 	ASSERT(k < ARRAY_COUNT(names));
 	return names[k];

@@ -1,6 +1,7 @@
 /* From a command line to a call of the module, and from its result to text. */
 #include "utl/commands.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -198,6 +199,24 @@ int utl_hashkv_run(struct cli *c)
 
 /* ---- snapshot restore ---- */
 
+/* Which signal came: a handler has nowhere else to put it. */
+static volatile sig_atomic_t stop_signal;
+
+static void on_stop(int sig)
+{
+	stop_signal = sig;
+}
+
+/* The first signal lets a restore clean up, the second one ends it at once. */
+static void catch_stops(bool on)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction sa = {.sa_handler = on ? on_stop : SIG_DFL, .sa_flags = (int)SA_RESETHAND};
+
+	for (size_t i = 0; i < ARRAY_COUNT(signals); i++)
+		sigaction(signals[i], &sa, NULL);
+}
+
 int utl_restore_run(struct cli *c)
 {
 	const struct utl_options *o = c->options;
@@ -212,6 +231,7 @@ int utl_restore_run(struct cli *c)
 	    .skip_hash_check = o->skip_hash_check,
 	    .bump_revision = o->bump_revision,
 	    .map_bytes = o->map_bytes,
+	    .stop = &stop_signal,
 	};
 	struct why why = {""};
 	int code = UTL_EXIT_OK;
@@ -223,8 +243,12 @@ int utl_restore_run(struct cli *c)
 		code = utl_fail(c, UTL_EXIT_BAD_ARGS, "--mark-compacted required if --revision-bump > 0");
 	} else {
 		r.snapshot_path = c->args[0];
+		catch_stops(true);
 		err = utl_restore(fs_of(c), &r, &why);
-		if (err)
+		catch_stops(false);
+		if (err == ERR_CANCELED)
+			code = utl_fail(c, UTL_EXIT_BAD_ARGS + stop_signal, why.text);
+		else if (err)
 			code = utl_fail(c, err == ERR_MALFORMED ? UTL_EXIT_PANIC : UTL_EXIT_ERROR, why.text);
 	}
 	mem_free(data_dir);
@@ -328,6 +352,10 @@ int utl_main(struct vfs *fs, int argc, const char *const *argv, struct buf *out,
 
 	if (argc > 1 && !strcmp(argv[1], "__complete")) {
 		cli_complete(&utl_program, argv + 2, (size_t)argc - 2, out);
+		return UTL_EXIT_OK;
+	}
+	if (argc == 2 && !strcmp(argv[1], "__man")) {
+		cli_man(&utl_program, UTL_VERSION, out);
 		return UTL_EXIT_OK;
 	}
 	if (cli_parse(&utl_program, argc, argv, &o, &c, out, err)) {

@@ -243,6 +243,13 @@ static err_t restore_database(struct restore *r)
 
 /* ---- the end ---- */
 
+err_t restore_stopped(struct restore *r)
+{
+	if (!r->cfg->stop || !*r->cfg->stop)
+		return OK;
+	return why_set(r->why, ERR_CANCELED, "interrupted; what was made is removed again");
+}
+
 /* Makes the name of path durable, and those of all directories above it that were made: made_from is the topmost. */
 static err_t sync_names(struct restore *r, const char *path, const char *made_from)
 {
@@ -359,6 +366,8 @@ static err_t build(struct restore *r)
 		err = restore_database(r);
 	if (!err)
 		err = restore_log(r);
+	if (!err)
+		err = restore_stopped(r);
 	if (!err)
 		err = rename_all(r);
 	if (err)

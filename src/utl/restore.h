@@ -25,6 +25,8 @@ struct restore {
 	bool wal_renamed;
 };
 
+/* ERR_CANCELED once the caller wants no more. */
+NODISCARD err_t restore_stopped(struct restore *r);
 /* restore_names.c: members, and whether this one advertises what the cluster has of it. */
 NODISCARD err_t restore_members(struct restore *r);
 /* restore_copy.c: the image, its digest checked, to db_path; synced. */

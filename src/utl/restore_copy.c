@@ -73,7 +73,9 @@ static err_t copy_image(struct copy *c)
 	for (uint64_t at = 0; !err && at < c->size;) {
 		size_t n = (size_t)MIN(c->size - at, (uint64_t)COPY_BYTES);
 
-		err = read_part(c, at, n);
+		err = restore_stopped(c->r);
+		if (!err)
+			err = read_part(c, at, n);
 		if (err)
 			break;
 		ASSERT(EVP_DigestUpdate(c->sha, c->buf, n) == 1);

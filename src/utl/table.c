@@ -143,9 +143,8 @@ static const struct cli_command hashkv = {
 static const struct cli_command defrag = {
     .name = "defrag",
     .brief = "Makes the database of a stopped member as small as its content",
-    .about =
-	"Moves pages from the end of the database to free places in front and cuts the file. It needs no room for a\n"
-	"second file and may be interrupted at any time.",
+    .about = "Writes the rows of the database to a new file, packed, and puts it in the old one's place. Where there is no\n"
+	     "room for a second file, pages are moved to the front of the old one instead. It may be interrupted at any time.",
     .flags = defrag_flags,
     .flag_count = ARRAY_COUNT(defrag_flags),
     .args_exact = CLI_ARGS_ANY,
@@ -212,6 +211,7 @@ static const struct cli_command *const root_children[] = {
 
 static const struct cli_command root = {
     .name = "etcdutl",
+    .brief = "works on the files of etcd members that are not running",
     .about = "Works on the files of etcd members that are not running.",
     .flags = root_flags,
     .flag_count = ARRAY_COUNT(root_flags),
@@ -220,4 +220,10 @@ static const struct cli_command root = {
     .args_exact = CLI_ARGS_ANY,
 };
 
-const struct cli_program utl_program = {.root = &root, .error_twice = true};
+static const char exit_status[] =
+    "0: done. 1: it failed, the files are damaged, or the command line is wrong. 2: the database cannot be opened, or "
+    "a\n"
+    "server has it. 4: no such output format, or not for this command. 128: an argument is missing or makes no sense.\n"
+    "More than 128: ended by a signal.";
+
+const struct cli_program utl_program = {.root = &root, .error_twice = true, .exit_status = exit_status};

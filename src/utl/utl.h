@@ -16,6 +16,8 @@
 #ifndef UTL_UTL_H
 #define UTL_UTL_H
 
+#include <signal.h>
+
 #include "bolt/bolt.h"
 #include "cli/cli.h"
 #include "env/vfs.h"
@@ -78,11 +80,13 @@ struct utl_restore {
 	const char *token;
 	const char *peer_urls; /* advertised, joined by commas */
 	bool skip_hash_check;
-	uint64_t bump_revision; /* > 0: with the mark of a compaction at the new revision */
-	uint64_t map_bytes;     /* told in the log, nothing else: a map is as large as the file */
+	uint64_t bump_revision;            /* > 0: with the mark of a compaction at the new revision */
+	uint64_t map_bytes;                /* told in the log, nothing else: a map is as large as the file */
+	const volatile sig_atomic_t *stop; /* once it is not 0, ERR_CANCELED, and nothing is left; NULL: never */
 };
 
-/* ERR_INVALID: the configuration; ERR_EXIST: a directory is there; ERR_CORRUPT_FILE: the digest is wrong or missing. */
+/* ERR_INVALID: the configuration; ERR_EXIST: a directory is there; ERR_CORRUPT_FILE: the digest is wrong or missing;
+ * ERR_CANCELED. */
 NODISCARD err_t utl_restore(struct vfs *fs, const struct utl_restore *r, struct why *why);
 
 /* ---- defrag, migrate ---- */

@@ -32,6 +32,7 @@ int main(int argc, char **argv)
 	int code;
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a limit of file sizes is an error like a full disk */
 	fatal_set_hook(log_fatal_hook);
 	err_ignore(log_setup(&log, NULL)); /* stderr is always there */
 	buf_init(&out, TEXT_BYTES_MAX);

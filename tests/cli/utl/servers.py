@@ -3,13 +3,15 @@
 
 usage: servers.py [--ours ETCDUTL] [--our-etcd ETCD] [CASE...]
 
-Cases: restored, bumped, cluster, changed, busy. --ours and --our-etcd default to $CETCD_ETCDUTL and $CETCD_ETCD; Go's
+Cases: stopped, restored, bumped, cluster, changed, busy. --ours and --our-etcd default to $CETCD_ETCDUTL and $CETCD_ETCD; Go's
 programs come from $CETCD_ORACLE or build-oracle. Exit code 77 (skipped) without them."""
 import argparse
 import json
 import lzma
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -155,7 +157,24 @@ class Test:
                 check(s.ctl("put", "a", "b").returncode == 0, "the server is hurt")
 
 
-CASES = ["restored", "bumped", "cluster", "changed", "busy"]
+    def stopped(self):
+        """^C, and a file that may not grow: an Error line, the exit code, and no trace."""
+        big, d = self.path("big.db"), self.path("d")
+        with open(big, "wb") as f:
+            f.truncate(4 << 30)                         # holes
+        p = subprocess.Popen([self.utl["ours"], "snapshot", "restore", big, "--skip-hash-check", "--data-dir", d], stderr=subprocess.PIPE)
+        while not os.path.exists(os.path.join(d, "member.restoring", "snap", "db")):
+            check(p.poll() is None, "it ended by itself")
+        p.send_signal(signal.SIGINT)
+        check(b"Error: interrupted" in p.stderr.read() and p.wait() == 128 + signal.SIGINT, "exit %d" % p.wait())
+        check(not os.path.exists(d), "left something behind")
+        os.remove(big)
+        r = subprocess.run([self.utl["ours"], "snapshot", "restore", self.snapshot, "--data-dir", d], stderr=subprocess.PIPE,
+                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)))
+        check(r.returncode == 1 and b"\nError: " in r.stderr and not os.path.exists(d), r)
+
+
+CASES = ["stopped", "restored", "bumped", "cluster", "changed", "busy"]
 
 
 def main():

@@ -69,6 +69,7 @@ static const struct cli_command snapshot = {.name = "snapshot",
 					    .args_exact = CLI_ARGS_ANY};
 static const struct cli_command *const root_children[] = {&completion, &hashkv, &migrate, &snapshot};
 static const struct cli_command root = {.name = "etcdutl",
+					.brief = "works",
 					.flags = root_rows,
 					.flag_count = 2,
 					.children = root_children,
@@ -282,12 +283,27 @@ static void completes(void **state)
 	}
 }
 
+/* Requests of man(7) stand alone; hyphens of flags are not broken. */
+static void manual(void **state)
+{
+	struct buf b;
+
+	buf_init(&b, 1 << 16);
+	cli_man(&program, "1.2", &b);
+	buf_put_byte(&b, 0);
+	assert_memory_equal(b.data, ".TH etcdutl 1 \"\" \"1.2\" \"etcd\"\n", 30);
+	assert_non_null(strstr((char *)b.data, ".SS \"hashkv <filename>\"\nHashes\n.TP\n.B \\-\\-rev int\nrevision\n"));
+	assert_non_null(strstr((char *)b.data, ".B \\-w, \\-\\-write\\-out string\nformat (default simple)\n"));
+	assert_null(strstr((char *)b.data, ".SS \"snapshot \""));
+	buf_fini(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(flags_anywhere), cmocka_unit_test(presets),         cmocka_unit_test(errors),
 	    cmocka_unit_test(helps),          cmocka_unit_test(help_of_unknown), cmocka_unit_test(usage),
-	    cmocka_unit_test(completes),
+	    cmocka_unit_test(completes),      cmocka_unit_test(manual),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
