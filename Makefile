@@ -5,6 +5,7 @@
 #   SOAK_SECONDS=600    how long `make soak` lasts
 #   SEED= SECONDS=5     of `make sim`: one seed, or how long new ones are drawn
 #   BUGS= BUG_SECONDS=300   of `make sim-bugs`: names of bugs (all), and how long for each
+#   SANITIZED="--no-suite slow"     `make asan`, `make tsan`: all tests, not the unit tests only
 #   TESTS=              names of tests for `make test`, `make asan`, `make tsan`; empty for all
 
 MESON ?= meson
@@ -12,6 +13,7 @@ PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 20
 SOAK_SECONDS ?= 600
 TESTS ?=
+SANITIZED ?= --suite unit
 SEED ?=
 SECONDS ?= 5
 BUG_SECONDS ?= 300
@@ -46,12 +48,13 @@ slow:   build/build.ninja         ## the tests that take minutes
 asan: deps-test                   ## unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@[ -f build-asan/build.ninja ] || $(MESON) setup build-asan -Db_sanitize=address,undefined $(SANITIZE)
 	@ninja -C build-asan
-	@$(MESON) test -C build-asan --no-rebuild --print-errorlogs --suite unit -t 5 $(TESTS)
+	@$(MESON) test -C build-asan --no-rebuild --print-errorlogs $(SANITIZED) -t 5 $(TESTS)
 
 tsan: deps-test                   ## unit tests under ThreadSanitizer
 	@[ -f build-tsan/build.ninja ] || $(MESON) setup build-tsan -Db_sanitize=thread $(SANITIZE)
 	@ninja -C build-tsan
-	@$(MESON) test -C build-tsan --no-rebuild --print-errorlogs --suite unit -t 10 $(TESTS)
+	@TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp $(TSAN_OPTIONS)" \
+		$(MESON) test -C build-tsan --no-rebuild --print-errorlogs $(SANITIZED) -t 10 $(TESTS)
 
 sim: deps-test build/build.ninja  ## whole clusters in a simulator: new seeds for SECONDS, or SEED
 	@ninja -C build tests/sim/sim
