@@ -48,7 +48,8 @@ slow:   build/build.ninja         ## the tests that take minutes
 asan: deps-test                   ## unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@[ -f build-asan/build.ninja ] || $(MESON) setup build-asan -Db_sanitize=address,undefined $(SANITIZE)
 	@ninja -C build-asan
-	@$(MESON) test -C build-asan --no-rebuild --print-errorlogs $(SANITIZED) -t 5 $(TESTS)
+	@UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1" \
+		$(MESON) test -C build-asan --no-rebuild --print-errorlogs $(SANITIZED) -t 5 $(TESTS)
 
 tsan: deps-test                   ## unit tests under ThreadSanitizer
 	@[ -f build-tsan/build.ninja ] || $(MESON) setup build-tsan -Db_sanitize=thread $(SANITIZE)

@@ -20,7 +20,8 @@ static void put(struct log_line *l, const char *data, size_t size)
 		l->full = true;
 		return;
 	}
-	memcpy(l->data + l->size, data, size);
+	if (size)
+		memcpy(l->data + l->size, data, size);
 	l->size += size;
 }
 

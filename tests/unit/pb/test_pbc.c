@@ -131,7 +131,7 @@ static void damaged(struct rng *r, const ProtobufCMessageDescriptor *d)
 
 				buf_init(&b, 16 << 20);
 				pb_pack(ours, &b);
-				if (!memmem(b.data, b.size, "\xc0\x80", 2)) {         /* what stands for it here */
+				if (!b.size || !memmem(b.data, b.size, "\xc0\x80", 2)) {         /* what stands for it here */
 					if (!slice_eq(buf_slice(&b), oracle_pack(&a, theirs)))
 						print_bytes(d->name, bytes);
 					assert_bytes(buf_slice(&b), oracle_pack(&a, theirs));
