@@ -106,6 +106,40 @@ static void test_lease_expires_with_its_keys(void **state)
 	stop(d);
 }
 
+/* With checkpoints a lease goes on after a restart from what it had left; without, from the start. */
+static int64_t remaining_after_restart(bool checkpoints)
+{
+	struct node_config base = {.lease_checkpoint = checkpoints};
+	struct why why;
+	struct driver *d;
+	struct slice answer;
+	struct buf b;
+	int64_t left;
+
+	disk = vfs_mem_new(1);
+	d = driver_open(vfs_mem_vfs(disk), "/data", &base, &why);
+	assert_non_null(d);
+	grant(d, 7, 1000);
+	driver_run(d, UINT64_C(400) * 1000000000);
+	driver_close(d);
+	d = driver_open(vfs_mem_vfs(disk), "/data", &base, &why);
+	assert_non_null(d);
+	driver_run(d, UINT64_C(2) * 1000000000);
+	buf_init(&b, 100);
+	pb_put_uint(&b, 1, 7);
+	assert_ok(driver_call(d, RPC_LEASE_TIME_TO_LIVE, buf_slice(&b), &answer));
+	left = (int64_t)field(answer, 3);
+	buf_fini(&b);
+	stop(d);
+	return left;
+}
+
+static void test_lease_checkpoints(void **state)
+{
+	assert_in_range(remaining_after_restart(false), 990, 1002);
+	assert_in_range(remaining_after_restart(true), 600, 705);       /* one each 300 s */
+}
+
 /* A range of more rows than one slice comes as one message, whole. */
 static void test_large_range(void **state)
 {
@@ -358,6 +392,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lease_expires_with_its_keys),
+		cmocka_unit_test(test_lease_checkpoints),
 		cmocka_unit_test(test_large_range),
 		cmocka_unit_test(test_hash_gives_its_hold_back),
 		cmocka_unit_test(test_cancelled_hold),
