@@ -69,6 +69,7 @@ struct api_opts {
 	uint64_t unary_warning_ns;      /* calls of one answer that take longer are logged; 0 = none */
 	enum token_kind token_kind;     /* as the node's */
 	struct jwt *jwt;                /* with TOKEN_JWT; borrowed */
+	bool certificates_name_users;   /* --client-cert-auth: a client without token is who its certificate's common name says */
 	uint32_t bcrypt_cost;           /* of new passwords; 0 = 10 */
 	struct sched *passwords;        /* threads for bcrypt alone, which make themselves nice; NULL: the workers */
 };

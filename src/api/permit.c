@@ -96,7 +96,7 @@ err_t api_who(struct api_rpc *r, const struct publication *p)
 		return OK;
 	}
 	if (!r->meta.has_token) {
-		if (r->meta.common_name.size && !r->meta.from_gateway)
+		if (r->io->api->opts.certificates_name_users && r->meta.common_name.size && !r->meta.from_gateway)
 			be(r, r->meta.common_name, p->auth->revision);
 		return OK;
 	}

@@ -17,6 +17,7 @@ static const struct kind {
 	apply_fn *fn;
 	unsigned marks;
 } kinds[] = {
+	{REQ_RANGE, "Range", NULL, NO_EFFECT},          /* nobody proposes it; old logs may hold it */
 	{REQ_PUT, "Put", apply_put, CORRUPTIBLE},
 	{REQ_DELETE_RANGE, "DeleteRange", apply_delete_range, CORRUPTIBLE},
 	{REQ_TXN, "Txn", apply_txn, CORRUPTIBLE},

@@ -470,6 +470,7 @@ static err_t node_begin(struct server *s, struct why *why)
 		.request_bytes_max = (uint32_t)s->cfg->max_request_bytes,
 		.txn_ops_max = (uint32_t)s->cfg->max_txn_ops,
 		.quota_bytes = s->cfg->quota_backend_bytes,
+		.certificates_name_users = s->cfg->client_cert_auth,
 		.election_ms = (uint32_t)s->cfg->election_timeout_ms,
 		.apply_warning_ns = warning_ns(s->cfg->warning_apply_duration_ns),
 		.unary_warning_ns = warning_ns(s->cfg->warning_unary_request_duration_ns),
