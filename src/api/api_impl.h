@@ -135,6 +135,8 @@ NODISCARD err_t api_who(struct api_rpc *r, const struct publication *p);
 /* The same, and the rule of the method; of reads on r->range or r->txn. */
 NODISCARD err_t api_permit(struct api_rpc *r, const struct publication *p);
 NODISCARD err_t api_permit_now(struct api_rpc *r);
+/* Whether the holder of that token is root; anybody while auth is off. */
+NODISCARD err_t api_token_admin(struct api_io *io, struct slice token);
 /* At the end of what took more than one publication: ERR_AUTH_OLD_REVISION if rights may have changed. */
 NODISCARD err_t api_still_may(const struct api_rpc *r, const struct publication *p);
 /* A simple token of an entry that this member has not applied yet. */

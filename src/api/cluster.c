@@ -219,6 +219,12 @@ static void update_message(struct api_rpc *r, struct blob *take_body)
 
 const struct api_row member_update_row = {.name = "MemberUpdate", .message = update_message, .permit_first = true};
 
+static void promote_drop(struct api_rpc *r)
+{
+	mem_free(r->state);
+	r->state = NULL;
+}
+
 static void promote_message(struct api_rpc *r, struct blob *take_body)
 {
 	struct member m;
@@ -229,6 +235,9 @@ static void promote_message(struct api_rpc *r, struct blob *take_body)
 		api_fail(r, err);
 		return;
 	}
+	/* The leader, if it is another one, asks the token again. */
+	r->state = r->meta.has_token ? mem_printf("%.*s", SLICE_ARG(r->meta.token)) : NULL;
+	r->call.token = r->state;
 	member_init(&m);
 	m.id = id;
 	m.peer_urls.null = true;
@@ -236,4 +245,4 @@ static void promote_message(struct api_rpc *r, struct blob *take_body)
 	member_fini(&m);
 }
 
-const struct api_row member_promote_row = {.name = "MemberPromote", .message = promote_message, .permit_first = true};
+const struct api_row member_promote_row = {.name = "MemberPromote", .message = promote_message, .drop = promote_drop, .permit_first = true};

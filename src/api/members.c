@@ -153,6 +153,11 @@ static void promote(struct serving *s)
 	struct member_context ctx = {.is_promote = true};
 	struct buf json;
 
+	s->call.err = api_token_admin(s->io, slice_str(s->request->token ? s->request->token : ""));
+	if (s->call.err) {
+		promoted(s);
+		return;
+	}
 	member_init(&ctx.member);
 	ctx.member.id = s->request->member_id;
 	ctx.member.peer_urls.null = true;

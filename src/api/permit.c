@@ -213,3 +213,21 @@ err_t api_permit_now(struct api_rpc *r)
 	node_leave(r->io->node);
 	return err;
 }
+
+err_t api_token_admin(struct api_io *io, struct slice token)
+{
+	struct api_rpc r = {.io = io, .meta = {.has_token = token.size > 0, .token = token}};
+	const struct publication *p;
+	err_t err;
+
+	if (slice_has_prefix(token, BEARER))
+		r.meta.token = slice_of(token.data + BEARER.size, token.size - BEARER.size);
+	buf_init(&r.who_name, 1 << 16);
+	p = node_view(io->node);
+	err = api_who(&r, p);
+	if (!err)
+		err = auth_check_admin(p->auth, &r.who);
+	node_leave(io->node);
+	buf_fini(&r.who_name);
+	return err;
+}

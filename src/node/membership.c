@@ -160,7 +160,7 @@ static void promote_ask(struct node *n, struct call *c)
 	}
 	q = core_question_new(MEMBER_PROMOTE, &lead->peer_urls, promote_answered);
 	q->q.member_id = c->member_id;
-	q->q.token = c->token;
+	q->token = c->token ? mem_strdup(c->token) : NULL;       /* the call may be gone before the question is back */
 	q->call = c;
 	core_ask(n, q);
 }

@@ -77,6 +77,7 @@ typedef void core_answered(struct node *n, struct core_question *q);
 struct core_question {
 	struct member_question q;
 	char *urls;
+	char *token;                            /* NULL: none; freed with it */
 	struct buf body;
 	core_answered *done;
 	uint64_t member_id;                     /* the asker's: who is asked */

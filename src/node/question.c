@@ -19,6 +19,7 @@ static void question_free(struct node *n, struct core_question *q)
 	buf_fini(&q->q.answer);
 	buf_fini(&q->body);
 	mem_free(q->urls);
+	mem_free(q->token);
 	mem_free(q);
 }
 
@@ -30,6 +31,7 @@ void core_ask(struct node *n, struct core_question *take_q)
 	q->reply = n->core;
 	q->reply_kind = CORE_QUESTION;
 	q->urls = take_q->urls;
+	q->token = take_q->token;
 	q->body = buf_slice(&take_q->body);
 	if (!q->timeout_ms)
 		q->timeout_ms = (uint32_t)(n->time_limit_ns / 1000000);

@@ -17,7 +17,7 @@ import traceback
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
 import etcdproc
-from etcdcluster import Cluster, b64, wait
+from etcdcluster import ApiError, Cluster, b64, wait
 
 CASES = {}
 
@@ -141,6 +141,37 @@ def learner_and_removal(c):
     m.wait_exit()
     c.forget(m)
     check(len(lead.member_list(True)), 3)
+    c.same()
+
+
+@case
+def promotion_with_auth(c):
+    c.start()
+    lead, follower = c.leader(), c.followers()[0]
+    time.sleep(5.5)
+    lead.api("auth/user/add", {"name": "root", "password": "r"})
+    lead.api("auth/user/grant", {"user": "root", "role": "root"})
+    lead.api("auth/user/add", {"name": "u", "password": "u"})
+    lead.api("auth/enable")
+    check(follower.error("cluster/member/promote", {"ID": 5}), "3 etcdserver: user name is empty")
+    follower.token = follower.api("auth/authenticate", {"name": "u", "password": "u"})["token"]
+    check(follower.error("cluster/member/add", {"peerURLs": ["http://127.0.0.1:1"]}), "7 etcdserver: permission denied")
+    check(follower.error("cluster/member/promote", {"ID": 5}), "7 etcdserver: permission denied")
+    token = follower.api("auth/authenticate", {"name": "root", "password": "r"})["token"]
+    for m in c:
+        m.token = token
+    m = c.add(follower, c.new_kind, learner=True)
+    m.token = token
+    m.start("existing")
+    wait(lambda: m.status().get("isLearner"), 15, "the learner runs")
+
+    def promoted():
+        try:
+            return len(follower.api("cluster/member/promote", {"ID": m.own_id})["members"]) == 4
+        except ApiError as e:
+            assert "in sync with leader" in e.message, e.message
+    wait(promoted, 15, "a follower forwards the promotion with the token")
+    wait(lambda: m.put("k", "v"), 10, "it serves as a voter")
     c.same()
 
 

@@ -55,7 +55,7 @@ class Member:
         self.peer_url = "http://127.0.0.1:%d" % self.peer_port
         self.dir = os.path.join(cluster.root, name)
         self.log_path = os.path.join(cluster.root, name + ".log")
-        self.process = None
+        self.process, self.token = None, None
 
     # ---- process ----
 
@@ -120,7 +120,10 @@ class Member:
     def api(self, path, body=None, timeout=15):
         c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
-            c.request("POST", "/v3/" + path, json.dumps(body or {}), {"Content-Type": "application/json"})
+            headers = {"Content-Type": "application/json"}
+            if self.token:
+                headers["Authorization"] = self.token
+            c.request("POST", "/v3/" + path, json.dumps(body or {}), headers)
             r = c.getresponse()
             data = r.read()
         finally:
