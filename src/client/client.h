@@ -19,9 +19,9 @@
  *only if the request never left. A token that the server does not take any more is fetched again once per attempt.
  *Streams are not repeated here: client_watch resumes, see below.
  *
- * Thread: that of the uv loop, all of it. No threads are made but libuv's own for host names that are not numbers.
- * Limits: a message sent and received (opts), unread messages of a stream that is read by client_recv (64, then the
- * window of the stream stays closed). */
+ * Thread: that of the uv loop, all of it. The program ignores SIGPIPE. No threads are made but libuv's own for host
+ *names that are not numbers. Limits: a message sent and received (opts), unread messages of a stream that is read by
+ *client_recv (64, then the window of the stream stays closed). */
 #ifndef CLIENT_CLIENT_H
 #define CLIENT_CLIENT_H
 
