@@ -219,8 +219,15 @@ void watch_batch_received(struct api_io *io, struct msg *m)
 	struct list touched;
 
 	list_init(&touched);
-	for (size_t i = 0; i < bm->batch->items.count; i++)
-		batch_item(&touched, bm->batch, &bm->batch->items.at[i], &header);
+	for (size_t i = 0; i < bm->batch->items.count; i++) {
+		const struct watch_item *it = &bm->batch->items.at[i];
+		struct watch_item one;
+
+		for (uint32_t n = 0; n <= it->same_count; n++) {
+			watch_item_nth(bm->batch, it, n, &one);
+			batch_item(&touched, bm->batch, &one, &header);
+		}
+	}
 	while (!list_empty(&touched)) {
 		struct watching *w = CONTAINER_OF(touched.next, struct watching, touched);
 		bool full = w->full;

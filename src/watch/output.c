@@ -45,6 +45,17 @@ static uint8_t *field_write(uint8_t *at, uint32_t number, uint64_t v)
 	return pb_varint_write(at, v);
 }
 
+void watch_item_nth(const struct watch_batch *b, const struct watch_item *it, uint32_t n, struct watch_item *one)
+{
+	if (n == 0) {
+		*one = *it;
+		one->same_count = 0;
+		return;
+	}
+	one->watch_id = b->same.at[it->same_first + n - 1];
+	one->size_bytes = it->size_bytes - field_size((uint64_t)it->watch_id) + field_size((uint64_t)one->watch_id);
+}
+
 /* Field 1 as it stands in the message, tag and length included. */
 static void header_make(uint64_t cluster_id, uint64_t member_id, const struct watch_item *it, struct watch_header *h)
 {
@@ -141,6 +152,7 @@ void watch_batch_free(struct watch_batch *b)
 	for (size_t i = 0; i < b->events.count; i++)
 		blob_unref(b->events.at[i]);
 	VEC_FREE(&b->events);
+	VEC_FREE(&b->same);
 	VEC_FREE(&b->items);
 	mem_free(b);
 }
@@ -154,14 +166,35 @@ void output_forget(struct watch_hub *h, struct watch_stream *s)
 			b->items.at[i].stream_arg = NULL;
 }
 
+static void count_queued(struct watch_hub *h, struct watch_stream *s, uint64_t size_bytes)
+{
+	s->queued_items++;
+	s->queued_bytes += size_bytes;
+	h->queued_items++;
+	h->queued_bytes += size_bytes;
+}
+
 /* Queues the item; its events were pushed to the batch already. */
 static void push(struct watch_hub *h, struct watch_stream *s, struct watch_batch *b, const struct watch_item *it)
 {
 	VEC_PUSH(&b->items, *it);
-	s->queued_items++;
-	s->queued_bytes += it->size_bytes;
-	h->queued_items++;
-	h->queued_bytes += it->size_bytes;
+	count_queued(h, s, it->size_bytes);
+}
+
+/* Joins the last item, if that is the same event for the same stream. */
+static bool push_same(struct watch_hub *h, struct watcher *w, struct watch_batch *b, int64_t rev, const struct blob *event)
+{
+	struct watch_item *it = b->items.count ? &b->items.at[b->items.count - 1] : NULL;
+
+	if (!it || it->stream_arg != w->stream->arg || it->event_count != 1 || b->events.at[it->event_first] != event ||
+	    it->rev != rev || it->raft_term != h->term || it->flags)
+		return false;
+	if (!it->same_count)
+		it->same_first = (uint32_t)b->same.count;
+	it->same_count++;
+	VEC_PUSH(&b->same, w->id);
+	count_queued(h, w->stream, it->size_bytes - field_size((uint64_t)it->watch_id) + field_size((uint64_t)w->id));
+	return true;
 }
 
 void emit_control(struct watch_hub *h, struct watch_stream *s, int64_t watch_id, uint16_t flags, int64_t rev,
@@ -208,9 +241,10 @@ static size_t events_add(struct watch_batch *b, struct blob *const *blobs, size_
 	return first;
 }
 
-void emit_events(struct watch_hub *h, struct watcher *w, int64_t rev, struct blob *const *blobs, size_t count)
+/* One message of its own, or fragments of it. */
+static void emit_whole(struct watch_hub *h, struct watcher *w, struct watch_batch *b, int64_t rev, struct blob *const *blobs,
+		       size_t count)
 {
-	struct watch_batch *b = open_batch(h, w->stream->port);
 	struct watch_item it = {
 		.stream_arg = w->stream->arg,
 		.watch_id = w->id,
@@ -235,6 +269,14 @@ void emit_events(struct watch_hub *h, struct watcher *w, int64_t rev, struct blo
 			it.size_bytes += blobs[i]->size;
 		push(h, w->stream, b, &it);
 	}
+}
+
+void emit_events(struct watch_hub *h, struct watcher *w, int64_t rev, struct blob *const *blobs, size_t count)
+{
+	struct watch_batch *b = open_batch(h, w->stream->port);
+
 	w->progress_due = false;
 	h->events_sent += count;
+	if (count != 1 || !push_same(h, w, b, rev, blobs[0]))
+		emit_whole(h, w, b, rev, blobs, count);
 }

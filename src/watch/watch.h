@@ -116,16 +116,19 @@ int64_t watch_revision(const struct watch_hub *h);
 enum watch_item_flag { WATCH_ITEM_CREATED = 1, WATCH_ITEM_CANCELED = 2, WATCH_ITEM_FRAGMENT = 4 };
 
 /* One WatchResponse: head (header and fields 1..7), then the event blobs as they are; items that follow each other may
- * share their event. */
+ * share their event. The same message, but for its watch_id, goes to same_count more watchers of the stream, right
+ * behind it. */
 struct watch_item {
 	void *stream_arg; /* NULL: the stream was closed before the batch was taken; skip it */
 	int64_t watch_id;
 	int64_t rev; /* of the header */
 	int64_t compact_rev;
 	uint64_t raft_term;
-	uint64_t size_bytes;  /* of the whole message */
+	uint64_t size_bytes;  /* of the whole message, to watch_id */
 	uint32_t event_first; /* into batch->events */
 	uint32_t event_count;
+	uint32_t same_first; /* into batch->same */
+	uint32_t same_count;
 	uint16_t flags;
 	uint16_t reason; /* err_t of a refusal, or OK; text: watch_reason_text */
 };
@@ -136,11 +139,15 @@ struct watch_batch {
 	uint64_t member_id;
 	VEC(struct watch_item) items;
 	VEC(struct blob *) events; /* a ref each */
+	VEC(int64_t) same;         /* watch ids */
 };
 
 /* NULL: nothing for that port. */
 struct watch_batch *watch_take(struct watch_hub *h, uint32_t port);
 void watch_batch_free(struct watch_batch *b); /* any thread; NULL allowed */
+
+/* The n-th message of an item, n = 0 ... same_count in turn, as an item of its own in *one. */
+void watch_item_nth(const struct watch_batch *b, const struct watch_item *it, uint32_t n, struct watch_item *one);
 
 /* The encoded header, kept from one item to the next: most have the same. Zeroed before the first of a batch. */
 struct watch_header {

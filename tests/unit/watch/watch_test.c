@@ -290,14 +290,18 @@ void take_messages(struct watch_hub *h, struct messages *m)
 	buf_init(&bytes, 1 << 26);
 	for (size_t i = 0; b && i < b->items.count; i++) {
 		const struct watch_item *it = &b->items.at[i];
-		struct reply msg = {.stream = it->stream_arg, .size = it->size_bytes};
+		struct watch_item one;
 
-		if (!it->stream_arg)
-			continue;
-		buf_clear(&bytes);
-		watch_item_write(b, it, &header, buf_add(&bytes, (size_t)it->size_bytes));
-		decode(buf_slice(&bytes), &msg);
-		VEC_PUSH(&m->list, msg);
+		for (uint32_t n = 0; it->stream_arg && n <= it->same_count; n++) {
+			struct reply msg = {.stream = it->stream_arg};
+
+			watch_item_nth(b, it, n, &one);
+			msg.size = one.size_bytes;
+			buf_clear(&bytes);
+			watch_item_write(b, &one, &header, buf_add(&bytes, (size_t)one.size_bytes));
+			decode(buf_slice(&bytes), &msg);
+			VEC_PUSH(&m->list, msg);
+		}
 	}
 	buf_fini(&bytes);
 	watch_batch_free(b);
