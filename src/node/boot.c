@@ -579,6 +579,7 @@ void node_start(struct node *n)
 	timer_init(&n->commit_timer, n->core, CORE_COMMIT_TIMER);
 	timer_init(&n->compact_timer, n->core, CORE_COMPACT_TIMER);
 	timer_init(&n->watch_more, n->core, CORE_WATCH_MORE);
+	timer_init(&n->metrics, n->core, CORE_METRICS);
 	persist_start(&n->persist);
 	transport_begin(n);
 	n->start_msg.kind = CORE_START;

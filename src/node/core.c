@@ -35,6 +35,7 @@ static void core_receive(void *self, struct msg *m)
 	case CORE_COMPACT_HASH: core_compact_hashed(n, CONTAINER_OF(m, struct job, msg)); break;
 	case CORE_WATCH_TASK: core_watch_task_done(n, CONTAINER_OF(m, struct job, msg)); break;
 	case CORE_OWN_CALL: core_own_answer(n, CONTAINER_OF(CONTAINER_OF(m, struct call, msg), struct own_call, call)); break;
+	case CORE_METRICS: core_metrics(n); break;
 	case CORE_WATCH_MORE: break;    /* the batch's end goes on */
 	case CORE_CORRUPT_HASH: core_corrupt_hashed(n, CONTAINER_OF(m, struct job, msg)); break;
 	case CORE_QUESTION: core_question_back(n, m); break;
@@ -165,6 +166,7 @@ static void core_batch_end(void *self)
 		timer_cancel(&n->commit_timer);
 		timer_cancel(&n->compact_timer);
 		timer_cancel(&n->watch_more);
+		timer_cancel(&n->metrics);
 		n->stop_done = true;
 	}
 }

@@ -1,4 +1,5 @@
-/* Gauges and counters of the node, brought up to date with each tick: what a scrape reads is at most a heartbeat old. */
+/* Gauges and counters of the node, brought up to date with each tick and a moment after a publication: what a scrape reads is a few
+ * milliseconds old. */
 #include <stdio.h>
 
 #include "node/node_impl.h"

@@ -25,6 +25,7 @@ enum core_kind {
 	CORE_COMPACT_HASH,      /* job: hash of a compaction */
 	CORE_WATCH_TASK,        /* job: history for watchers */
 	CORE_OWN_CALL,          /* an answer to a call that core made itself */
+	CORE_METRICS,           /* timer: something was published a moment ago */
 	CORE_WATCH_MORE,        /* timer: lagging watchers were not all served in one batch */
 	CORE_RELEASE,           /* a reader gives back a revision */
 	CORE_RECEIVED,          /* struct node_message */
@@ -219,6 +220,7 @@ struct node {
 
 	/* watch */
 	struct timer watch_more;
+	struct timer metrics;
 	VEC(struct watch_link *) watch_closed;
 	VEC(struct job *) jobs_ready;
 

@@ -2,6 +2,8 @@
 #include "base/bug.h"
 #include "node/node_impl.h"
 
+#define METRICS_AFTER_NS UINT64_C(10000000)
+
 static void publication_free(void *p)
 {
 	struct publication *pub = p;
@@ -27,6 +29,8 @@ void core_publish(struct node *n)
 	if (!n->changed)
 		return;
 	n->changed = false;
+	if (n->core && !n->metrics.slot && !n->stopping)
+		timer_set(&n->metrics, METRICS_AFTER_NS);
 	pub = NEW(struct publication);
 	mvcc_publish(n->mvcc, &pub->mvcc);
 	pub->applied_index = n->applied;
