@@ -80,36 +80,36 @@ FLAG(STR, initial_cluster_token, "initial-cluster-token", "initial-cluster-token
      "A text of this cluster's own, so that two clusters made alike do not mix.")
 FLAG(URLS, advertise_client_urls, "advertise-client-urls", "advertise-client-urls", "http://localhost:2379", 0,
      "URLs under which clients reach this member.")
-FLAG(STR, discovery_token, "discovery-token", "discovery-config.token", "", LATER,
+FLAG(STR, discovery_token, "discovery-token", "discovery-config.token", "", 0,
      "Discovery: the token of the cluster to be made.")
-FLAG(SET, discovery_endpoints, "discovery-endpoints", "discovery-config.client.endpoints", "", LATER,
+FLAG(SET, discovery_endpoints, "discovery-endpoints", "discovery-config.client.endpoints", "", 0,
      "Discovery: endpoints of the etcd cluster that serves it.")
 FLAG(DURATION, discovery_dial_timeout_ns, "discovery-dial-timeout", "discovery-config.client.dial-timeout", "2s",
-     LATER, "Discovery: time to connect.")
+     0, "Discovery: time to connect.")
 FLAG(DURATION, discovery_request_timeout_ns, "discovery-request-timeout", "discovery-config.client.request-timeout",
-     "5s", LATER, "Discovery: time for one request.")
+     "5s", 0, "Discovery: time for one request.")
 FLAG(DURATION, discovery_keepalive_time_ns, "discovery-keepalive-time", "discovery-config.client.keepalive-time", "2s",
-     LATER, "Discovery: idle time after which the connection is probed.")
+     0, "Discovery: idle time after which the connection is probed.")
 FLAG(DURATION, discovery_keepalive_timeout_ns, "discovery-keepalive-timeout",
-     "discovery-config.client.keepalive-timeout", "6s", LATER, "Discovery: time to wait for the answer to a probe.")
+     "discovery-config.client.keepalive-timeout", "6s", 0, "Discovery: time to wait for the answer to a probe.")
 FLAG(BOOL, discovery_insecure_transport, "discovery-insecure-transport",
-     "discovery-config.client.secure.insecure-transport", "true", LATER, "Discovery: connect without TLS.")
+     "discovery-config.client.secure.insecure-transport", "true", 0, "Discovery: connect without TLS.")
 FLAG(BOOL, discovery_insecure_skip_tls_verify, "discovery-insecure-skip-tls-verify",
-     "discovery-config.client.secure.insecure-skip-tls-verify", "false", LATER,
+     "discovery-config.client.secure.insecure-skip-tls-verify", "false", 0,
      "Discovery: take any server certificate. For tests only.")
-FLAG(STR, discovery_cert, "discovery-cert", "discovery-config.client.secure.cert", "", LATER,
+FLAG(STR, discovery_cert, "discovery-cert", "discovery-config.client.secure.cert", "", 0,
      "Discovery: file of the client certificate.")
-FLAG(STR, discovery_key, "discovery-key", "discovery-config.client.secure.key", "", LATER,
+FLAG(STR, discovery_key, "discovery-key", "discovery-config.client.secure.key", "", 0,
      "Discovery: file of the client certificate's key.")
-FLAG(STR, discovery_cacert, "discovery-cacert", "discovery-config.client.secure.cacert", "", LATER,
+FLAG(STR, discovery_cacert, "discovery-cacert", "discovery-config.client.secure.cacert", "", 0,
      "Discovery: file of the CA of the server certificate.")
-FLAG(STR, discovery_user, "discovery-user", "discovery-config.client.auth.username", "", LATER,
+FLAG(STR, discovery_user, "discovery-user", "discovery-config.client.auth.username", "", 0,
      "Discovery: user, or user:password.")
-FLAG(STR, discovery_password, "discovery-password", "discovery-config.client.auth.password", "", LATER,
+FLAG(STR, discovery_password, "discovery-password", "discovery-config.client.auth.password", "", 0,
      "Discovery: password of the user.")
 FLAG(FALLBACK, discovery_fallback, "discovery-fallback", "", "exit", 0, "exit: what to do when discovery fails.")
-FLAG(STR, discovery_srv, "discovery-srv", "discovery-srv", "", LATER, "Domain whose SRV records name the members.")
-FLAG(STR, discovery_srv_name, "discovery-srv-name", "discovery-srv-name", "", LATER,
+FLAG(STR, discovery_srv, "discovery-srv", "discovery-srv", "", 0, "Domain whose SRV records name the members.")
+FLAG(STR, discovery_srv_name, "discovery-srv-name", "discovery-srv-name", "", 0,
      "Suffix of the SRV service names.")
 FLAG(BOOL, strict_reconfig_check, "strict-reconfig-check", "strict-reconfig-check", "true", 0,
      "Refuse membership changes that would cost the quorum.")

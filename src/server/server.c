@@ -11,6 +11,7 @@
 #include "net/net.h"
 #include "node/node.h"
 #include "obs/log.h"
+#include "server/discovery.h"
 #include "server/peers.h"
 #include "server/secure.h"
 #include "server/sniff.h"
@@ -550,8 +551,13 @@ err_t server_start(struct config *cfg, struct why *why, struct server **out)
 	if (!err)
 		err = listen_all(s, LISTEN_CLIENT_HTTP, &cfg->listen_client_http_urls, why);
 	if (!err) {
+		char *wal_dir = cfg->wal_dir[0] ? mem_strdup(cfg->wal_dir) : mem_printf("%s/member/wal", s->data_dir);
+
 		log_start(s);
-		err = node_begin(s, why);
+		err = discovery_run(cfg, wal_dir, why);
+		mem_free(wal_dir);
+		if (!err)
+			err = node_begin(s, why);
 		if (err)
 			LOG_ERROR("bootstrap failed", LOG_WHY(why));
 	}
