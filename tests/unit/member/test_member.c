@@ -214,7 +214,11 @@ static void initial_cluster(void **state)
 	assert_int_equal(members_count(ms), 2);
 	assert_string_equal(members_find_name(ms, "a")->peer_urls.list.at[0], "http://x:1");
 	members_clear(ms);
-	assert_err(ERR_INVALID, members_from_initial(ms, "a=http://x:1,b=http://x:1", "t", &why));
+	assert_err(ERR_INVALID, members_from_initial(ms, "b=http://y:2,b=http://x:1,a=http://x:1", "t", &why));
+	assert_string_equal(why.text, "initial cluster a=http://x:1,b=http://x:1,b=http://y:2 has duplicate url");
+	members_clear(ms);
+	assert_err(ERR_INVALID, members_from_initial(ms, "a=http://x:1,a=http://x:1", "t", &why));
+	assert_string_equal(why.text, "initial cluster a=http://x:1,a=http://x:1 has duplicate url");
 	members_clear(ms);
 	assert_err(ERR_INVALID, members_from_initial(ms, "a", "t", &why));
 	members_free(ms);
@@ -425,6 +429,19 @@ static void for_clients_and_peers(void **state)
 	assert_true(members_cluster_id(f->ms) == 0xa9cd46ac6946efce);
 
 	members_json_write(f->ms, &b);
+	{
+		struct buf encoded, again;
+
+		/* From what clients get, the same array. */
+		buf_init(&encoded, 1 << 20);
+		buf_init(&again, 1 << 20);
+		members_encode(f->ms, 2, &encoded);
+		members_json_write_encoded(buf_slice(&encoded), &again);
+		assert_int_equal(again.size, b.size);
+		assert_memory_equal(again.data, b.data, b.size);
+		buf_fini(&encoded);
+		buf_fini(&again);
+	}
 	buf_put_byte(&b, 0);
 	assert_string_equal((char *)b.data, "[" ROW_C2 "," ROW_C3 "," ROW_C1 "]");
 
@@ -473,6 +490,39 @@ static void v2_store(void **state)
 	buf_fini(&b);
 }
 
+/* As GET /version answers, and what could come instead. */
+static void versions_of_members(void **state)
+{
+	static const char *const bad[] = {"", "[]", "{\"etcdserver\":\"3.7.1\"", "{\"etcdserver\" \"3.7.1\"}", "{}x", "null"};
+	struct member_versions v;
+
+	assert_ok(member_versions_parse(SLICE_LIT("{\"etcdserver\":\"3.7.1\",\"etcdcluster\":\"not_decided\",\"storage\":\"unknown\"}\n"), &v));
+	assert_string_equal(v.server, "3.7.1");
+	assert_string_equal(v.cluster, "not_decided");
+	assert_string_equal(v.storage, "unknown");
+	assert_ok(member_versions_parse(SLICE_LIT("{\"more\":[{\"etcdserver\":1}],\"etcdcluster\":\"3.6.0\",\"storage\":null}"), &v));
+	assert_string_equal(v.server, "");
+	assert_string_equal(v.cluster, "3.6.0");
+	assert_string_equal(v.storage, "");
+	for (size_t i = 0; i < ARRAY_COUNT(bad); i++)
+		assert_err(ERR_MALFORMED, member_versions_parse(slice_str(bad[i]), &v));
+}
+
+static void joined_urls(void **state)
+{
+	struct member_urls u = {0};
+	char *text = member_urls_join(&u);
+
+	assert_string_equal(text, "");
+	mem_free(text);
+	member_urls_add(&u, SLICE_LIT("http://a:1"));
+	member_urls_add(&u, SLICE_LIT("http://b:2"));
+	text = member_urls_join(&u);
+	assert_string_equal(text, "http://a:1,http://b:2");
+	mem_free(text);
+	member_urls_clear(&u);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -484,6 +534,8 @@ int main(void)
 		cmocka_unit_test(lists),
 		cmocka_unit_test(url_rules),
 		cmocka_unit_test(initial_cluster),
+		cmocka_unit_test(versions_of_members),
+		cmocka_unit_test(joined_urls),
 		cmocka_unit_test_setup_teardown(conf_changes, setup, teardown),
 		cmocka_unit_test(contexts_as_go_proposes_them),
 		cmocka_unit_test_setup_teardown(versions, setup, teardown),
