@@ -370,12 +370,27 @@ static bool log_unused(const struct boot *b)
 	       !members_count(b->st.members);
 }
 
+static void first_peers_free(struct node *n)
+{
+	for (size_t i = 0; i < n->first_peers.count; i++)
+		mem_free(n->first_peers.at[i].urls);
+	VEC_FREE(&n->first_peers);
+}
+
 static err_t boot_again(struct boot *b, struct why *why)
 {
 	struct node *n = b->n;
 	uint64_t member = n->member_id, cluster = n->cluster_id;
 	err_t err = boot_identity(b, why);
 
+	/* Who joins knows its ids by now; the leader finds it without an answer to who the others are. */
+	if (n->cfg.join_existing && (err || n->member_id != member || n->cluster_id != cluster)) {
+		LOG_WARN("the cluster to be joined was not found again; its leader is waited for", LOG_STR("error", err && why ? why->text : ""));
+		n->member_id = member;
+		n->cluster_id = cluster;
+		first_peers_free(n);
+		return boot_raft_restart(b, why);
+	}
 	if (!err && (n->member_id != member || n->cluster_id != cluster))
 		err = why_set(why, ERR_INVALID, "%s was made for another member or cluster and never used: remove the data directory", b->wal_dir);
 	return err ? err : b->first ? boot_raft_new(b, why) : boot_raft_restart(b, why);
@@ -439,7 +454,7 @@ static err_t boot_restart(struct boot *b, struct why *why)
 		err = boot_judge(b, why);
 	if (!err)
 		err = boot_wal_open(b, why);
-	if (!err && n->cfg.force_new_cluster)
+	if (!err && n->cfg.force_new_cluster && !log_unused(b))
 		err = boot_force_alone(b, why);
 	if (!err)
 		err = state_mvcc(&b->st, b->n, b->db_path, why);
@@ -643,9 +658,7 @@ void node_close(struct node *n)
 	} else {
 		wal_abandon(n->persist.wal);
 	}
-	for (size_t i = 0; i < n->first_peers.count; i++)
-		mem_free(n->first_peers.at[i].urls);
-	VEC_FREE(&n->first_peers);
+	first_peers_free(n);
 	epoch_domain_free(n->epoch);
 	waiters_fini(&n->waiting);
 	auto_compact_fini(&n->auto_compact);

@@ -108,29 +108,14 @@ static void heard(struct node *n, struct version v)
 		r->all_at_target = false;
 }
 
-/* {"etcdserver":"3.7.1",...} */
-static bool version_read(struct slice json, struct version *out)
-{
-	struct slice name = SLICE_LIT("\"etcdserver\"");
-	const uint8_t *end = json.data + json.size, *at = memmem(json.data, json.size, name.data, name.size), *close;
-
-	if (!at)
-		return false;
-	for (at += name.size; at < end && (*at == ':' || *at == ' '); at++)
-		;
-	if (at >= end || *at != '"')
-		return false;
-	at++;
-	close = memchr(at, '"', (size_t)(end - at));
-	return close && version_parse(slice_of(at, (size_t)(close - at)), out) == OK;
-}
-
 static void answered(struct node *n, struct core_question *a)
 {
 	struct version_round *r = n->version_round;
+	struct member_versions vs;
 	struct version v;
 
-	if (!a->q.err && a->q.status == 200 && version_read(buf_slice(&a->q.answer), &v)) {
+	if (!a->q.err && a->q.status == 200 && !member_versions_parse(buf_slice(&a->q.answer), &vs) &&
+	    !version_parse(slice_str(vs.server), &v)) {
 		heard(n, v);
 	} else {
 		LOG_WARN("failed to get version", LOG_HEX("remote-member-id", a->member_id));

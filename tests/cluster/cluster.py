@@ -153,6 +153,7 @@ def promotion_with_auth(c):
     lead.api("auth/user/grant", {"user": "root", "role": "root"})
     lead.api("auth/user/add", {"name": "u", "password": "u"})
     lead.api("auth/enable")
+    check(follower.error("kv/range", {"key": b64("k")}), "3 etcdserver: user name is empty")        # it has applied that, too
     check(follower.error("cluster/member/promote", {"ID": 5}), "3 etcdserver: user name is empty")
     follower.token = follower.api("auth/authenticate", {"name": "u", "password": "u"})["token"]
     check(follower.error("cluster/member/add", {"peerURLs": ["http://127.0.0.1:1"]}), "7 etcdserver: permission denied")

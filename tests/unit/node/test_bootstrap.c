@@ -179,6 +179,11 @@ static void test_joins(void **state)
 	/* The log was made, and nothing came: once more, and the same. */
 	assert_ok(open_with(&w, "a=" A ",b=" B ",c=" C, true, script, &why, &n));
 	node_close(n);
+	/* Nobody answers: it is who it was. */
+	assert_ok(open_with(&w, "a=" A ",b=" B ",c=" C, true, silent, &why, &n));
+	assert_int_equal(node_member_id(n), UINT64_C(9223372036854775813));
+	assert_int_equal(node_cluster_id(n), 0x77);
+	node_close(n);
 	world_end(&w);
 }
 
