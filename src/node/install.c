@@ -129,6 +129,7 @@ static void swap(struct node *n, struct install *in)
 	n->replayed = in->st.meta.consistent_index;
 	n->replayed_term = MAX(in->st.meta.term, in->append->m.snapshot->term);
 	state_take(n, &in->st);
+	n->installs++;
 	n->old_state = old;
 }
 

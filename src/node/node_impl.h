@@ -62,6 +62,7 @@ struct own_call {
 	struct call call;
 	enum own_purpose purpose;
 	int64_t lease_id;
+	uint64_t installs;              /* snapshots installed when it was made: the state that it is about */
 };
 
 /* Another member, before the log says who there is. */
@@ -241,6 +242,7 @@ struct node {
 		uint64_t puts, deletes, txns, compacted_rows, granted, revoked, renewed, expired, events;
 	} seen;
 
+	uint64_t installs;                      /* snapshots of leaders that took the place of this state, since start */
 	unsigned appends;                       /* at the WAL actor */
 	unsigned jobs;                          /* of this node on the workers */
 	bool campaigned, own_publish_sent, is_ready, stopping, stopped;

@@ -377,6 +377,7 @@ void core_own_propose(struct node *n, enum own_purpose purpose, enum internal_fi
 	call_init(&o->call, n->core, CORE_OWN_CALL, OWN_RESP_MAX);
 	o->purpose = purpose;
 	o->lease_id = lease_id;
+	o->installs = n->installs;
 	o->call.id = r.id;
 	o->call.field = field;
 	o->call.internal = true;
@@ -435,7 +436,8 @@ static void own_done(struct node *n, struct own_call *o)
 		core_auto_defragged(n, o->call.err);
 		break;
 	case OWN_LEASE_REVOKE:
-		lease_revoke_ended(n->lessor);
+		if (o->installs == n->installs)         /* else it was the lessor before that counted it */
+			lease_revoke_ended(n->lessor);
 		break;
 	case OWN_READ_CORRUPT:
 		core_corrupt_read(n, o->call.err);
