@@ -121,9 +121,9 @@ static void one_fault(struct world *w)
 		process_fault(w);
 	else if (dice < 63 && w->k.process_faults)
 		blackout(w);
-	else if (dice < 75 && w->k.pauses)
+	else if ((dice < 75 || !w->k.net_faults) && w->k.pauses)
 		pause_fault(w);
-	else if (w->k.net_faults && w->k.sites > 1)
+	else if (w->k.net_faults && w->site_count > 1)
 		net_fault(w);
 }
 

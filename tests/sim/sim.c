@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -133,6 +134,14 @@ static double seconds_now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+static double cpu_of_children(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_CHILDREN, &u);
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
 static int new_seeds(double seconds)
 {
 	double begin = seconds_now(), virtual_s = 0;
@@ -149,8 +158,8 @@ static int new_seeds(double seconds)
 			return 1;
 		}
 	}
-	printf("%llu seeds, %.0f s of virtual time in %.1f s: %.0f times real time\n", (unsigned long long)n, virtual_s, seconds_now() - begin,
-	       virtual_s / (seconds_now() - begin));
+	printf("%llu seeds, %.0f s of virtual time in %.1f s: %.0f times real time, %.0f s for a second of CPU\n", (unsigned long long)n, virtual_s,
+	       seconds_now() - begin, virtual_s / (seconds_now() - begin), virtual_s / cpu_of_children());
 	return 0;
 }
 

@@ -55,6 +55,16 @@ static void create_body(const struct watcher_client *c, struct buf *b)
 	pb_end(b, mark);
 }
 
+static void progress_request(struct watcher_client *c)
+{
+	struct buf b;
+
+	buf_init(&b, 64);
+	pb_end(&b, pb_begin(&b, 3));
+	call_send(c->call, buf_slice(&b));
+	buf_fini(&b);
+}
+
 static void open_stream(struct watcher_client *c)
 {
 	struct world *w = c->w;
@@ -78,18 +88,10 @@ static void open_stream(struct watcher_client *c)
 	buf_init(&b, 4096);
 	create_body(c, &b);
 	c->call = call_begin(c->site, RPC_WATCH, buf_slice(&b), &handler, c);
+	if (chance(w, 30))
+		progress_request(c);            /* while it still catches up */
 	if (w->k.slow_readers && chance(w, 50) && !w->healed)
 		call_slow(c->call, 2 + (unsigned)draw(w, 20), draw(w, 300 * MS));
-	buf_fini(&b);
-}
-
-static void progress_request(struct watcher_client *c)
-{
-	struct buf b;
-
-	buf_init(&b, 64);
-	pb_end(&b, pb_begin(&b, 3));
-	call_send(c->call, buf_slice(&b));
 	buf_fini(&b);
 }
 

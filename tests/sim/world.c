@@ -453,7 +453,7 @@ static void knobs_draw(struct world *w)
 		.snapshot_count = 10 + draw(w, 200),
 		.catchup_entries = 5 + draw(w, 50),
 		.wal_segment_bytes = 4096 + draw(w, 60000),
-		.value_bytes_max = chance(w, 10) ? 20000 : 64,
+		.value_bytes_max = chance(w, 10) ? 4000 : 64,
 		.quota_bytes = chance(w, 10) ? 200000 + (int64_t)draw(w, 400000) : 0,
 		.think_ns = chance(w, 5) ? 2 * MS : 10 * MS + draw(w, 200 * MS),
 		.net_delay_ns = draw(w, 5 * MS),
@@ -468,6 +468,21 @@ static void knobs_draw(struct world *w)
 		.slow_readers = chance(w, 30),
 		.slow_disks = true,
 	};
+	switch (draw(w, 20)) {          /* what chance brings together too seldom */
+	case 0:                         /* a member alone becomes one of many, and no process ends meanwhile */
+	case 1:
+		w->k.sites = 1;
+		w->k.membership = w->k.net_faults = true;
+		w->k.disk_faults = w->k.process_faults = w->k.pauses = false;
+		w->k.faults += 20;
+		break;
+	case 2:                         /* pauses and nothing else */
+		w->k.membership = w->k.disk_faults = w->k.process_faults = w->k.net_faults = false;
+		w->k.pauses = true;
+		w->k.faults += 10;
+		w->k.fault_gap_ns = 15 * S;
+		w->k.clients = CLIENTS_MAX;
+	}
 }
 
 struct site *site_new(struct world *w)
