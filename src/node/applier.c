@@ -1,5 +1,6 @@
 /* One committed entry after the other. Entries up to the consistent index of the backend file at start were applied before: they
  * only bring memory up to date. */
+#include "base/bug.h"
 #include "node/node_impl.h"
 
 void core_members_changed(struct node *n)
@@ -63,7 +64,7 @@ static void conf_change_apply(struct node *n, const struct raft_conf_change *cc,
 {
 	char text[MEMBER_ID_TEXT_SIZE];
 
-	n->lone_leader = false;         /* the next publication says again */
+	n->lone_leader = n->lone_leader && BUG(LONE_LEADER_KEPT);       /* the next publication says again */
 	core_conf_state_changed(n, raft_apply_conf_change(n->raft, cc));
 	members_apply(n->members, (enum member_change)cc->type, cc->node_id, ctx);
 	if (cc->type == CONF_REMOVE_NODE)

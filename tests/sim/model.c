@@ -27,6 +27,7 @@ void model_fini(struct model *m)
 	}
 	VEC_FREE(&m->leaders);
 	VEC_FREE(&m->votes);
+	VEC_FREE(&m->begun_ns);
 	VEC_FREE(&m->log);
 	VEC_FREE(&m->results);
 	VEC_FREE(&m->events);
@@ -206,7 +207,21 @@ static err_t do_grant(struct model *m, struct slice body, uint64_t now_ns, struc
 	return OK;
 }
 
-static err_t do_revoke(struct model *m, struct slice body, bool by_client, uint64_t now_ns)
+/* A new leader gives every lease its whole time again: none ends by itself before that is over. */
+static void expires(struct model *m, const struct model_lease *l, uint64_t term, uint64_t now_ns)
+{
+	uint64_t begun_ns = term < m->begun_ns.count ? m->begun_ns.at[term] : 0;
+
+	if (now_ns < l->sure_ns)
+		sim_fail("lease %lld expired at %.3f s although its holder was promised time up to %.3f s", (long long)l->id, (double)now_ns / 1e9,
+			 (double)l->sure_ns / 1e9);
+	if (l->granted_ns < begun_ns && now_ns < begun_ns + (uint64_t)l->ttl_s * 1000000000u)
+		sim_fail("lease %lld of %lld s expired at %.3f s, in term %llu, whose leader began at %.3f s", (long long)l->id, (long long)l->ttl_s,
+			 (double)now_ns / 1e9, (unsigned long long)term, (double)begun_ns / 1e9);
+	m->expired++;
+}
+
+static err_t do_revoke(struct model *m, struct slice body, bool by_client, uint64_t term, uint64_t now_ns)
 {
 	struct lease_revoke_req r;
 	struct model_lease *l;
@@ -217,10 +232,8 @@ static err_t do_revoke(struct model *m, struct slice body, bool by_client, uint6
 	l = model_lease(m, r.id);
 	if (!l || l->revoked_ns)
 		return ERR_LEASE_NOT_FOUND;
-	if (!by_client && now_ns < l->sure_ns)
-		sim_fail("lease %lld expired at %.3f s although its holder was promised time up to %.3f s", (long long)r.id, (double)now_ns / 1e9,
-			 (double)l->sure_ns / 1e9);
-	m->expired += !by_client;
+	if (!by_client)
+		expires(m, l, term, now_ns);
 	l->revoked_ns = now_ns;
 	for (size_t i = 0; i < m->alive.count; i++)
 		if (m->alive.at[i] != r.id)
@@ -261,7 +274,7 @@ static void do_alarm(struct model *m, struct slice body)
 		VEC_PUSH(&m->nospace, member);
 }
 
-static err_t request(struct model *m, const struct internal_req *r, uint64_t tag, uint64_t now_ns, struct buf *answer)
+static err_t request(struct model *m, const struct internal_req *r, uint64_t tag, uint64_t term, uint64_t now_ns, struct buf *answer)
 {
 	struct put_req put;
 	struct delete_req del;
@@ -283,7 +296,7 @@ static err_t request(struct model *m, const struct internal_req *r, uint64_t tag
 	case REQ_LEASE_GRANT:
 		return do_grant(m, r->body, now_ns, answer);
 	case REQ_LEASE_REVOKE:
-		return do_revoke(m, r->body, tag != 0, now_ns);
+		return do_revoke(m, r->body, tag != 0, term, now_ns);
 	case REQ_ALARM:
 		do_alarm(m, r->body);
 		return OK;
@@ -311,13 +324,16 @@ static void normal(struct model *m, struct model_entry *e, uint64_t index)
 	uint64_t tag;
 	err_t err;
 
-	if (!e->data || !e->data->size)
+	if (!e->data || !e->data->size) {
+		while (m->begun_ns.count <= e->term)
+			VEC_PUSH(&m->begun_ns, e->first_ns);
 		return;
+	}
 	if (internal_req_parse(blob_slice(e->data), &r))
 		sim_fail("entry %llu does not parse", (unsigned long long)index);
 	buf_init(&answer, SIZE_MAX);
 	tag = request_tag(&r);
-	err = request(m, &r, tag, e->first_ns, &answer);
+	err = request(m, &r, tag, e->term, e->first_ns, &answer);
 	if (m->twin.rev != rev)
 		events_add(m, m->twin.rev);
 	if (tag) {

@@ -53,6 +53,7 @@ struct model_vote {
 struct model {
 	uint64_t seed;
 	VEC(uint64_t) leaders;          /* by term; 0 = none seen */
+	VEC(uint64_t) begun_ns;         /* by term: when its first entry was first applied */
 	VEC(struct model_vote) votes;
 	VEC(struct model_entry) log;    /* [i]: index i + 1 */
 	VEC(struct model_result) results;       /* by tag */

@@ -70,11 +70,12 @@ static uint64_t run(uint64_t seed, bool tell, double *virtual_s)
 	*virtual_s += (double)now_ns(w) / 1e9;
 	if (tell)
 		printf("seed %llu: %llu calls (%llu answered, %llu failed, %llu lost), %llu events, %zu entries, %llu leases expired, %llu messages "
-		       "(%llu lost), %llu snapshots, %llu crashes, %llu kills, %llu fatal, %llu pauses, %llu steps, %.1f s of time, trace %016llx\n",
+		       "(%llu lost), %llu snapshots, %llu changes of membership, %llu hand-overs, %llu crashes, %llu kills, %llu fatal, %llu pauses, %llu steps, %.1f s of time, trace %016llx\n",
 		       (unsigned long long)seed, (unsigned long long)w->count.calls, (unsigned long long)w->count.answered,
 		       (unsigned long long)w->count.failed, (unsigned long long)w->count.lost, (unsigned long long)w->count.events, w->model.log.count,
 		       (unsigned long long)w->model.expired, (unsigned long long)w->count.messages, (unsigned long long)w->count.dropped,
-		       (unsigned long long)w->count.snapshots, (unsigned long long)w->count.crashes, (unsigned long long)w->count.kills,
+		       (unsigned long long)w->count.snapshots, (unsigned long long)w->count.member_changes,
+		       (unsigned long long)w->count.transfers, (unsigned long long)w->count.crashes, (unsigned long long)w->count.kills,
 		       (unsigned long long)w->count.fatals, (unsigned long long)w->count.pauses, (unsigned long long)w->count.steps,
 		       (double)now_ns(w) / 1e9, (unsigned long long)trace);
 	world_free(w);

@@ -479,6 +479,8 @@ static void knobs_draw(struct world *w)
 	case 2:                         /* pauses and nothing else */
 		w->k.membership = w->k.disk_faults = w->k.process_faults = w->k.net_faults = false;
 		w->k.pauses = true;
+		if (chance(w, 50))
+			w->k.sites = 1;
 		w->k.faults += 10;
 		w->k.fault_gap_ns = 15 * S;
 		w->k.clients = CLIENTS_MAX;
