@@ -8,6 +8,7 @@
 
 #include "api/web_impl.h"
 #include "grpc/grpc.h"
+#include "http/ws.h"
 #include "pb/json.h"
 
 /* JSON of a message of the greatest size: base64 and escapes make it longer. */
@@ -25,6 +26,8 @@ struct gateway_req {
 	bool body_ended;
 	struct buf message;             /* a large message that comes in parts */
 	size_t message_size;
+	bool is_ws;                     /* a WebSocket: messages in, lines out, each a frame */
+	struct ws_reader ws;
 	struct net_timer deadline;      /* of header Grpc-Timeout */
 	bool has_deadline;
 };
@@ -68,19 +71,42 @@ static void error_body(struct buf *b, unsigned code, struct slice text)
 	buf_printf(b, "}");
 }
 
+static void ws_send(struct gateway_req *g, enum ws_opcode op, struct slice payload)
+{
+	uint8_t head[WS_HEAD_SIZE_MAX];
+	struct slice parts[2] = {slice_of(head, ws_head(head, op, payload.size)), payload};
+
+	http_send(g->web->http, parts, payload.size ? 2 : 1);
+}
+
+/* Status 1000: all was said. */
+static void ws_end(struct gateway_req *g)
+{
+	g->ended = true;
+	ws_send(g, WS_OP_CLOSE, slice_of("\x03\xe8", 2));
+	http_end(g->web->http, NULL, 0);
+}
+
 static void error_reply(struct gateway_req *g, unsigned status, unsigned code, struct slice text)
 {
+	bool stream = g->method && g->method->stream != RPC_UNARY && g->begun;
 	struct buf b;
 
 	buf_init(&b, 1 << 20);
 	g->ended = true;
-	if (g->head_sent) {
+	if (g->is_ws) {
+		buf_printf(&b, stream ? "{\"error\":" : "");
+		error_body(&b, code, text);
+		buf_printf(&b, stream ? "}" : "");
+		ws_send(g, WS_OP_TEXT, buf_slice(&b));
+		ws_end(g);
+	} else if (g->head_sent) {
 		buf_printf(&b, "{\"error\":");
 		error_body(&b, code, text);
 		buf_printf(&b, "}\n");
 		http_send(g->web->http, &(struct slice){b.data, b.size}, 1);
 		http_end(g->web->http, NULL, 0);
-	} else if (g->method && g->method->stream != RPC_UNARY && g->begun) {
+	} else if (stream) {
 		buf_printf(&b, "{\"error\":");
 		error_body(&b, code, text);
 		buf_printf(&b, "}");
@@ -125,6 +151,11 @@ static void message_out(struct gateway_req *g, struct slice encoded)
 	arena_fini(&a);
 	if (!err && !buf_failed(&json)) {
 		out = buf_slice(&json);
+		if (g->is_ws) {
+			ws_send(g, WS_OP_TEXT, slice_of(out.data, out.size - stream));  /* without the newline */
+			buf_fini(&json);
+			return;
+		}
 		if (!stream) {
 			snprintf(length, sizeof(length), "%zu", out.size);
 			head_send(g, length);
@@ -188,6 +219,10 @@ static void sink_finish(void *sink, err_t err, const char *text)
 		error_reply(g, http_status(err_status(err)), err_status(err), slice_str(text ? text : err_text(err)));
 		return;
 	}
+	if (g->is_ws) {
+		ws_end(g);
+		return;
+	}
 	g->ended = true;
 	if (!g->head_sent)
 		head_send(g, NULL);
@@ -198,6 +233,33 @@ static const struct api_sink_ops sink_ops = {sink_send, sink_begin, sink_part, s
 
 /* ---- in ---- */
 
+/* What a browser can send with a WebSocket: "Sec-WebSocket-Protocol: Bearer, TOKEN", or a cookie named token. */
+static bool ws_token(const struct http_req *r, struct slice *out)
+{
+	struct slice v;
+	const uint8_t *at, *end;
+
+	if (http_header_get(r, SLICE_LIT("sec-websocket-protocol"), &v) && slice_has_prefix(v, SLICE_LIT("Bearer,"))) {
+		*out = slice_of(v.data + 7, v.size - 7);
+		while (out->size && out->data[0] == ' ')
+			*out = slice_of(out->data + 1, out->size - 1);
+		return true;
+	}
+	if (!http_header_get(r, SLICE_LIT("cookie"), &v))
+		return false;
+	for (at = v.data; at < v.data + v.size; at = end + 1) {
+		while (at < v.data + v.size && *at == ' ')
+			at++;
+		end = memchr(at, ';', (size_t)(v.data + v.size - at));
+		end = end ? end : v.data + v.size;
+		if (slice_has_prefix(slice_of(at, (size_t)(end - at)), SLICE_LIT("token="))) {
+			*out = slice_of(at + 6, (size_t)(end - at) - 6);
+			return true;
+		}
+	}
+	return false;
+}
+
 /* Headers of the request that upstream's gateway hands on as metadata. */
 static struct api_meta meta_of(struct gateway_req *g)
 {
@@ -206,6 +268,10 @@ static struct api_meta meta_of(struct gateway_req *g)
 	struct api_meta m = {.from_gateway = true};
 	struct slice v;
 
+	if (g->is_ws) {                 /* of the upgrade nothing else passes */
+		m.has_token = ws_token(g->web->http, &m.token);
+		return m;
+	}
 	for (size_t i = 0; !m.has_token && i < ARRAY_COUNT(names); i++)
 		m.has_token = http_header_get(g->web->http, names[i], &m.token);
 	if (http_header_get(g->web->http, SLICE_LIT("grpc-metadata-hasleader"), &v))
@@ -238,6 +304,51 @@ static void message_in(struct gateway_req *g, struct slice json)
 		api_message(g->rpc, blob_copy(buf_slice(&encoded)));
 	}
 	buf_fini(&encoded);
+}
+
+/* ---- WebSocket: each message is a request, whatever its verb was ---- */
+
+static void ws_start(struct gateway_req *g, struct slice key)
+{
+	struct http_req *r = g->web->http;
+	struct http_header h[8];
+	char accept[WS_ACCEPT_SIZE];
+	struct slice v;
+	size_t n = 0;
+
+	ws_accept(key, accept);
+	h[n++] = HTTP_HEADER("upgrade", "websocket");
+	h[n++] = HTTP_HEADER("connection", "Upgrade");
+	h[n++] = (struct http_header){SLICE_LIT("sec-websocket-accept"), slice_str(accept), false};
+	if (http_header_get(r, SLICE_LIT("sec-websocket-protocol"), &v) && slice_has_prefix(v, SLICE_LIT("Bearer")))
+		h[n++] = HTTP_HEADER("sec-websocket-protocol", "Bearer");
+	g->is_ws = true;
+	ws_reader_init(&g->ws, GATEWAY_JSON_FACTOR * message_bytes_max(g->web));
+	http_upgrade(r, h, n);
+}
+
+static void ws_in(struct gateway_req *g, struct slice data)
+{
+	while (data.size && !g->ended) {
+		switch (ws_read(&g->ws, &data)) {
+		case WS_MORE:
+			break;
+		case WS_MESSAGE:
+			if (g->method->stream == RPC_BIDI || !g->begun)
+				message_in(g, buf_slice(&g->ws.message));
+			break;
+		case WS_PING:
+			ws_send(g, WS_OP_PONG, slice_of(g->ws.control, g->ws.control_size));
+			break;
+		case WS_CLOSE:
+		case WS_BAD:
+			if (g->rpc)
+				api_cancel(g->rpc);
+			g->rpc = NULL;
+			ws_end(g);
+			break;
+		}
+	}
 }
 
 /* ---- the caller's time limit ---- */
@@ -280,19 +391,22 @@ static void deadline_set(struct gateway_req *g)
 static void on_request(struct http_req *r)
 {
 	struct gateway_req *g = r->user;
+	struct slice key;
 
 	if (!web_front(g->web)) {
 		g->ended = true;
 		return;
 	}
 	g->method = rpc_method_find_gateway(g->web->path);
+	if (ws_wanted(r, &key))
+		ws_start(g, key);
 	if (!g->method)
 		error_reply(g, 404, GRPC_NOT_FOUND, SLICE_LIT("Not Found"));
-	else if (!slice_eq(r->method, SLICE_LIT("POST")))
+	else if (!g->is_ws && !slice_eq(r->method, SLICE_LIT("POST")))
 		error_reply(g, 501, GRPC_UNIMPLEMENTED, SLICE_LIT("Method Not Allowed"));
 	else if (!api_serves((enum rpc)(g->method - rpc_methods)))
 		error_reply(g, 501, GRPC_UNIMPLEMENTED, SLICE_LIT("this version does not serve it yet"));
-	else
+	else if (!g->is_ws)
 		deadline_set(g);
 }
 
@@ -325,7 +439,9 @@ static void on_body(struct http_req *r, struct slice data)
 	struct gateway_req *g = r->user;
 
 	if (!g->ended) {
-		if (g->method->stream == RPC_BIDI) {
+		if (g->is_ws) {
+			ws_in(g, data);
+		} else if (g->method->stream == RPC_BIDI) {
 			values_in(g, data);
 		} else {
 			buf_put_slice(&g->in, data);
@@ -343,6 +459,13 @@ static void on_body_end(struct http_req *r)
 	g->body_ended = true;
 	if (g->ended)
 		return;
+	if (g->is_ws) {                 /* gone without a word */
+		if (g->rpc)
+			api_cancel(g->rpc);
+		g->rpc = NULL;
+		ws_end(g);
+		return;
+	}
 	if (g->method->stream != RPC_BIDI)
 		message_in(g, buf_slice(&g->in));
 	else if (g->in.size && !json_scan_is_idle(&g->scan))
@@ -371,6 +494,8 @@ static void on_close(struct http_req *r, enum http_close why)
 		api_cancel(g->rpc);
 	if (g->has_deadline)
 		net_timer_cancel(loop_of(g), &g->deadline);
+	if (g->is_ws)
+		ws_reader_fini(&g->ws);
 	buf_fini(&g->in);
 	buf_fini(&g->message);
 	mem_free(g->web);

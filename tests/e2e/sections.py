@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import socket
 import time
 
 from etcdapi import Api, auth, election, health, kv, lock, rpc
@@ -889,6 +890,78 @@ def gateway(t):
     t.http("/v3/kv/range")
     t.http("/v3/nonsense")
     t.http("/v3beta/kv/range", method="POST", body='{"key":"%s"}' % b64("foo"))
+
+
+class WebSocket:
+    """A client of RFC 6455 as far as is needed here."""
+
+    def __init__(self, port, path, headers=()):
+        self.s = socket.create_connection(("127.0.0.1", port), 5)
+        self.s.sendall(("GET /v3/%s HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
+                        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n" %
+                        (path, "".join(h + "\r\n" for h in headers))).encode())
+        self.f = self.s.makefile("rb")
+        lines = [line.decode().strip() for line in iter(self.f.readline, b"\r\n")]
+        fields = [line.partition(": ") for line in lines[1:]]
+        self.head = [lines[0]] + sorted(name.lower() + ": " + value for name, _, value in fields
+                                        if name.lower().startswith(("upgrade", "conn", "sec-")))
+
+    def send(self, data, opcode=1, fin=True):
+        data = data if isinstance(data, bytes) else json.dumps(data).encode()
+        mask = b"\1\2\3\4"
+        size = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + len(data).to_bytes(2, "big")
+        self.s.sendall(bytes([(0x80 if fin else 0) | opcode]) + size + mask +
+                       bytes(b ^ mask[i % 4] for i, b in enumerate(data)))
+
+    def receive(self):
+        """(opcode, payload), or None at the end."""
+        head = self.f.read(2)
+        if len(head) < 2:
+            return None
+        size = head[1] & 0x7f
+        if size > 125:
+            size = int.from_bytes(self.f.read(2 if size == 126 else 8), "big")
+        return head[0] & 0xf, self.f.read(size)
+
+
+@section
+def websocket(t):
+    def show_one(w):
+        got = w.receive()
+        if got is None or got[0] == 8:          # ours says goodbye, Go's just goes
+            t.say("   end")
+        elif got[0] == 1:
+            t.say("   text " + json.dumps(t.stable(json.loads(got[1])), sort_keys=True))
+        else:
+            t.say("   %d %r" % got)
+
+    def talk(path, messages, answers=1, headers=()):
+        t.say("ws %s %s" % (path, messages))
+        w = WebSocket(t.server.port, path, headers)
+        t.say("   " + " | ".join(w.head))
+        for m in messages:
+            w.send(m)
+        for _ in range(answers):
+            show_one(w)
+        return w
+
+    # Go's calls of one answer wait for the end of the socket, and then there is nobody to answer: streams alone are compared.
+    talk("nonsense", [{}], 2)
+    w = talk("watch", [{"create_request": {"key": b64("a")}}], headers=["Sec-WebSocket-Protocol: Bearer, nonsense"])
+    t.call("KV/Put", key=b"a", value=b"2")
+    show_one(w)
+    w.send(json.dumps({"create_request": {"key": b64("b"), "watch_id": "7"}}).encode()[:20], fin=False)
+    w.send(b"echo", opcode=9)
+    show_one(w)
+    w.send(json.dumps({"create_request": {"key": b64("b"), "watch_id": "7"}}).encode()[20:], opcode=0)
+    show_one(w)
+    t.call("KV/Put", key=b"b", value=b"x" * 100000)
+    got = w.receive()
+    t.say("   text of %d bytes" % (len(got[1]) // 1000 * 1000))
+    w.send(b"\x03\xe8", opcode=8)
+    show_one(w)
+    w = talk("lease/keepalive", [{"ID": "5"}, {"ID": "6"}], 2)
+    w.s.close()
 
 
 @section
