@@ -154,6 +154,26 @@ static bool dns_fits(GENERAL_NAMES *names, const char *ip)
 	return fits;
 }
 
+/* In Go's words: "x509: certificate is valid for A, B, not C". */
+static void ip_mismatch(GENERAL_NAMES *names, const char *ip, char *why, size_t why_size)
+{
+	size_t n = (size_t)snprintf(why, why_size, "x509: certificate is valid for ");
+	const char *between = "";
+
+	for (int i = 0; i < sk_GENERAL_NAME_num(names) && n < why_size; i++) {
+		const GENERAL_NAME *g = sk_GENERAL_NAME_value(names, i);
+		char text[INET6_ADDRSTRLEN];
+
+		if (g->type != GEN_IPADD || !inet_ntop(ASN1_STRING_length(g->d.iPAddress) == 4 ? AF_INET : AF_INET6,
+						       ASN1_STRING_get0_data(g->d.iPAddress), text, sizeof(text)))
+			continue;
+		n += (size_t)snprintf(why + n, why_size - n, "%s%s", between, text);
+		between = ", ";
+	}
+	if (n < why_size)
+		snprintf(why + n, why_size - n, ", not %s", ip);
+}
+
 bool tls_san_fits(X509 *cert, const char *remote, bool lookup, bool *needs_lookup, char *why, size_t why_size)
 {
 	GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
@@ -176,8 +196,10 @@ bool tls_san_fits(X509 *cert, const char *remote, bool lookup, bool *needs_looku
 		*needs_lookup = true;
 	else if (!fits && has_dns)
 		fits = dns_fits(names, ip);
-	if (!fits)
-		snprintf(why, why_size, "tls: \"%s\" does not match any of the certificate's %s", ip, has_dns ? "DNSNames" : "IPAddresses");
+	if (!fits && has_dns)
+		snprintf(why, why_size, "tls: \"%s\" does not match any of the certificate's DNSNames", ip);
+	else if (!fits)
+		ip_mismatch(names, ip, why, why_size);
 	GENERAL_NAMES_free(names);
 	return fits;
 }
