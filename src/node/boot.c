@@ -504,6 +504,7 @@ static void node_assemble(struct boot *b)
 	b->snap_dir = b->wal_dir = NULL;
 	b->wal = NULL;
 	core_auth_loaded(n);
+	strncpy(n->version_before, members_version(n->members), sizeof(n->version_before) - 1);
 	boot_hub(n);
 	core_members_changed(n);
 	core_alarms_changed(n);

@@ -142,8 +142,21 @@ static void storage_version(struct node *n)
 	n->changed = true;
 }
 
+/* A version that fell: who is started next may be older, and must not meet the entry of the higher one in the log. */
+static void snapshot_if_lower(struct node *n)
+{
+	const char *now = members_version(n->members);
+	struct version before, after;
+
+	if (n->version_before[0] && !version_parse(slice_str(n->version_before), &before) && !version_parse(slice_str(now), &after) &&
+	    version_cmp_minor(after, before) < 0)
+		n->snapshot_forced = true;
+	strncpy(n->version_before, now, sizeof(n->version_before) - 1);
+}
+
 void core_version_changed(struct node *n)
 {
+	snapshot_if_lower(n);
 	storage_version(n);
 	core_metrics(n);
 	n->changed = true;

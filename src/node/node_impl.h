@@ -186,6 +186,7 @@ struct node {
 	/* disk snapshots */
 	uint64_t snapshot_index, memory_snapshot_index;
 	bool snapshot_wanted, snapshot_forced, snapshot_busy;
+	char version_before[16];                /* the cluster version as core_version_changed last saw it; "" */
 	struct persist_append *snapshot_mark;   /* being made: index, term and ConfState of the .snap file */
 
 	/* snapshots to and from other members */

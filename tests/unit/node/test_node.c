@@ -140,6 +140,36 @@ static void test_lease_checkpoints(void **state)
 	assert_in_range(remaining_after_restart(true), 600, 705);       /* one each 300 s */
 }
 
+static size_t snapshot_files(void)
+{
+	struct vfs_names names;
+	size_t n = 0;
+
+	assert_ok(vfs_list(vfs_mem_vfs(disk), "/data/member/snap", &names));
+	for (size_t i = 0; i < names.count; i++)
+		n += strlen(names.at[i]) > 5 && strcmp(names.at[i] + strlen(names.at[i]) - 5, ".snap") == 0;
+	vfs_names_free(&names);
+	return n;
+}
+
+/* The version that the cluster leaves must not be in the log that an older program reads next. */
+static void test_downgrade_makes_a_snapshot(void **state)
+{
+	struct driver *d = start();
+	struct buf b;
+
+	driver_run(d, UINT64_C(6) * 1000000000);
+	assert_int_equal(snapshot_files(), 0);
+	buf_init(&b, 100);
+	pb_put_uint(&b, 1, 1);
+	pb_put_bytes(&b, 2, SLICE_LIT("3.6"));
+	assert_ok(driver_call(d, RPC_DOWNGRADE, buf_slice(&b), NULL));
+	driver_run(d, UINT64_C(10) * 1000000000);
+	assert_int_equal(snapshot_files(), 1);
+	buf_fini(&b);
+	stop(d);
+}
+
 /* A range of more rows than one slice comes as one message, whole. */
 static void test_large_range(void **state)
 {
@@ -393,6 +423,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lease_expires_with_its_keys),
 		cmocka_unit_test(test_lease_checkpoints),
+		cmocka_unit_test(test_downgrade_makes_a_snapshot),
 		cmocka_unit_test(test_large_range),
 		cmocka_unit_test(test_hash_gives_its_hold_back),
 		cmocka_unit_test(test_cancelled_hold),
