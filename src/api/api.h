@@ -56,7 +56,7 @@ struct api_meta {
 	bool as_root;                   /* the server's own probe of itself: never from a client */
 	bool has_token;                 /* metadata token, else authorization: the first value */
 	struct slice token;             /* copied by api_begin */
-	struct slice common_name;       /* of a verified client certificate, where those name users; as long as the call */
+	struct slice common_name;       /* of a verified client certificate, where those name users; copied by api_begin */
 	bool internal;                  /* the server's own: not counted as a client's */
 };
 

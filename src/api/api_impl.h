@@ -129,7 +129,7 @@ static inline bool api_alive(const struct api_rpc *r)
 void api_settle(struct api_rpc *r);
 
 /* permit.c */
-void api_token_keep(struct api_rpc *r);         /* the token outlives the transport's headers */
+void api_token_keep(struct api_rpc *r);         /* token and certificate's name outlive the transport's memory */
 /* Sets r->who: nobody while auth is off or without a token. ERR_INVALID_AUTH_TOKEN. Inside node_view. */
 NODISCARD err_t api_who(struct api_rpc *r, const struct publication *p);
 /* The same, and the rule of the method; of reads on r->range or r->txn. */

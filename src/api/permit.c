@@ -19,6 +19,9 @@ void api_token_keep(struct api_rpc *r)
 {
 	struct slice t = r->meta.token;
 
+	/* A call's own calls may outlive the connection (api/lock.c deletes the key of who has gone). */
+	if (r->meta.common_name.size && !arena_copy(&r->arena, r->meta.common_name, &r->meta.common_name))
+		r->meta.common_name = (struct slice){0};
 	if (!r->meta.has_token)
 		return;
 	if (slice_has_prefix(t, BEARER))
