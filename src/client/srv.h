@@ -12,8 +12,10 @@ struct srv_record {
 	char target[SRV_TARGET_SIZE];   /* without the final dot */
 };
 
-/* Records of a name such as "_etcd-server._tcp.example.com", by priority, then weight. Blocks; any thread. Returns how many, at most max; 0 also
- * when there is no such name or no answer. */
+/* Records of a name such as "_etcd-server._tcp.example.com", by priority, then the heavier first. Blocks; any thread.
+ * Returns how many, at most max; 0 also when there is no such name or no answer. */
 size_t srv_lookup(const char *name, struct srv_record *out, size_t max);
+/* The same of a DNS answer that is there; what cannot be read is passed over. Pure. */
+size_t srv_parse(const uint8_t *answer, size_t size, struct srv_record *out, size_t max);
 
 #endif
