@@ -145,26 +145,38 @@ int ctl_setup(struct ctl *c)
 	return code;
 }
 
-int ctl_client_from(struct ctl *c, const struct client_opts *o, struct client **out)
+int ctl_client_try(struct ctl *c, const struct client_opts *o, struct client **out, const char **why_text)
 {
 	struct why why;
 	struct client *client;
 	err_t err;
 
+	*out = NULL;
 	if (!c->loop_open) {
 		uv_loop_init(&c->loop);
 		c->loop_open = true;
 	}
 	err = client_new(&c->loop, o, &why, &client);
-	if (err)
-		return ctl_fail(o->endpoint_count ? EXIT_ARGS : EXIT_CONNECTION, "%s", why.text);
+	if (err) {
+		*why_text = ctl_copy(c, "%s", why.text);
+		return o->endpoint_count ? EXIT_ARGS : EXIT_CONNECTION;
+	}
 	if (!client_login(client, o->dial_timeout_ms, &c->status)) {
 		ctl_explain(c, client);
 		ctl_client_close(c, client);
-		return ctl_call_failed(c, EXIT_CONNECTION, "", "");
+		*why_text = ctl_call_error(c);
+		return EXIT_CONNECTION;
 	}
 	*out = client;
 	return 0;
+}
+
+int ctl_client_from(struct ctl *c, const struct client_opts *o, struct client **out)
+{
+	const char *why;
+	int code = ctl_client_try(c, o, out, &why);
+
+	return code ? ctl_fail(code, "%s", why) : 0;
 }
 
 int ctl_connect(struct ctl *c)

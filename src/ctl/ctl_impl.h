@@ -98,6 +98,8 @@ int ctl_connect(struct ctl *c);
 int ctl_connect_to(struct ctl *c, const char *const *endpoints, size_t count);
 /* One more client, the caller's to close, logged in. */
 int ctl_client_from(struct ctl *c, const struct client_opts *o, struct client **out);
+/* The same without a word on stderr: why has it, *out is NULL. */
+int ctl_client_try(struct ctl *c, const struct client_opts *o, struct client **out, const char **why);
 void ctl_client_close(struct ctl *c, struct client *client);
 /* For uv_close of a handle that was allocated. */
 void ctl_handle_free(uv_handle_t *h);
