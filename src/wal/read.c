@@ -210,6 +210,18 @@ static err_t marks_read(struct wal_reader *r, struct why *why, struct wal_marks 
 	return err == ERR_CORRUPT_TAIL ? OK : err;
 }
 
+/* A snapshot of the leader may be recorded while an older one of this member is still being made: the older record comes behind. */
+static void by_index(struct wal_marks *m)
+{
+	for (size_t i = 1; i < m->count; i++)
+		for (size_t k = i; k && m->at[k - 1].index > m->at[k].index; k--) {
+			struct wal_snapshot_mark t = m->at[k];
+
+			m->at[k] = m->at[k - 1];
+			m->at[k - 1] = t;
+		}
+}
+
 err_t wal_valid_snapshots(struct vfs *fs, const char *dir, struct why *why, struct wal_marks *out)
 {
 	struct wal_names names;
@@ -236,6 +248,7 @@ err_t wal_valid_snapshots(struct vfs *fs, const char *dir, struct why *why, stru
 			wal_snapshot_mark_fini(&all.at[i]);
 	}
 	all.count = kept;
+	by_index(&all);
 	*out = all;
 	return OK;
 }

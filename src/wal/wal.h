@@ -88,7 +88,7 @@ NODISCARD err_t wal_open(struct vfs *fs, const char *dir, struct wal_pos pos, co
  * is ERR_CORRUPT_FILE ("wal: snapshot not found"). For tools. */
 NODISCARD err_t wal_read(struct vfs *fs, const char *dir, struct wal_pos pos, struct why *why,
 			 struct wal_content *content);
-/* All snapshot records, oldest first, with an index not above the commit of the last hard state; all files, without
+/* All snapshot records, by index ascending, with an index not above the commit of the last hard state; all files, without
  * locks, an unexpected end is no error. */
 NODISCARD err_t wal_valid_snapshots(struct vfs *fs, const char *dir, struct why *why, struct wal_marks *out);
 
