@@ -551,10 +551,12 @@ uint32_t twin_hash(const struct twin *t, int64_t rev, int64_t compact_rev, bool 
 
 		if (j >= 0 && (!k->rows.at[j].tombstone || (compaction && k->rows.at[j].rev.main == rev)))
 			VEC_PUSH(&keep, &k->rows.at[j]);
-		/* What the compaction took is not there, also where the caller's twin was never swept. */
+		/* What the compaction took is not there, also where the caller's twin was never swept: of the rows up to it one
+		 * stays, and a put behind a delete in the very txn that it was at is gone with the rest. */
 		j = kept(k, compact_rev, &begin);
 		for (size_t r = j < 0 ? begin : (size_t)j; r < k->rows.count; r++)
-			VEC_PUSH(&rows, &k->rows.at[r]);
+			if (k->rows.at[r].rev.main > compact_rev || (ptrdiff_t)r == j)
+				VEC_PUSH(&rows, &k->rows.at[r]);
 	}
 	if (rows.count)
 		qsort(rows.at, rows.count, sizeof(rows.at[0]), by_rev);

@@ -155,12 +155,13 @@ static void lease_asked(struct world *w, const struct op *op, size_t tag, struct
 		fail(w, tag, "C5", "a lease that is gone is known", ttl);
 }
 
-static void hashed(struct world *w, size_t tag, const struct head *h, struct slice rest)
+static void hashed(struct world *w, struct site *s, size_t tag, const struct head *h, struct slice rest)
 {
 	int64_t compact_rev = (int64_t)field(rest, 3), rev = (int64_t)field(rest, 4);
 
 	if (!model_hash_is(&w->model, rev, compact_rev, (uint32_t)field(rest, 2)))
-		fail(w, tag, "C6", "another hash than the model's", rev);
+		sim_fail("C6: %s has another hash than the model at revision %lld, compacted at %lld; call %zu", s->name, (long long)rev,
+			 (long long)compact_rev, tag);
 }
 
 static void header(struct world *w, struct site *s, const struct op *op, size_t tag, const struct head *h)
@@ -201,7 +202,7 @@ static void answered(struct world *w, struct site *s, const struct op *op, size_
 	else if (op->method == RPC_LEASE_TIME_TO_LIVE)
 		lease_asked(w, op, tag, buf_slice(&rest));
 	else if (op->method == RPC_HASH_KV)
-		hashed(w, tag, &h, buf_slice(&rest));
+		hashed(w, s, tag, &h, buf_slice(&rest));
 	if (op->method == RPC_LEASE_GRANT) {
 		struct model_lease *l = model_lease(&w->model, op->lease);
 
