@@ -13,4 +13,13 @@ void env_random(void *out, size_t size);        /* getrandom */
  * file and page, through fatal(). Before threads start. Other faults do what they did. */
 void env_sigbus_install(void);
 
+/* Gives freed memory that the allocator keeps back to the system, once much of it has stayed free from one look to the next. Zeroed
+ * before the first look; look every few seconds, on a thread that may take milliseconds (allocations of others wait as long). */
+struct env_spare {
+	uint64_t spare_bytes;           /* at the last look */
+	uint64_t rest_until_ns;         /* after giving back: refilling costs faults */
+};
+
+void env_spare_look(struct env_spare *s);
+
 #endif

@@ -68,6 +68,22 @@ static int end_by(int sig)
 	return 128 + sig;
 }
 
+/* The main thread has nothing else to do meanwhile. */
+static int wait_signal(const sigset_t *set)
+{
+	const struct timespec look_every = {.tv_sec = 2};
+	struct env_spare spare = {0};
+
+	for (;;) {
+		int sig = sigtimedwait(set, NULL, &look_every);
+
+		if (sig > 0)
+			return sig;
+		if (errno == EAGAIN)
+			env_spare_look(&spare);
+	}
+}
+
 static int serve(struct config *cfg, const sigset_t *set)
 {
 	struct server *s;
@@ -78,8 +94,7 @@ static int serve(struct config *cfg, const sigset_t *set)
 
 	if (err)
 		LOG_FATAL("discovery failed", LOG_WHY(&why));
-	while (sigwait(set, &sig) == EINTR)
-		;
+	sig = wait_signal(set);
 	removed = server_is_removed(s);
 	if (!removed)
 		LOG_INFO("received signal; shutting down", LOG_STR("signal", sig == SIGINT ? "interrupt" : "terminated"));
