@@ -178,8 +178,10 @@ enum mvcc_compact_state mvcc_compact_step(struct mvcc *m, size_t budget)
 	if (!c->in_pass)
 		pass_begin(m);
 	for (size_t used = 0; used < budget;) {
-		struct record *r = index_seek_old(m->tree.root, buf_slice(&c->last), c->last.size > 0);
+		/* A key that is half done comes first: one in front of it may have become old meanwhile, and is not due. */
+		struct record *r = index_seek_old(m->tree.root, buf_slice(&c->last), c->last.size > 0 && !c->rows_gone);
 
+		ASSERT(!c->rows_gone || (r && slice_eq(record_key(r), buf_slice(&c->last))));
 		if (!r) {
 			pass_end(m);
 			break;
@@ -190,11 +192,13 @@ enum mvcc_compact_state mvcc_compact_step(struct mvcc *m, size_t budget)
 		/* A key with many revisions takes several steps: rows first, then the index at once. */
 		delete_rows(m, r, gone, end);
 		used += 1 + end - gone;
+		if (!gone) {
+			buf_clear(&c->last);
+			buf_put_slice(&c->last, record_key(r));
+		}
 		c->rows_gone = end < count ? end : 0;
 		if (end < count)
 			break;
-		buf_clear(&c->last);
-		buf_put_slice(&c->last, record_key(r));
 		if (count)
 			trim(m, r, count);
 	}

@@ -169,7 +169,7 @@ static void check_rows(const struct mvcc *m)
 {
 	struct mvcc_view v = mvcc_view_now(m);
 	const struct compaction *c = &m->compaction;
-	const struct record *going = c->rows_gone ? index_seek_old(m->tree.root, buf_slice(&c->last), c->last.size > 0) : NULL;
+	const struct record *going = c->rows_gone ? index_find(m->tree.root, buf_slice(&c->last)) : NULL;
 	struct index_iter it;
 
 	for (const struct record *r = index_seek(m->tree.root, SLICE_LIT(""), false, &it); r; r = index_next(&it)) {

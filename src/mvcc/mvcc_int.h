@@ -32,7 +32,7 @@ struct compaction {
 	int64_t done_rev;     /* last pass that ended, -1 none */
 	int64_t finished_rev; /* as stored, -1 none */
 	struct buf last;      /* key the pass has reached */
-	uint32_t rows_gone;   /* of the key behind it: rows that were deleted while the index still names them */
+	uint32_t rows_gone;   /* of that key: rows that were deleted while the index still names them; 0: it is done */
 };
 
 struct mvcc {
