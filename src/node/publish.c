@@ -16,8 +16,8 @@ static void publication_free(void *p)
 
 static bool leads_alone(const struct node *n)
 {
-	return n->role == RAFT_LEADER && raft_is_only_voter(n->raft) && (n->applied_own_term || BUG(LONE_TOO_EARLY)) && !n->stopping &&
-	       raft_pending_conf_index(n->raft) <= n->applied;
+	return n->role == RAFT_LEADER && raft_is_only_voter(n->raft) && !n->stopping &&
+	       ((n->applied_own_term && raft_pending_conf_index(n->raft) <= n->applied) || BUG(LONE_TOO_EARLY));
 }
 
 void core_publish(struct node *n)
