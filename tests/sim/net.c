@@ -200,6 +200,8 @@ static void packet_arrives(struct world *w, struct event *e)
 		packet_free(p);
 		return;
 	}
+	if (!listed(to->peers.at, to->peers.count, m->from))
+		VEC_PUSH(&to->peers, m->from);          /* as the header X-PeerURLs tells: one that joins can answer */
 	world_digest(w, words, sizeof(words));
 	w->count.messages++;
 	if (!l->active_since_ns)
