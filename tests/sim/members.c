@@ -178,6 +178,15 @@ static unsigned member_count(struct world *w)
 	return count;
 }
 
+/* The operator waits until the cluster has its version: whoever joins before is refused as incompatible, by etcd too. */
+static bool has_version(struct site *s)
+{
+	bool has = node_view(s->node)->cluster_version[0];
+
+	node_leave(s->node);
+	return has;
+}
+
 void members_step(struct world *w)
 {
 	struct site *at = site_random(w), *target = some_member(w);
@@ -186,7 +195,7 @@ void members_step(struct world *w)
 		call_drop(w->admin.call);
 		w->admin.call = NULL;
 	}
-	if (w->admin.call || !at)
+	if (w->admin.call || !at || !has_version(at))
 		return;
 	switch (draw(w, w->site_count == 1 ? 1 : 5)) {
 	case 0:
