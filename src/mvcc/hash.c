@@ -96,19 +96,25 @@ static bool find_kept(struct mvcc_hash *h, const struct mvcc_view *v, size_t bud
 	return true;
 }
 
-/* For a row with main <= compact_rev. With nothing kept at rev, what is left there is what the compaction at
- * compact_rev keeps, whether it has got that far or not. */
+static bool keeps_row(const struct record *r, int64_t at, struct rev row)
+{
+	struct rev rev;
+
+	return record_keeps(r, at, &rev) && rev_cmp(rev, row) == 0;
+}
+
+/* For a row with main <= compact_rev: it is one that the compaction at compact_rev leaves, whether that has got so far or not
+ * (a put behind a delete of the same key in the very txn that it was at is none: upstream's takes its row); and the set kept at
+ * rev has it, unless that set is empty. */
 static err_t is_kept(const struct mvcc_hash *h, const struct mvcc_view *v, const struct backend_row *row, bool *kept)
 {
-	int64_t at = h->keep_empty ? h->result.compact_rev : h->result.rev;
 	const struct record *r;
-	struct rev rev;
 	struct kv kv;
 
 	if (kv_decode(row->value, &kv) != OK)
 		return ERR_CORRUPT_FILE;
 	r = index_find(v->root, kv.key);
-	*kept = r && record_keeps(r, at, &rev) && rev_cmp(rev, row->rev) == 0;
+	*kept = r && keeps_row(r, h->result.compact_rev, row->rev) && (h->keep_empty || keeps_row(r, h->result.rev, row->rev));
 	return OK;
 }
 
