@@ -81,8 +81,8 @@ void core_compact_step(struct node *n)
 	int64_t rev, before;
 	uint64_t pause_ms = n->cfg.compaction_sleep_ms, began;
 
-	if (n->stopping)
-		return;
+	if (n->stopping || core_installing(n))
+		return;                         /* core_installed kicks again */
 	if (mvcc_compact_wants_hash(n->mvcc, &rev, &before)) {
 		if (!n->compact_hash)
 			hash_start(n, rev, before);

@@ -129,6 +129,8 @@ static void core_stop_step(struct node *n)
 	core_refuse_all(n, ERR_STOPPED);
 	if (n->stop_done)
 		return;
+	if (core_installing(n) && !core_install_running(n))
+		core_install_fini(n);           /* it is durable: the next start takes it */
 	if (backend_pending_ops(n->backend) && !n->merging)
 		n->commit_wanted = true;
 	if (core_quiet(n))

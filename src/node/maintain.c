@@ -18,7 +18,7 @@ static void answer_defrags(struct node *n, err_t err)
 
 void core_defrag(struct node *n)
 {
-	if (list_empty(&n->defrags) || n->merging || n->defrag_running)
+	if (list_empty(&n->defrags) || n->merging || n->defrag_running || core_installing(n))
 		return;
 	n->defrag_running = true;
 	if (!n->defrag_started_ns)

@@ -82,7 +82,7 @@ static void tasks_start(struct node *n)
 {
 	struct watch_task *t;
 
-	while (!n->stopping && (t = watch_next_task(n->hub))) {
+	while (!n->stopping && !core_installing(n) && (t = watch_next_task(n->hub))) {
 		struct watch_job *w = NEW(struct watch_job);
 
 		w->job = (struct job){.msg.kind = CORE_WATCH_TASK, .run = task_run, .reply = n->core};
