@@ -208,4 +208,7 @@ void watch_closed(struct api_io *io, struct msg *m);
 extern const struct api_row lock_lock_row, lock_unlock_row;
 extern const struct api_row election_campaign_row, election_proclaim_row, election_leader_row, election_observe_row, election_resign_row;
 
+/* What /version says, to clients and to other members. */
+void api_version_json(struct node *n, struct buf *out);
+
 #endif

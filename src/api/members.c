@@ -104,13 +104,10 @@ static void answer_members(struct serving *s)
 
 static void version(struct serving *s)
 {
-	const struct publication *p = node_view(s->io->node);
 	struct buf b;
 
 	buf_init(&b, 4096);
-	buf_printf(&b, "{\"etcdserver\":\"%s\",\"etcdcluster\":\"%s\",\"storage\":\"%s\"}", NODE_SERVER_VERSION,
-		   p->cluster_version[0] ? p->cluster_version : "not_decided", p->storage_version[0] ? p->storage_version : "unknown");
-	node_leave(s->io->node);
+	api_version_json(s->io->node, &b);
 	answer(s, 200, JSON, buf_slice(&b));
 	buf_fini(&b);
 }

@@ -163,9 +163,17 @@ void web_probe(struct web_req *w, bool serializable, void (*probed)(struct web_r
 
 /* ---- pages ---- */
 
+void api_version_json(struct node *n, struct buf *out)
+{
+	const struct publication *p = node_view(n);
+
+	buf_printf(out, "{\"etcdserver\":\"%s\",\"etcdcluster\":\"%s\",\"storage\":\"%s\"}", NODE_SERVER_VERSION,
+		   p->cluster_version[0] ? p->cluster_version : "not_decided", p->storage_version[0] ? p->storage_version : "unknown");
+	node_leave(n);
+}
+
 static void page_version(struct web_req *w)
 {
-	const struct publication *p;
 	struct buf b;
 
 	if (!w->is_get) {
@@ -173,10 +181,7 @@ static void page_version(struct web_req *w)
 		return;
 	}
 	buf_init(&b, 1024);
-	p = node_view(w->io->node);
-	buf_printf(&b, "{\"etcdserver\":\"%s\",\"etcdcluster\":\"%s\",\"storage\":\"%s\"}", NODE_SERVER_VERSION,
-		   p->cluster_version[0] ? p->cluster_version : "not_decided", p->storage_version[0] ? p->storage_version : "unknown");
-	node_leave(w->io->node);
+	api_version_json(w->io->node, &b);
 	web_reply(w, 200, "application/json", buf_slice(&b), false);
 	buf_fini(&b);
 }

@@ -1,4 +1,4 @@
-/* Plain HTTP on the client, metrics and peer ports: /version, /health, /livez, /readyz, /metrics, and the JSON gateway under
+/* Plain HTTP on the client and metrics ports (src/peer has its own): /version, /health, /livez, /readyz, /metrics, and the JSON gateway under
  * /v3/. Which listener serves what, the order of checks and the texts: spec http-endpoints.md (etcd v3.7.1).
  *
  * Thread: the io loop of the request. */
@@ -8,7 +8,7 @@
 #include "api/api.h"
 #include "http/http.h"
 
-enum web_kind { WEB_CLIENT, WEB_METRICS, WEB_PEER };
+enum web_kind { WEB_CLIENT, WEB_METRICS };
 
 /* What a listener offers; read-only while it is used. */
 struct web_listener {
