@@ -7,7 +7,6 @@
  * bcrypt takes some 50 ms: each io actor has one password under way at a time and a bounded line behind it, so a flood of them
  * slows nobody else down and is refused at the end of the line. The server gives them threads of their own, which are nice. */
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <sys/resource.h>
 
 #include "api/api_impl.h"
@@ -295,14 +294,11 @@ const struct api_row authenticate_row = {.name = "Authenticate", .message = auth
 static void hashed(struct api_rpc *r)
 {
 	struct login *l = r->state;
-	char *text;
-	int size;
+	char text[AUTH_HASH_TEXT_SIZE + 1];
 	bool add = r->method == RPC_USER_ADD;
 
-	text = arena_alloc(&r->arena, AUTH_HASH_SIZE * 2);
-	ASSERT(text);
-	size = EVP_EncodeBlock((uint8_t *)text, (const uint8_t *)l->hash, AUTH_HASH_SIZE);
-	pb_put_bytes(&l->request, add ? 4 : 3, slice_of(text, (size_t)size));
+	auth_hash_encode(slice_of(l->hash, AUTH_HASH_SIZE), text);
+	pb_put_bytes(&l->request, add ? 4 : 3, slice_str(text));
 	api_propose(r, add ? REQ_USER_ADD : REQ_USER_CHANGE_PASSWORD, buf_slice(&l->request), api_step_reply);
 }
 

@@ -69,6 +69,8 @@ void web_health(struct web_req *w)
 		reason = "ALARM CORRUPT";
 	else if (!p->leader && !serializable)
 		reason = "RAFT NO LEADER";
+	else if (!node_secured(w->io->node))
+		reason = "AUTH NOT ENABLED";            /* ours; only where a root password was given, and only until it is done */
 	node_leave(w->io->node);
 	if (reason)
 		health_answer(w, reason, "");
@@ -78,9 +80,10 @@ void web_health(struct web_req *w)
 
 /* ---- /livez, /readyz ---- */
 
-enum check { CHECK_CORRUPTION, CHECK_SERIALIZABLE, CHECK_LINEARIZABLE, CHECK_LEARNER, CHECK_COUNT };
+/* The last one is ours, and there only while the member waits for authentication (node_secure). */
+enum check { CHECK_CORRUPTION, CHECK_SERIALIZABLE, CHECK_LINEARIZABLE, CHECK_LEARNER, CHECK_SECURED, CHECK_COUNT };
 
-static const char *const check_names[] = {"data_corruption", "serializable_read", "linearizable_read", "non_learner"};
+static const char *const check_names[] = {"data_corruption", "serializable_read", "linearizable_read", "non_learner", "auth_enabled"};
 
 struct checks {
 	bool ready;
@@ -100,6 +103,8 @@ static void checks_count(const struct checks *c, enum check i)
 {
 	const char *type = c->ready ? "readyz" : "livez";
 
+	if (i == CHECK_SECURED)                 /* never asked again once it succeeds: a gauge would stay at its failure */
+		return;
 	metric_set(metric_series(METRIC_SERVER_HEALTHCHECK, (const char *[]){check_names[i], type}), !c->failed[i]);
 	metric_add(metric_series(METRIC_SERVER_HEALTHCHECKS_TOTAL, (const char *[]){check_names[i], c->failed[i] ? "error" : "success", type}), 1);
 }
@@ -157,9 +162,10 @@ static void checks_next(struct web_req *w)
 static bool checks_pick(struct web_req *w, struct checks *c, struct slice sub)
 {
 	bool found = sub.size == 0;
+	bool secured = node_secured(w->io->node);
 
 	for (int i = 0; i < CHECK_COUNT; i++) {
-		bool offered = c->ready || i == CHECK_SERIALIZABLE;
+		bool offered = i == CHECK_SECURED ? c->ready && !secured : c->ready || i == CHECK_SERIALIZABLE;
 
 		if (sub.size) {
 			c->wanted[i] = offered && slice_eq(sub, slice_str(check_names[i]));
@@ -191,6 +197,8 @@ void web_checks(struct web_req *w, bool ready, struct slice sub)
 	c->reason[CHECK_CORRUPTION] = "alarm activated: CORRUPT";
 	c->failed[CHECK_LEARNER] = p->is_learner;
 	c->reason[CHECK_LEARNER] = "not supported for learner";
+	c->failed[CHECK_SECURED] = true;
+	c->reason[CHECK_SECURED] = "a root password was given and authentication is not enabled yet";
 	node_leave(w->io->node);
 	checks_next(w);
 }

@@ -6,6 +6,7 @@
 
 #include <crypt.h>
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -89,6 +90,12 @@ bool auth_password_matches(struct slice password, struct slice hash)
 	if ((size_t)(hash.data + hash.size - want) != HASH_CHARS || !derive(password, setting, got))
 		return false;
 	return CRYPTO_memcmp(got + AUTH_HASH_SIZE - HASH_CHARS, want, HASH_CHARS) == 0;
+}
+
+void auth_hash_encode(struct slice hash, char out[AUTH_HASH_TEXT_SIZE + 1])
+{
+	ASSERT(hash.size == AUTH_HASH_SIZE);
+	EVP_EncodeBlock((uint8_t *)out, hash.data, AUTH_HASH_SIZE);
 }
 
 static int base64_digit(uint8_t c)

@@ -12,6 +12,7 @@ enum {
 	AUTH_COST_DEFAULT = 10,
 	AUTH_SALT_SIZE = 16,
 	AUTH_HASH_SIZE = 60,
+	AUTH_HASH_TEXT_SIZE = 80, /* as an entry carries it: base64 of 60 bytes, no padding */
 	AUTH_PASSWORD_SIZE_MAX = 72, /* what bcrypt looks at */
 };
 
@@ -23,7 +24,10 @@ NODISCARD err_t auth_password_hash(struct slice password, int cost, const uint8_
  * longer password count here. */
 bool auth_password_matches(struct slice password, struct slice hash);
 
-/* base64 of a hash, as UserAdd carries it in the log (hashedPassword), and back as Go's StdEncoding reads it: padded, line
+/* A hash as UserAdd carries it in the log (hashedPassword): out gets AUTH_HASH_TEXT_SIZE characters and a NUL. */
+void auth_hash_encode(struct slice hash, char out[AUTH_HASH_TEXT_SIZE + 1]);
+
+/* And back, as Go's StdEncoding reads it: padded, line
  * breaks skipped. out must have room for size * 3 / 4 bytes. ERR_INVALID. */
 NODISCARD err_t auth_hash_decode(struct slice text, uint8_t *out, size_t *size);
 

@@ -664,6 +664,7 @@ void node_close(struct node *n)
 	waiters_fini(&n->waiting);
 	auto_compact_fini(&n->auto_compact);
 	buf_fini(&n->conf_state_json);
+	core_secure_forget(n);
 	VEC_FREE(&n->proposals);
 	VEC_FREE(&n->proposal_data);
 	VEC_FREE(&n->answers);

@@ -228,6 +228,7 @@ void core_tick(struct node *n)
 	core_expire(n, now);
 	core_renewals(n, now);
 	core_auth_tick(n, now);
+	core_secure_tick(n, now);
 	core_corrupt_tick(n, now);
 	core_removed_check(n, now);
 	core_old_files_close(n, false);

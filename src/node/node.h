@@ -14,6 +14,7 @@
 
 #include "alarm/alarm.h"
 #include "auth/auth.h"
+#include "auth/password.h"
 #include "auth/token.h"
 #include "env/pacer.h"
 #include "env/vfs.h"
@@ -34,7 +35,8 @@ struct node_hooks {
 	int64_t (*wall_ns)(void *arg);
 	/* While opening, when another process has the backend file's lock; NULL: do not wait, ERR_LOCKED. */
 	void (*sleep_ms)(void *arg, uint32_t ms);
-	/* Once, on core: the member's own attributes are applied; client ports may open. */
+	/* Once, on core: the member's own attributes are applied, and authentication is on if it has to be (node_secure); client ports may
+	 * open. */
 	void (*ready)(void *arg);
 	/* Watch output for an io actor (struct watch_batch), on core; the receiver frees it. */
 	void (*watch_output)(void *arg, uint32_t port, struct watch_batch *take_b);
@@ -127,6 +129,10 @@ struct publication {
 
 NODISCARD err_t node_open(const struct node_config *cfg, struct why *why, struct node **out);
 void node_start(struct node *n);
+/* Between open and start: this member serves no client before authentication is enabled, and sees to it: role root, user root with
+ * that bcrypt hash unless there is one, AuthEnable. Without effect where it is enabled. hash is copied and wiped when done. */
+void node_secure(struct node *n, const char hash[AUTH_HASH_SIZE + 1]);
+bool node_secured(const struct node *n);        /* false: still waiting for that. Any thread */
 /* Begins the end: calls inside and later ones come back with ERR_STOPPED, the backend is committed. Any thread; done when
  * node_stopped. */
 void node_stop(struct node *n);

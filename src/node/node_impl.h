@@ -56,7 +56,7 @@ struct apply_work {
 
 /* A proposal of the server itself. */
 enum own_purpose { OWN_PUBLISH, OWN_CLUSTER_VERSION, OWN_DOWNGRADE_END, OWN_ALARM, OWN_COMPACT, OWN_DEFRAG, OWN_LEASE_REVOKE,
-		   OWN_LEASE_CHECKPOINT, OWN_READ, OWN_READ_CORRUPT, OWN_ALARM_CORRUPT };
+		   OWN_LEASE_CHECKPOINT, OWN_READ, OWN_READ_CORRUPT, OWN_ALARM_CORRUPT, OWN_SECURE };
 
 struct own_call {
 	struct call call;
@@ -211,6 +211,14 @@ struct node {
 	uint64_t lead;                          /* as last seen */
 	enum raft_role role;
 
+	/* a root password was given: no client before authentication is on */
+	struct {
+		_Atomic bool waits;
+		bool asked;                     /* a proposal is under way */
+		char *hash;                     /* for user root, as an entry carries it; NULL: not wanted (any more) */
+		uint64_t led_since_ns, said_ns;
+	} secure;
+
 	/* compaction */
 	struct timer compact_timer;
 	bool compacting;
@@ -246,7 +254,7 @@ struct node {
 	uint64_t installs;                      /* snapshots of leaders that took the place of this state, since start */
 	unsigned appends;                       /* at the WAL actor */
 	unsigned jobs;                          /* of this node on the workers */
-	bool campaigned, own_publish_sent, is_ready, stopping, stopped;
+	bool campaigned, own_publish_sent, is_ready, ready_told, stopping, stopped;
 	bool version_proposed;
 	struct msg start_msg, stop_msg;
 	_Atomic bool stop_done;
@@ -369,6 +377,12 @@ void core_first_campaign(struct node *n);
 void core_lead_changed(struct node *n);
 void core_noop_applied(struct node *n);
 void core_version_changed(struct node *n);
+
+/* secure.c */
+void core_secure_tick(struct node *n, uint64_t now_ns);
+void core_secure_answer(struct node *n, err_t err);
+void core_secure_forget(struct node *n);
+void core_ready_tell(struct node *n);           /* published, and nothing stands in the way of clients: hooks.ready, once */
 
 /* hang.c */
 void core_hang_tick(struct node *n);

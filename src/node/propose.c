@@ -411,8 +411,7 @@ static void own_done(struct node *n, struct own_call *o)
 			LOG_INFO("published local member to cluster through raft", LOG_HEX("local-member-id", n->member_id),
 				 LOG_STR("local-member-attributes", n->cfg.name), LOG_HEX("cluster-id", n->cluster_id),
 				 LOG_DURATION("publish-timeout", (int64_t)n->time_limit_ns));
-			if (n->cfg.hooks.ready)
-				n->cfg.hooks.ready(n->cfg.hooks.arg);
+			core_ready_tell(n);
 		}
 		break;
 	case OWN_READ:
@@ -438,6 +437,9 @@ static void own_done(struct node *n, struct own_call *o)
 	case OWN_LEASE_REVOKE:
 		if (o->installs == n->installs)         /* else it was the lessor before that counted it */
 			lease_revoke_ended(n->lessor);
+		break;
+	case OWN_SECURE:
+		core_secure_answer(n, o->call.err);
 		break;
 	case OWN_READ_CORRUPT:
 		core_corrupt_read(n, o->call.err);

@@ -19,7 +19,8 @@
 #include "server/resolve.h"
 #include "obs/metric.h"
 
-enum { IO_LOOPS_MAX = 16, WORKERS = 2, PASSWORD_THREADS = 2, LISTENERS_MAX = 64, BUDGET_BYTES = 1 << 30 };
+enum { IO_LOOPS_MAX = 16, WORKERS = 2, PASSWORD_THREADS = 2, LISTENERS_MAX = 64, BUDGET_BYTES = 1 << 30,
+       EARLY_MAX = 4096 };      /* connections of an io thread that wait for the member; more are closed */
 
 /* One io thread: its loop, the calls on it, and the connections that came before the member was ready. */
 struct io {
@@ -30,8 +31,8 @@ struct io {
 	struct api_io *api;
 	char name[16];
 	VEC(struct net_stream *) early;
-	bool serving;
-	struct net_call serve_call;
+	bool serving_metrics, serving;
+	struct net_call serve_metrics_call, serve_call;
 };
 
 enum listener_kind { LISTEN_PEER, LISTEN_CLIENT, LISTEN_CLIENT_HTTP, LISTEN_METRICS };
@@ -127,10 +128,12 @@ static void serve_stream(struct listener *l, struct net_loop *loop, struct net_s
 		return;
 	}
 	io = io_of(l->server, loop);
-	if (io->serving)
+	if (l->kind == LISTEN_METRICS ? io->serving_metrics : io->serving)
 		http_serve(io->http, &l->service, take_s);
-	else
+	else if (io->early.count < EARLY_MAX)
 		VEC_PUSH(&io->early, take_s);
+	else
+		net_stream_close(take_s, true);
 }
 
 static void on_secured(void *arg, err_t err, const char *why, struct net_stream *take_s)
@@ -187,18 +190,39 @@ static const struct http_handler *route(void *arg, struct http_req *r)
 	return web_route(&l->web, io->api, r);
 }
 
-static void serve_early(struct net_call *c)
+static void serve_early(struct io *io, bool metrics_only)
 {
-	struct io *io = CONTAINER_OF(c, struct io, serve_call);
+	size_t kept = 0;
 
-	io->serving = true;
 	for (size_t i = 0; i < io->early.count; i++) {
 		struct net_stream *s = io->early.at[i];
 		struct listener *l = s->listener_arg;
 
-		http_serve(io->http, &l->service, s);
+		if (l->kind == LISTEN_METRICS || !metrics_only)
+			http_serve(io->http, &l->service, s);
+		else
+			io->early.at[kept++] = s;
 	}
-	VEC_FREE(&io->early);
+	io->early.count = kept;
+	if (!kept)
+		VEC_FREE(&io->early);
+}
+
+/* Who watches a member wants to know why it is not ready. */
+static void serve_metrics(struct net_call *c)
+{
+	struct io *io = CONTAINER_OF(c, struct io, serve_metrics_call);
+
+	io->serving_metrics = true;
+	serve_early(io, true);
+}
+
+static void serve_all(struct net_call *c)
+{
+	struct io *io = CONTAINER_OF(c, struct io, serve_call);
+
+	io->serving_metrics = io->serving = true;
+	serve_early(io, false);
 }
 
 static const char *traffic(const struct listener *l)
@@ -227,7 +251,7 @@ static void on_ready(void *arg)
 				 LOG_STR("address", net_listener_address(l->net)));
 	}
 	for (unsigned i = 0; i < s->io_count; i++)
-		net_loop_call(s->ios[i].loop, &s->ios[i].serve_call, serve_early);
+		net_loop_call(s->ios[i].loop, &s->ios[i].serve_call, serve_all);
 	s->ready = true;
 }
 
@@ -521,7 +545,7 @@ static void log_start(struct server *s)
 		 LOG_UINT("max-request-bytes", c->max_request_bytes), LOG_STR("v2-deprecation", "write-only"));
 }
 
-err_t server_start(struct config *cfg, struct why *why, struct server **out)
+err_t server_start(struct config *cfg, struct root_password *take_root, struct why *why, struct server **out)
 {
 	struct server *s = NEW(struct server);
 	err_t err;
@@ -558,6 +582,8 @@ err_t server_start(struct config *cfg, struct why *why, struct server **out)
 		mem_free(wal_dir);
 		if (!err)
 			err = node_begin(s, why);
+		if (!err)
+			err = root_password_use(take_root, s->node, (uint32_t)MIN(cfg->bcrypt_cost, UINT32_MAX), why);
 		if (err)
 			LOG_ERROR("bootstrap failed", LOG_WHY(why));
 	}
@@ -574,6 +600,8 @@ err_t server_start(struct config *cfg, struct why *why, struct server **out)
 			LOG_INFO("serving peer traffic", LOG_STR("address", net_listener_address(s->listeners[i].net)));
 	peers_begin(s->peers, s->node, s->ios[0].loop, s->ios[0].api);
 	node_start(s->node);
+	for (unsigned i = 0; i < s->io_count; i++)
+		net_loop_call(s->ios[i].loop, &s->ios[i].serve_metrics_call, serve_metrics);
 	peers_serve(s->peers);
 	*out = s;
 	return OK;

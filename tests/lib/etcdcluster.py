@@ -56,6 +56,7 @@ class Member:
         self.dir = os.path.join(cluster.root, name)
         self.log_path = os.path.join(cluster.root, name + ".log")
         self.process, self.token = None, None
+        self.env = {}                           # more of it, for the process
 
     # ---- process ----
 
@@ -67,7 +68,7 @@ class Member:
                 "--listen-peer-urls=" + self.peer_url, "--initial-advertise-peer-urls=" + self.peer_url,
                 "--initial-cluster=" + ",".join("%s=%s" % p for p in pairs), "--initial-cluster-state=" + state,
                 "--initial-cluster-token=" + self.cluster.token] + self.cluster.flags + self.flags + list(more)
-        env = {k: v for k, v in os.environ.items() if not k.startswith("ETCD")}
+        env = dict({k: v for k, v in os.environ.items() if not k.startswith("ETCD")}, **self.env)
         with open(self.log_path, "ab") as log:
             log.write(("---- %s\n" % " ".join(args)).encode())
             log.flush()

@@ -260,6 +260,8 @@ bool site_start(struct site *s)
 	s->api = api_new(s->node, &ao);
 	s->io_actor = actor_new(w->sched, "io", &io_ops, s, ACTOR_OWN_THREAD);
 	s->io = api_io_new(s->api, s->io_actor, 0);
+	if (s->root_hash)
+		node_secure(s->node, s->root_hash);
 	node_start(s->node);
 	sched_sim_set_group(w->sched, 0);
 	site_slow(s);

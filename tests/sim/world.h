@@ -85,6 +85,7 @@ struct site {
 	uint64_t member_id;
 	int64_t rev_seen;               /* of this life: publications do not go back */
 	const char *peer_urls[1], *client_urls[1];
+	const char *root_hash;          /* of a root password that it is started with; NULL: none */
 	struct node *node;
 	struct api *api;
 	struct api_io *io;

@@ -84,11 +84,11 @@ static int wait_signal(const sigset_t *set)
 	}
 }
 
-static int serve(struct config *cfg, const sigset_t *set)
+static int serve(struct config *cfg, struct root_password *take_root, const sigset_t *set)
 {
 	struct server *s;
 	struct why why = {""};
-	err_t err = server_start(cfg, &why, &s);
+	err_t err = server_start(cfg, take_root, &why, &s);
 	int sig = 0;
 	bool removed;
 
@@ -108,9 +108,11 @@ int main(int argc, char **argv)
 {
 	struct config cfg;
 	struct config_outcome o;
+	struct root_password root;
 	sigset_t set;
 	int code;
 
+	root_password_take(environ, &root);     /* before anything reads, or tells of, the environment */
 	signals_block(&set);
 	fatal_set_hook(log_fatal_hook);
 	env_sigbus_install();
@@ -122,7 +124,7 @@ int main(int argc, char **argv)
 		fd_limit();
 		code = refuse_unsupported(&cfg);
 		if (!code)
-			code = serve(&cfg, &set);
+			code = serve(&cfg, &root, &set);
 	}
 	config_outcome_fini(&o);
 	config_free(&cfg);
