@@ -914,8 +914,11 @@ class WebSocket:
                        bytes(b ^ mask[i % 4] for i, b in enumerate(data)))
 
     def receive(self):
-        """(opcode, payload), or None at the end."""
-        head = self.f.read(2)
+        """(opcode, payload), or None at the end, which may be a reset: Go's server closes with our message unread."""
+        try:
+            head = self.f.read(2)
+        except ConnectionResetError:
+            return None
         if len(head) < 2:
             return None
         size = head[1] & 0x7f
