@@ -106,10 +106,6 @@ static void keep_alive_next(struct api_rpc *r)
 	struct keep_alives *k = r->state;
 	err_t err;
 
-	if (k->paused && k->count < KEEP_ALIVES_WAITING_MAX / 2) {
-		k->paused = false;
-		r->ops->read_pause(r->sink, false);
-	}
 	if (!k->count) {
 		if (r->half_closed)
 			api_done(r);
@@ -125,6 +121,11 @@ static void keep_alive_next(struct api_rpc *r)
 	}
 	r->call.who = r->who;
 	api_call(r, CALL_LEASE_RENEW, keep_alive_answered);
+	/* Last: what was held back comes at once, from in here. */
+	if (k->paused && k->count < KEEP_ALIVES_WAITING_MAX / 2) {
+		k->paused = false;
+		r->ops->read_pause(r->sink, false);
+	}
 }
 
 static void keep_alive_message(struct api_rpc *r, struct blob *take_body)

@@ -215,9 +215,10 @@ static void token_waited(struct api_rpc *r)
 	}
 	if (r->sink && r->half_closed && r->row->half_close)
 		r->row->half_close(r);
-	r->token_wait = r->delivering = false;
+	r->token_wait = false;
 	if (r->sink && rpc_methods[r->method].stream == RPC_BIDI)
-		r->ops->read_pause(r->sink, false);
+		r->ops->read_pause(r->sink, false);     /* what was held back comes at once, and may end the call */
+	r->delivering = false;
 	mem_free(early);
 	api_settle(r);
 }

@@ -27,7 +27,8 @@ static int on_begin_headers(nghttp2_session *s, const nghttp2_frame *f, void *us
 	if (f->hd.type != NGHTTP2_HEADERS || f->headers.cat != NGHTTP2_HCAT_REQUEST)
 		return 0;
 	/* A peer that opens streams and does not read what we answer stops here; grpc lets new calls wait long before. */
-	if (c->out_bytes <= 4ull * c->svc->limits.conn_out_bytes_max || c->req_count < c->svc->limits.unread_streams_max)
+	if (c->req_count < c->svc->limits.streams_open_max &&
+	    (c->out_bytes <= 4ull * c->svc->limits.conn_out_bytes_max || c->req_count < c->svc->limits.unread_streams_max))
 		r = req_new(c, true);
 	if (!r)
 		return nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE, f->hd.stream_id, NGHTTP2_REFUSED_STREAM);

@@ -70,6 +70,7 @@ struct http_limits {
 	uint32_t header_bytes_max;               /* name + value + 32 each, as RFC 9113 6.5.2; 64 KiB */
 	uint32_t header_count_max;               /* 256 */
 	uint32_t streams_max;                    /* SETTINGS_MAX_CONCURRENT_STREAMS; UINT32_MAX: not announced */
+	uint32_t streams_open_max;               /* of one connection, whatever was announced: further ones are refused; 65,536 */
 	uint32_t stream_window_bytes;            /* without a reservation; 64 KiB */
 	uint32_t conn_window_bytes;              /* 1 MiB */
 	uint32_t conn_reserve_bytes_max;         /* reservations of one connection; 64 MiB */

@@ -162,7 +162,7 @@ void io_grant_waiting(struct http_io *io);
 const char *io_date(struct http_io *io);
 
 /* req.c */
-#define REQ_CHARGE 2048 /* bytes of the budget that an open request costs by itself */
+#define REQ_CHARGE 4096 /* bytes of the budget that an open request costs by itself */
 #define CONN_CHARGE 16384
 struct req *req_of(const struct http_req *r);
 /* NULL: the budget has nothing left. */

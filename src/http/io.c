@@ -247,6 +247,7 @@ void http_limits_default(struct http_limits *l)
 	    .header_bytes_max = 64 << 10,
 	    .header_count_max = 256,
 	    .streams_max = UINT32_MAX,
+	    .streams_open_max = 65536,
 	    .stream_window_bytes = 65535,
 	    .conn_window_bytes = 1 << 20,
 	    .conn_reserve_bytes_max = 64 << 20,
