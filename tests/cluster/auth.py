@@ -85,14 +85,14 @@ class Run:
         """All members come to the same answer."""
         wait(lambda: len({ask(m) for m in self.members_as_root}) == 1, 20, "equal " + what)
 
-    def everything_equal(self):
+    def everything_equal(self, buckets=True):
         self.members_as_root = self.login("root")
         self.equal("auth status", lambda m: m.call("Auth/AuthStatus", rpc.AuthStatusRequest()).authRevision)
         for name in self.members_as_root[0].call("Auth/RoleList", rpc.AuthRoleListRequest()).roles:
             self.equal("role " + name, lambda m: str(m.call("Auth/RoleGet", rpc.AuthRoleGetRequest(role=name)).perm))
         self.equal("HashKV", lambda m: m.call("Maintenance/HashKV", rpc.HashKVRequest()).hash)
-        # every bucket but the index of each member: users and roles to the byte
-        self.equal("Hash", lambda m: m.call("Maintenance/Hash", rpc.HashRequest()).hash)
+        if buckets:     # every bucket but the index of each member: users and roles to the byte
+            self.equal("Hash", lambda m: m.call("Maintenance/Hash", rpc.HashRequest()).hash)
 
     def round(self, count):
         """Administration by root, writes by the others, both at any member."""
@@ -153,9 +153,10 @@ def main():
         away.start()
         away.wait_ready()
         run.members = [Api("127.0.0.1:%d" % m.port) for m in c]
-        run.everything_equal()
+        # at its start Go writes the voters of meta's confState in the order of a hash map
+        run.everything_equal(buckets=away.kind == "ours")
         run.round(15)
-        run.everything_equal()
+        run.everything_equal(buckets=away.kind == "ours")
         print("equal; writes: %d done, %d refused" % (run.done, run.refused))
         assert run.done > 20 and run.refused > 20
         run.members_as_root[0].call("Auth/AuthDisable", rpc.AuthDisableRequest())
