@@ -1,5 +1,9 @@
 #include "env/vfs.h"
 
+#include "env/env.h"
+
+static __thread struct vfs_host *host;
+
 err_t vfs_open(struct vfs *fs, const char *path, int flags, uint32_t mode, struct vfs_file **out)
 {
 	return fs->ops->open(fs, path, flags, mode, out);
@@ -63,7 +67,26 @@ void vfs_unmap(struct vfs_file *f, const uint8_t *map, uint64_t reserved)
 
 void vfs_start(struct vfs_io *io)
 {
-	io->file->fs->ops->start(io);
+	if (!host || !host->take(host, io))
+		io->file->fs->ops->start(io);
+}
+
+void vfs_host_set(struct vfs_host *h)
+{
+	ASSERT(!h || !host);
+	host = h;
+}
+
+void vfs_run(struct vfs_io *io)
+{
+	io->err = io->data.size ? vfs_pwrite(io->file, io->offset, io->data.data, io->data.size) : OK;
+	io->sync_ns = 0;
+	if (!io->err && io->sync) {
+		uint64_t start_ns = env_mono_ns();
+
+		io->err = vfs_sync(io->file);
+		io->sync_ns = env_mono_ns() - start_ns;
+	}
 }
 
 err_t vfs_rename(struct vfs *fs, const char *from, const char *to)

@@ -51,6 +51,12 @@ struct vfs_io {
 	struct vfs_io *next;            /* the implementation's */
 };
 
+/* Takes what a thread starts, to do it there a little later, when the thread would go to sleep anyway: a lone write needs no
+ * other thread then. take returns false to refuse. What it took is done with vfs_run, and then io->done is called. */
+struct vfs_host {
+	bool (*take)(struct vfs_host *h, struct vfs_io *io);
+};
+
 struct vfs_ops {
 	err_t (*open)(struct vfs *fs, const char *path, int flags, uint32_t mode, struct vfs_file **out);
 	void (*close)(struct vfs_file *f);
@@ -108,6 +114,10 @@ void vfs_unmap(struct vfs_file *f, const uint8_t *map, uint64_t reserved);
 /* Starts one write-and-sync; returns at once, io->done is called when it ended. Several on one file may be
  * under way only if the caller doesn't mind their order. */
 void vfs_start(struct vfs_io *io);
+/* Of the calling thread, before which it had none; NULL: none any more. */
+void vfs_host_set(struct vfs_host *h);
+/* The write and the sync, here and now: sets err and sync_ns. Does not call done. */
+void vfs_run(struct vfs_io *io);
 NODISCARD err_t vfs_rename(struct vfs *fs, const char *from, const char *to);
 NODISCARD err_t vfs_remove(struct vfs *fs, const char *path);           /* file or empty directory */
 NODISCARD err_t vfs_mkdir(struct vfs *fs, const char *path, uint32_t mode);     /* one level; ERR_EXIST */

@@ -221,19 +221,6 @@ static struct {
 	struct pool_thread all[POOL_THREADS];
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .last = &pool.first};
 
-static void io_run(struct vfs_io *io)
-{
-	io->err = io->data.size ? posix_pwrite(io->file, io->offset, io->data.data, io->data.size) : OK;
-	io->sync_ns = 0;
-	if (!io->err && io->sync) {
-		uint64_t start_ns = env_mono_ns();
-
-		io->err = posix_sync(io->file);
-		io->sync_ns = env_mono_ns() - start_ns;
-	}
-	io->done(io);
-}
-
 /* On these threads: what done started, to be run by the same thread once done has returned; no other is woken for it. */
 static __thread struct vfs_io **started;
 
@@ -278,7 +265,8 @@ static void *pool_main(void *arg)
 		struct vfs_io *io = pool_next(t, own);
 
 		own = NULL;
-		io_run(io);
+		vfs_run(io);
+		io->done(io);
 	}
 	return NULL;
 }

@@ -5,7 +5,7 @@
  *
  *   L1  whoever makes work outside the poll phase sets turn_due, so that prepare ends a turn before sleeping
  *   L2  a wake from this thread only sets woken: the turn end looks at it; a wake from another goes through the eventfd
- *   L3  the mark of the current actor is set for the whole life of the thread */
+ *   L3  the mark of the current actor is set while a thread has the loop */
 
 #include <errno.h>
 #include <sys/eventfd.h>
@@ -184,28 +184,31 @@ struct net_loop *net_loop_new(struct sched *s, const char *name, const struct ac
 	l->event.data = l->prepare.data = l->check.data = l->timer.data = l;
 	uv_prepare_start(&l->prepare, on_prepare);
 	uv_check_start(&l->check, on_check);
+	net_rest_init(l);
 	l->actor = actor_new(s, name, &loop_ops, l, ACTOR_HOSTED);
 	actor_set_wake(l->actor, wake, l);
 	return l;
 }
 
-static void *thread_main(void *arg)
+void net_loop_enter(struct net_loop *l)
 {
-	struct net_loop *l = arg;
-	struct actor *mark = actor_mark(l->actor); /* L3 */
-
-	pthread_setname_np(pthread_self(), l->name);
+	actor_mark(l->actor); /* L3 */
 	loop_of_thread = l;
-	uv_run(&l->uv, UV_RUN_DEFAULT);
-	actor_mark(mark);
-	return NULL;
+}
+
+void net_loop_leave(struct net_loop *l)
+{
+	actor_mark(NULL);
+	loop_of_thread = NULL;
 }
 
 void net_loop_start(struct net_loop *l)
 {
 	ASSERT(!l->running);
 	atomic_store(&l->running, true);
-	ASSERT(pthread_create(&l->thread, NULL, thread_main, l) == 0);
+	ASSERT(pthread_create(&l->thread, NULL, net_rest_first, l) == 0);
+	if (l->rest.wanted)
+		ASSERT(pthread_create(&l->rest.second, NULL, net_rest_second, l) == 0);
 }
 
 static void close_handle(uv_handle_t *h, void *arg)
@@ -228,7 +231,9 @@ void net_loop_stop(struct net_loop *l)
 	if (!atomic_load(&l->running))
 		return;
 	net_loop_call(l, NEW(struct net_call), stop);
-	pthread_join(l->thread, NULL);
+	ASSERT(pthread_join(l->thread, NULL) == 0);
+	if (l->rest.wanted)
+		pthread_join(l->rest.second, NULL);
 	atomic_store(&l->running, false);
 }
 
@@ -243,6 +248,7 @@ void net_loop_free(struct net_loop *l)
 	ASSERT(uv_loop_close(&l->uv) == 0);
 	close(l->event_fd);
 	actor_free(l->actor);
+	net_rest_fini(l);
 	VEC_FREE(&l->timers);
 	mem_free(l->read_buf);
 	mem_free(l);

@@ -6,8 +6,27 @@
 #include <stdatomic.h>
 #include <uv.h>
 
+#include "env/vfs.h"
 #include "net/net.h"
 #include "base/mem.h"
+
+/* rest.c: a loop that syncs a lone write itself, and the second thread that takes the loop over when that takes long. */
+struct net_rest {
+	bool wanted;
+	struct vfs_host host;
+	bool turning;              /* within uv_run */
+	struct vfs_io *taken;      /* to be done when uv_run has returned */
+	uint64_t crowded_until_ms; /* somebody waited for the loop while it was away */
+	_Atomic uint32_t number;   /* of the last loan */
+	_Atomic uint32_t lent;     /* the number of the loan under way; 0: the driver has the loop */
+	_Atomic bool away;         /* a driver lost the loop and has not come back from its sync */
+	_Atomic bool watched;      /* the other thread looks at lent from time to time */
+	pthread_t second;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool watch; /* under the lock: the other thread is asked to look */
+	bool over;  /* under the lock: the loop has ended */
+};
 
 struct net_loop {
 	uv_loop_t uv;
@@ -29,7 +48,19 @@ struct net_loop {
 	VEC(struct net_timer *) timers; /* binary heap by at_ms */
 	uint64_t armed_ms;              /* of the uv timer; UINT64_MAX: off */
 	uint8_t *read_buf;              /* NET_READ_SIZE, one for all streams: reading is synchronous */
+	struct net_rest rest;
 };
+
+/* loop.c: the calling thread becomes the loop's, or is it no longer. */
+void net_loop_enter(struct net_loop *l);
+void net_loop_leave(struct net_loop *l);
+
+/* rest.c */
+void net_rest_init(struct net_loop *l);
+void net_rest_fini(struct net_loop *l);
+/* The life of the loop's threads. */
+void *net_rest_first(void *loop);
+void *net_rest_second(void *loop);
 
 /* timer.c: earliest time, UINT64_MAX if none; fires what is due. */
 uint64_t net_timers_next(const struct net_loop *l);

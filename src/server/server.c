@@ -104,6 +104,7 @@ static void loops_start(struct server *s)
 		snprintf(io->name, sizeof(io->name), "io%u", i);
 		io->server = s;
 		io->loop = net_loop_new(s->sched, io->name, &io_ops, io);
+		net_loop_sync_in_place(io->loop);
 		io->http = http_io_new(io->loop, io);
 		s->loops[i] = io->loop;
 	}
