@@ -14,6 +14,7 @@ struct h2 {
 	bool dead;             /* nothing can be written any more */
 	bool silent;           /* the last output took all there was */
 	struct req *head;      /* whose header block is being read; NULL: nobody cares for it */
+	uint64_t head_cost;    /* of the fields of that block, as RFC 9113 6.5.2 */
 	uint64_t head_open_ms; /* a header block began and has not ended; 0 = none */
 	/* guard */
 	struct bucket resets, controls;

@@ -11,6 +11,8 @@ static void set_defaults(struct watch_config *c)
 		c->progress_ns = 600000000000ull;
 	if (!c->message_bytes_max)
 		c->message_bytes_max = 2u << 20;
+	if (!c->watchers_bytes_max)
+		c->watchers_bytes_max = 1u << 30;
 	if (!c->ring_bytes_max)
 		c->ring_bytes_max = 8u << 20;
 	if (!c->stream_items_max)
@@ -210,6 +212,11 @@ void watch_drained(struct watch_hub *h, struct watch_stream *s, size_t items, ui
 
 /* ---- requests ---- */
 
+static uint64_t watcher_bytes(const struct watch_hub *h)
+{
+	return h->watcher_count * sizeof(struct watcher) + h->ids_room * sizeof(void *) + h->index.bytes + h->index.room * sizeof(void *);
+}
+
 static err_t check_create(const struct watch_hub *h, const struct watch_stream *s, const struct watch_req *req,
 			  struct slice key, err_t permitted)
 {
@@ -223,6 +230,8 @@ static err_t check_create(const struct watch_hub *h, const struct watch_stream *
 		return ERR_WATCH_RANGE_EMPTY;
 	if (req->watch_id && find(h, s, req->watch_id))
 		return ERR_WATCH_DUPLICATE_ID;
+	if (watcher_bytes(h) + key.size + req->range_end.size > h->cfg.watchers_bytes_max)
+		return ERR_TOO_MANY_REQUESTS;
 	return OK;
 }
 
@@ -318,7 +327,6 @@ void watch_stats(const struct watch_hub *h, struct watch_stats *out)
 		.ring_events = h->ring.event_count,
 		.ring_bytes = h->ring.bytes,
 		.queued_bytes = h->queued_bytes,
-		.watcher_bytes = h->watcher_count * sizeof(struct watcher) + h->ids_room * sizeof(void *) + h->index.bytes +
-			     h->index.room * sizeof(void *),
+		.watcher_bytes = watcher_bytes(h),
 	};
 }

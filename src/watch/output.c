@@ -19,6 +19,8 @@ const char *watch_reason_text(err_t reason)
 	case ERR_WATCH_RANGE_EMPTY:
 	case ERR_WATCH_DUPLICATE_ID:
 		return err_text(reason);
+	case ERR_TOO_MANY_REQUESTS:
+		return "rpc error: code = ResourceExhausted desc = etcdserver: too many requests";
 	case ERR_INVALID_AUTH_TOKEN:
 		return "rpc error: code = Unauthenticated desc = etcdserver: invalid auth token";
 	case ERR_AUTH_OLD_REVISION:

@@ -57,6 +57,7 @@ struct watch_config {
 	uint32_t port_count;        /* io actors */
 	uint64_t progress_ns;       /* 0 = 10 min */
 	uint32_t message_bytes_max; /* fragment limit: max-request-bytes + 524288; 0 = 2 MiB */
+	size_t watchers_bytes_max;  /* memory of all watchers; further ones are refused; 0 = 1 GiB, some four million */
 	size_t ring_bytes_max;      /* 0 = 8 MiB */
 	size_t stream_items_max;    /* 0 = 1024 */
 	size_t stream_bytes_max;    /* 0 = 1 MiB */
@@ -92,7 +93,7 @@ size_t watch_stream_watchers(const struct watch_stream *s);
 void watch_drained(struct watch_hub *h, struct watch_stream *s, size_t items, uint64_t bytes);
 
 /* A create request in the order of upstream's checks: start_revision, permission (permitted: OK or why not, decided by
- * the caller), range, id. Everything that happens is an item. The request is copied. */
+ * the caller), range, id; last, too many watchers: ERR_TOO_MANY_REQUESTS. Everything that happens is an item. The request is copied. */
 void watch_create(struct watch_hub *h, struct watch_stream *s, const struct watch_req *req, err_t permitted);
 void watch_cancel(struct watch_hub *h, struct watch_stream *s, int64_t watch_id);
 void watch_progress(struct watch_hub *h, struct watch_stream *s);

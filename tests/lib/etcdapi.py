@@ -86,7 +86,7 @@ class Stream:
 class Api:
     def __init__(self, target, token=None, metadata=()):
         options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
-                   ("grpc.enable_http_proxy", 0)]
+                   ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
         self.channel = grpc.insecure_channel(target, options)
         self.metadata = list(metadata) + ([("token", token)] if token else [])
 

@@ -126,6 +126,11 @@ class Server:
         return subprocess.run([binary or oracle("etcdctl")] + list(args), input=stdin, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, env=env, timeout=timeout, cwd=self.root)
 
+    def again(self):
+        """After the with, for another one: an empty directory of its own."""
+        self.root = tempfile.mkdtemp(prefix="etcdproc")
+        self.dir, self.log_path = os.path.join(self.root, "data"), os.path.join(self.root, "log")
+
     def __enter__(self):
         return self.start()
 

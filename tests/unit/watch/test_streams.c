@@ -188,6 +188,34 @@ static void refusals_in_order(void **state)
 	assert_int_equal(watch_stream_watchers(f->s), 1);
 }
 
+/* One stream asks without end: it is refused, what there is goes on, and a cancelled one makes room. */
+static void too_many(void **state)
+{
+	struct fixture *f = *state;
+	struct watch_config cfg = config(&f->ts);
+	const struct reply *m;
+	char key[2000] = "";
+	size_t made = 0;
+
+	cfg.watchers_bytes_max = 1 << 20;
+	reopen(f, &cfg);
+	memset(key, 'k', sizeof(key) - 1);
+	do {
+		ASSERT(made < 1000);
+		key[0] = (char)('0' + made % 26);
+		key[1] = (char)('0' + made++ / 26);
+		create(f, key, "", 0);
+		m = take1(f);
+		assert_true(m->created);
+	} while (!m->canceled);
+	assert_in_range(made, 300, 600);
+	assert_string_equal(m->reason, "rpc error: code = ResourceExhausted desc = etcdserver: too many requests");
+	watch_cancel(f->h, f->s, 5);
+	assert_true(take1(f)->canceled);
+	create(f, key, "", 0);
+	assert_false(take1(f)->canceled);
+}
+
 static void watch_ids(void **state)
 {
 	struct fixture *f = *state;
@@ -901,6 +929,7 @@ int main(void)
 		T(created_then_events),
 		T(ranges),
 		T(refusals_in_order),
+		T(too_many),
 		T(watch_ids),
 		T(cancel_reply),
 		T(start_in_the_past_and_future),
