@@ -21,6 +21,10 @@ def reduce_help(text):
     return "<help>\n" + "".join("%s\n" % n for n in names)
 
 
+# In decimal or hexadecimal; one of sixteen begins with a zero, which is left out or a space
+ID = r"\b\d{18,20}\b|\b[0-9a-f]{16}\b|(?<= ) [0-9a-f]{15}\b|\b[0-9a-f]{15}\b"
+
+
 class Names:
     def __init__(self, server, tls):
         self.server, self.tls, self.ids = server, tls, {}
@@ -40,7 +44,7 @@ class Names:
             text = data.hex()
         s = self.server
         text = text.replace(self.tls, "<TLS>").replace(s.target, "<EP>").replace(str(s.peer_port), "<PEER>").replace(s.root, "<DIR>")
-        text = re.sub(r"\b\d{18,20}\b|\b[0-9a-f]{16}\b", self.id, text)
+        text = re.sub(ID, self.id, text)
         text = re.sub(r"([Tt]ook\b[\"= :.]*)[\d.]+(ns|µs|ms|s|m)\b", r"\1<took>", text)
         text = re.sub(r"│ [ \d.]+(ms|µs|s) │", "│ <took> │", text)
         text = re.sub(r" +alarm:", " alarm:", text)
@@ -69,5 +73,5 @@ class Names:
             text = re.sub(r"^stty:.*\n", "", text, flags=re.M)
         s = self.server
         text = text.replace(self.tls, "<TLS>").replace(s.target, "<EP>").replace(s.root, "<DIR>")
-        text = re.sub(r"\b\d{18,20}\b|\b[0-9a-f]{16}\b", self.id, text)
+        text = re.sub(ID, self.id, text)
         return re.sub(r"([Tt]ook\b[\"= :.]*)[\d.]+(ns|µs|ms|s|m)\b", r"\1<took>", text)
