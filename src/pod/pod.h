@@ -130,6 +130,44 @@ struct pod_quorum pod_quorum(const struct pod_world *w);
 /* P5 for the removal of members[i]. */
 bool pod_may_remove(const struct pod_world *w, size_t i);
 
+/* --- how a pod starts and stops: pure as well --- */
+
+/* What its agent knows. record_*: agent.json beside the data. */
+struct pod_start {
+	int ordinal;
+	bool has_data;                  /* there is a log */
+	uint64_t data_cluster_id, data_member_id;
+	char record_uid[POD_UID_SIZE];  /* claim that the data was made on; "": not known */
+	char record_nonce[POD_NONCE_SIZE];
+	bool record_spent;              /* etcd was started with the nonce's id: it is not for another beginning */
+	bool api_answers;               /* set, pods and claims were read just now; without it the rest is empty */
+	bool has_set;                   /* exists, and is not being deleted */
+	struct pod_place own;
+	bool cluster_known;             /* a claim of the release carries a cluster id */
+	bool recover_is_me, recover_is_other;   /* the StatefulSet asks for a recovery that this claim has not seen */
+	bool recover_is_done;           /* the claim of the pod named has */
+	bool others_answer;             /* members of other pods, agreed by a quorum of them */
+	bool others_have_leader;        /* one of them says so */
+	uint64_t others_cluster_id;
+	bool others_have_data_id;
+	bool others_have_bound_id;
+};
+
+enum pod_start_verb {
+	POD_START_WAIT,      /* and look again */
+	POD_START_PLAIN,     /* with the data that is there */
+	POD_START_NEW,       /* begin a cluster, alone */
+	POD_START_ASK,       /* ask for an id, with the record's nonce; a new one if it has none or it is spent */
+	POD_START_JOIN,      /* `existing`, with the bound id */
+	POD_START_ASIDE,     /* move the data aside, then look again */
+	POD_START_RECOVER,   /* write the nonce on the claim, then --force-new-cluster once */
+};
+/* reason: static, for the log. */
+enum pod_start_verb pod_start_decide(const struct pod_start *s, const char **reason);
+
+/* What to do at SIGTERM: true: stay until removed, false: stop plainly. w: only set and replicas are looked at. */
+bool pod_stop_waits(const struct pod_world *w, bool api_answers, int ordinal);
+
 /* The program etcd-agent, its subcommands included; the exit code. environ is the contract of docs/etcd-agent.md. */
 int pod_main(int argc, char **argv);
 
