@@ -154,6 +154,7 @@ static void on_prepare(uv_prepare_t *h)
 
 	if (l->turn_due)
 		turn_end(l);
+	net_rest_linger(l);
 }
 
 static void on_check(uv_check_t *h)

@@ -17,6 +17,9 @@ struct net_rest {
 	bool turning;              /* within uv_run */
 	struct vfs_io *taken;      /* to be done when uv_run has returned */
 	uint64_t crowded_until_ms; /* somebody waited for the loop while it was away */
+	bool answering;            /* the turn that ends writes what a sync of ours allowed */
+	uint64_t answered_ns;      /* when it did; 0: the client has written since */
+	uint64_t gap_ns;           /* from the last answer to the next write */
 	_Atomic uint32_t number;   /* of the last loan */
 	_Atomic uint32_t lent;     /* the number of the loan under way; 0: the driver has the loop */
 	_Atomic bool away;         /* a driver lost the loop and has not come back from its sync */
@@ -58,6 +61,8 @@ void net_loop_leave(struct net_loop *l);
 /* rest.c */
 void net_rest_init(struct net_loop *l);
 void net_rest_fini(struct net_loop *l);
+/* Before the loop sleeps. */
+void net_rest_linger(struct net_loop *l);
 /* The life of the loop's threads. */
 void *net_rest_first(void *loop);
 void *net_rest_second(void *loop);

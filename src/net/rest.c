@@ -6,6 +6,8 @@
  *	watcher: asleep ──first loan──> looks every 5 ms ──same loan twice──> takes the loop over and drives it
  *	             ^──no loan for a second──┘
  *
+ * After an answer that a sync allowed the driver may wait for the next request awake (net_rest_linger).
+ *
  *   S1  a loop is away for at most two looks of the watcher, however long the disk takes
  *   S2  between turns nothing of libuv or of us is on the stack: whoever has the loop may go on with it
  *   S3  lent goes from a number to 0 exactly once: by the driver that is back, or by the watcher
@@ -14,9 +16,10 @@
 #include <poll.h>
 #include <time.h>
 
+#include "env/env.h"
 #include "net/net_impl.h"
 
-enum { LOOK_NS = 5 * 1000 * 1000, LOOKS_IDLE_MAX = 200, CROWDED_MS = 50, TAKE_BYTES_MAX = 64 << 10 };
+enum { LOOK_NS = 5 * 1000 * 1000, LOOKS_IDLE_MAX = 200, CROWDED_MS = 50, TAKE_BYTES_MAX = 64 << 10, LINGER_NS = 100 * 1000 };
 
 static bool take(struct vfs_host *h, struct vfs_io *io)
 {
@@ -26,6 +29,10 @@ static bool take(struct vfs_host *h, struct vfs_io *io)
 	if (!r->turning || r->taken || io->data.size > TAKE_BYTES_MAX || atomic_load(&r->away) ||
 	    net_loop_now_ms(l) < r->crowded_until_ms)
 		return false;
+	if (r->answered_ns) {
+		r->gap_ns = env_mono_ns() - r->answered_ns;
+		r->answered_ns = 0;
+	}
 	r->taken = io;
 	uv_stop(&l->uv); /* at the end of this turn, without sleeping */
 	return true;
@@ -37,6 +44,7 @@ void net_rest_init(struct net_loop *l)
 	pthread_condattr_t attr;
 
 	r->host.take = take;
+	r->gap_ns = UINT64_MAX;
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -101,7 +109,26 @@ static bool sync_in_place(struct net_loop *l)
 		r->crowded_until_ms = net_loop_now_ms(l) + CROWDED_MS;
 	io->done(io);
 	l->turn_due = true;
+	r->answering = true;
 	return true;
+}
+
+/* A lone client that wrote again within LINGER_NS of the last answer is waited for awake: being woken costs the one who writes
+ * and the one who wakes 10 us each, more where a sleeping CPU has to be told. One that is slower is not waited for. */
+void net_rest_linger(struct net_loop *l)
+{
+	struct net_rest *r = &l->rest;
+	struct pollfd p = {.fd = uv_backend_fd(&l->uv), .events = POLLIN};
+	uint64_t now_ns = env_mono_ns();
+
+	if (!r->answering)
+		return;
+	r->answering = false;
+	r->answered_ns = now_ns;
+	if (r->gap_ns > LINGER_NS)
+		return;
+	while (poll(&p, 1, 0) == 0 && now_ns < r->answered_ns + LINGER_NS)
+		now_ns = env_mono_ns();
 }
 
 /* Until the loop has ended; false: another thread has it. */
