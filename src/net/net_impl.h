@@ -16,7 +16,8 @@ struct net_rest {
 	struct vfs_host host;
 	bool turning;              /* within uv_run */
 	struct vfs_io *taken;      /* to be done when uv_run has returned */
-	uint64_t crowded_until_ms; /* somebody waited for the loop while it was away */
+	unsigned waited;           /* so many times in a row somebody waited for the loop while it was away */
+	uint64_t crowded_until_ms;
 	bool answering;            /* the turn that ends writes what a sync of ours allowed */
 	uint64_t answered_ns;      /* when it did; 0: the client has written since */
 	uint64_t gap_ns;           /* from the last answer to the next write */

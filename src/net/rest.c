@@ -19,7 +19,7 @@
 #include "env/env.h"
 #include "net/net_impl.h"
 
-enum { LOOK_NS = 5 * 1000 * 1000, LOOKS_IDLE_MAX = 200, CROWDED_MS = 50, TAKE_BYTES_MAX = 64 << 10, LINGER_NS = 100 * 1000 };
+enum { LOOK_NS = 5 * 1000 * 1000, LOOKS_IDLE_MAX = 200, CROWDED_MS = 50, WAITED_MAX = 3, TAKE_BYTES_MAX = 64 << 10, LINGER_NS = 100 * 1000 };
 
 static bool take(struct vfs_host *h, struct vfs_io *io)
 {
@@ -75,12 +75,17 @@ static void ask_to_watch(struct net_rest *r)
 	pthread_mutex_unlock(&r->lock);
 }
 
-/* Somebody has been waiting for the loop. */
-static bool is_crowded(struct net_loop *l)
+/* Has somebody been waiting for the loop? Once is chance (a window update of the same client), three times in a row is a crowd. */
+static void look_for_crowd(struct net_loop *l)
 {
 	struct pollfd p = {.fd = uv_backend_fd(&l->uv), .events = POLLIN};
+	struct net_rest *r = &l->rest;
 
-	return poll(&p, 1, 0) > 0;
+	r->waited = poll(&p, 1, 0) > 0 ? r->waited + 1 : 0;
+	if (r->waited < WAITED_MAX)
+		return;
+	r->waited = 0;
+	r->crowded_until_ms = net_loop_now_ms(l) + CROWDED_MS;
 }
 
 /* False: the loop is another thread's now. */
@@ -105,8 +110,7 @@ static bool sync_in_place(struct net_loop *l)
 		atomic_store(&r->away, false);
 		return false;
 	}
-	if (is_crowded(l))
-		r->crowded_until_ms = net_loop_now_ms(l) + CROWDED_MS;
+	look_for_crowd(l);
 	io->done(io);
 	l->turn_due = true;
 	r->answering = true;
