@@ -77,6 +77,8 @@ struct peer_request {
 	struct slice body;              /* as long as the request */
 	/* private */
 	struct buf body_room;
+	size_t counted;
+	struct net_timer stall;
 	struct peer_set *set;
 	struct http_req *http;          /* NULL: the asker has gone */
 	unsigned status;

@@ -18,6 +18,9 @@
 #define RECEIVED_COUNT_MAX 4096
 #define RECEIVED_BYTES_MAX (256u << 20)
 #define SNAPSHOTS_IN_MAX 4
+#define BODIES_BYTES_MAX (64u << 20)    /* gathered for all requests together; a single one may be larger (one message's limit) */
+#define EARLY_MAX 1024                  /* connections that wait until it is known who this is */
+#define SERVED_BYTES_MAX (256u << 20)   /* budget of the listeners' connections and requests */
 #define ENCODED_BYTES_MAX (1u << 30)
 #define REUSE_IDLE_MS 2500              /* a Go server closes an idle connection after 5 s */
 
@@ -231,6 +234,7 @@ struct peer_set {
 	VEC(uint64_t) removed;          /* ascending */
 	struct list calls;              /* call_state */
 	unsigned snaps_in;
+	size_t body_bytes;              /* in bodies that are being gathered */
 	bool paused;
 	bool closing;
 	bool told_removed;
@@ -241,6 +245,10 @@ struct peer_set {
 	_Atomic uint64_t requests_out;  /* peer_request given up and not answered */
 	VEC(struct net_stream *) early; /* accepted before it was known who this is */
 };
+
+/* Room for more bytes of a body that has some; false: too many of all together. Given back with body_drop. */
+bool body_grow(struct peer_set *s, size_t has, size_t more);
+void body_drop(struct peer_set *s, size_t has);
 
 struct peer *set_find(struct peer_set *s, uint64_t id);
 bool set_is_removed(const struct peer_set *s, uint64_t id);

@@ -147,6 +147,7 @@ static void meet(struct http_req *r)
 struct body {
 	struct http_req *req;
 	struct buf bytes;
+	size_t counted;                 /* of set->body_bytes */
 	struct net_timer stall;
 };
 
@@ -162,6 +163,20 @@ static void body_progress(struct body *b)
 	struct peer_set *s = set_of(b->req);
 
 	net_timer_set(s->loop, &b->stall, set_now_ms(s) + s->cfg.timing.stall_ms);
+}
+
+bool body_grow(struct peer_set *s, size_t has, size_t more)
+{
+	if (s->body_bytes + more > BODIES_BYTES_MAX && s->body_bytes > has)
+		return false;
+	s->body_bytes += more;
+	return true;
+}
+
+void body_drop(struct peer_set *s, size_t has)
+{
+	ASSERT(s->body_bytes >= has);
+	s->body_bytes -= has;
 }
 
 static void quiet_body(struct http_req *r, struct slice data)
@@ -202,7 +217,12 @@ static void message_body(struct http_req *r, struct slice data)
 	if (!b || !b->stall.slot)       /* was answered */
 		return;
 	body_progress(b);
-	buf_put_slice(&b->bytes, data);
+	if (body_grow(set_of(r), b->counted, data.size)) {
+		b->counted += data.size;
+		buf_put_slice(&b->bytes, data);
+	} else {
+		b->bytes.failed = true;
+	}
 	if (buf_failed(&b->bytes)) {
 		net_timer_cancel(set_of(r)->loop, &b->stall);
 		serve_raft_error(r, 400, "error reading raft message");
@@ -239,6 +259,7 @@ static void message_close(struct http_req *r, enum http_close why)
 	if (!b)
 		return;
 	net_timer_cancel(set_of(r)->loop, &b->stall);
+	body_drop(set_of(r), b->counted);
 	buf_fini(&b->bytes);
 	mem_free(b);
 }

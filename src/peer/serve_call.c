@@ -125,9 +125,30 @@ static bool take_token(struct http_req *r, struct peer_request *q)
 
 static void free_request(struct peer_request *q)
 {
+	net_timer_cancel(q->set->loop, &q->stall);
+	body_drop(q->set, q->counted);
 	buf_fini(&q->body_room);
 	buf_fini(&q->answer);
 	mem_free(q);
+}
+
+static void refuse_body(struct peer_request *q, unsigned status, const char *text)
+{
+	struct http_req *r = q->http;
+
+	r->user = NULL;
+	free_request(q);
+	serve_error(r, status, text);
+}
+
+static void stalled(struct net_timer *t)
+{
+	refuse_body(CONTAINER_OF(t, struct peer_request, stall), 408, "request body timed out");
+}
+
+static void body_progress(struct peer_request *q)
+{
+	net_timer_set(q->set->loop, &q->stall, set_now_ms(q->set) + q->set->cfg.timing.stall_ms);
 }
 
 static void on_request(struct http_req *r)
@@ -142,12 +163,15 @@ static void on_request(struct http_req *r)
 	q->endpoint = row->endpoint;
 	q->set = s;
 	q->http = r;
+	net_timer_init(&q->stall, stalled);
 	buf_init(&q->body_room, BODY_BYTES_MAX);
 	buf_init(&q->answer, ANSWER_BYTES_MAX);
 	if (row->endpoint == PEER_PROMOTE && (!take_member_id(r, row, q) || !take_token(r, q)))
 		free_request(q);
-	else
+	else {
 		r->user = q;
+		body_progress(q);
+	}
 }
 
 static void on_body(struct http_req *r, struct slice data)
@@ -157,12 +181,16 @@ static void on_body(struct http_req *r, struct slice data)
 	http_consumed(r, data.size);
 	if (!q)
 		return;
-	buf_put_slice(&q->body_room, data);
-	if (!buf_failed(&q->body_room))
+	if (!body_grow(q->set, q->counted, data.size)) {
+		refuse_body(q, 503, "too many requests");
 		return;
-	r->user = NULL;
-	free_request(q);
-	serve_error(r, 413, "request body too large");
+	}
+	q->counted += data.size;
+	buf_put_slice(&q->body_room, data);
+	if (buf_failed(&q->body_room))
+		refuse_body(q, 413, "request body too large");
+	else
+		body_progress(q);
 }
 
 static void on_body_end(struct http_req *r)
@@ -171,6 +199,7 @@ static void on_body_end(struct http_req *r)
 
 	if (!q)
 		return;
+	net_timer_cancel(q->set->loop, &q->stall);
 	q->body = buf_slice(&q->body_room);
 	q->status = 0;
 	q->msg.kind = 0;

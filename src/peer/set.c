@@ -524,7 +524,7 @@ void peer_accept(void *arg, struct net_loop *loop, struct net_stream *take_s)
 	struct peer_set *s = arg;
 
 	ASSERT(loop == s->loop);
-	if (s->closing)
+	if (s->closing || s->early.count == EARLY_MAX)
 		net_stream_close(take_s, false);
 	else if (!s->cfg.member_id)
 		VEC_PUSH(&s->early, take_s);
@@ -560,6 +560,7 @@ static void init_service(struct peer_set *s)
 	v->limits.stream_window_bytes = 1u << 20;
 	v->limits.stream_out_bytes_max = 1u << 20;
 	v->limits.conn_out_bytes_max = 2u << 20;
+	v->budget = http_budget_new(SERVED_BYTES_MAX);
 	v->http1 = true;
 	v->route = serve_route;
 	v->arg = s;
@@ -652,6 +653,7 @@ void peer_set_free(struct peer_set *s)
 	net_loop_call_wait(s->loop, close_all, s);      /* what was in the box when the first ran */
 	net_loop_stop(s->loop);
 	http_io_free(s->io);
+	http_budget_free(s->service.budget);
 	net_loop_free(s->loop);
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->job_done);
