@@ -43,7 +43,8 @@ class Names:
         if "\x00" in text or "\x12" in text:
             text = data.hex()
         s = self.server
-        text = text.replace(self.tls, "<TLS>").replace(s.target, "<EP>").replace(str(s.peer_port), "<PEER>").replace(s.root, "<DIR>")
+        text = text.replace(self.tls, "<TLS>").replace(s.target, "<EP>").replace(s.root, "<DIR>")
+        text = re.sub(r"(?<![0-9a-f])%d(?![0-9a-f])" % s.peer_port, "<PEER>", text)
         text = re.sub(ID, self.id, text)
         text = re.sub(r"([Tt]ook\b[\"= :.]*)[\d.]+(ns|µs|ms|s|m)\b", r"\1<took>", text)
         text = re.sub(r"│ [ \d.]+(ms|µs|s) │", "│ <took> │", text)
