@@ -65,11 +65,17 @@ struct cli_command {
 	int (*run)(struct cli *c); /* NULL: a group; prints its help */
 };
 
+struct cli_section {
+	const char *title; /* in capitals */
+	const char *text;  /* paragraphs; lines that begin with a blank are shown as they are */
+};
+
 struct cli_program {
 	const struct cli_command *root;
 	bool error_twice;         /* etcdutl prints an error line before and after the usage */
 	const char *globals_hint; /* a line in place of the list of the root's flags; NULL: list them */
 	const char *exit_status;  /* paragraphs for the manual page; NULL: none */
+	const struct cli_section *sections; /* more for the manual page, behind the commands; ended by a title of NULL; or NULL */
 };
 
 struct cli {
@@ -114,5 +120,8 @@ NODISCARD bool cli_completion_script(const struct cli_program *p, const char *sh
 
 /* The manual page, section 1, of all commands that are not hidden. */
 void cli_man(const struct cli_program *p, const char *version, struct buf *out);
+/* Text within such a page; and paragraphs, as in struct cli_section. */
+void cli_man_text(struct buf *out, const char *s);
+void cli_man_paragraphs(struct buf *out, const char *s);
 
 #endif

@@ -2,7 +2,7 @@
 #include "cli/cli_impl.h"
 
 /* Text as it is: hyphens stay hyphens, and no line is taken for a request. */
-static void put_text(struct buf *out, const char *s)
+void cli_man_text(struct buf *out, const char *s)
 {
 	bool line_start = true;
 
@@ -20,7 +20,7 @@ static void put_text(struct buf *out, const char *s)
 }
 
 /* Lines that begin with a blank are shown as they are; an empty line begins a paragraph. */
-static void put_paragraphs(struct buf *out, const char *s)
+void cli_man_paragraphs(struct buf *out, const char *s)
 {
 	bool verbatim = false;
 
@@ -32,7 +32,7 @@ static void put_paragraphs(struct buf *out, const char *s)
 			buf_printf(out, verbatim ? ".fi\n" : ".nf\n");
 		verbatim = line[0] == ' ';
 		if (n)
-			put_text(out, line);
+			cli_man_text(out, line);
 		else
 			buf_printf(out, ".PP");
 		buf_put_byte(out, '\n');
@@ -51,12 +51,12 @@ static void put_flag(struct buf *out, const struct cli_flag *f)
 	if (f->letter)
 		buf_printf(out, "\\-%c, ", f->letter);
 	buf_printf(out, "\\-\\-");
-	put_text(out, f->name);
+	cli_man_text(out, f->name);
 	buf_printf(out, "%s%s\n", *kind ? " " : "", kind);
-	put_text(out, f->help);
+	cli_man_text(out, f->help);
 	if (f->preset && *f->preset) {
 		buf_printf(out, " (default ");
-		put_text(out, f->preset);
+		cli_man_text(out, f->preset);
 		buf_put_byte(out, ')');
 	}
 	buf_put_byte(out, '\n');
@@ -69,13 +69,13 @@ static void put_command(const struct cli_command *const *path, size_t depth, str
 	if (c->run) {
 		buf_printf(out, ".SS \"");
 		for (size_t d = 1; d < depth; d++) {
-			put_text(out, path[d]->name);
+			cli_man_text(out, path[d]->name);
 			buf_printf(out, d + 1 < depth ? " " : "");
 		}
 		buf_printf(out, " ");
-		put_text(out, c->args ? c->args : "");
+		cli_man_text(out, c->args ? c->args : "");
 		buf_printf(out, "\"\n");
-		put_paragraphs(out, c->about ? c->about : c->brief);
+		cli_man_paragraphs(out, c->about ? c->about : c->brief);
 		for (size_t i = 0; i < c->flag_count; i++) {
 			if (!c->flags[i].hidden)
 				put_flag(out, &c->flags[i]);
@@ -97,9 +97,9 @@ void cli_man(const struct cli_program *p, const char *version, struct buf *out)
 	const struct cli_command *root = p->root;
 
 	buf_printf(out, ".TH %s 1 \"\" \"%s\" \"etcd\"\n.SH NAME\n%s \\- ", root->name, version, root->name);
-	put_text(out, root->brief);
+	cli_man_text(out, root->brief);
 	buf_printf(out, "\n.SH SYNOPSIS\n.B %s\n.I command\n[flags] [arguments]\n.SH DESCRIPTION\n", root->name);
-	put_paragraphs(out, root->about ? root->about : root->brief);
+	cli_man_paragraphs(out, root->about ? root->about : root->brief);
 	buf_printf(out, ".SH OPTIONS\nof all commands:\n");
 	for (size_t i = 0; i < root->flag_count; i++)
 		put_flag(out, &root->flags[i]);
@@ -108,6 +108,10 @@ void cli_man(const struct cli_program *p, const char *version, struct buf *out)
 	put_command(&root, 1, out);
 	if (p->exit_status) {
 		buf_printf(out, ".SH EXIT STATUS\n");
-		put_paragraphs(out, p->exit_status);
+		cli_man_paragraphs(out, p->exit_status);
+	}
+	for (const struct cli_section *s = p->sections; s && s->title; s++) {
+		buf_printf(out, ".SH %s\n", s->title);
+		cli_man_paragraphs(out, s->text);
 	}
 }

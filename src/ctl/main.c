@@ -45,13 +45,16 @@ void ctl_flush(struct ctl *c)
 	buf_clear(&c->out);
 }
 
-/* What the shells' completion scripts ask. */
-static int complete(int argc, char **argv)
+/* What the shells' completion scripts ask, and what makes the manual page. */
+static int tell(int argc, char **argv)
 {
 	struct buf out;
 
 	buf_init(&out, 1 << 20);
-	cli_complete(&ctl_program, (const char *const *)argv + 2, (size_t)argc - 2, &out);
+	if (!strcmp(argv[1], "__man"))
+		cli_man(&ctl_program, CTL_VERSION, &out);
+	else
+		cli_complete(&ctl_program, (const char *const *)argv + 2, (size_t)argc - 2, &out);
 	fwrite(out.data, 1, out.size, stdout);
 	buf_fini(&out);
 	return EXIT_OK;
@@ -83,8 +86,8 @@ int ctl_main(int argc, char **argv)
 	struct ctl c = {.argc = argc, .argv = argv};
 	int code;
 
-	if (argc > 2 && !strcmp(argv[1], "__complete"))
-		return complete(argc, argv);
+	if (argc > 1 && (!strcmp(argv[1], "__complete") || !strcmp(argv[1], "__man")))
+		return tell(argc, argv);
 	signal(SIGPIPE, SIG_IGN);
 	arena_init(&c.arena, ARENA_MAX);
 	buf_init(&c.out, SIZE_MAX / 2);

@@ -465,6 +465,32 @@ static const struct cli_command version_command = {
 
 /* --- roots --- */
 
+static const char exit_status[] =
+	"0: done. 1: the server refused, or the command failed. 2: no connection, or the login was refused. 3: lines of input that\n"
+	"are not understood. 4: a value that is none of the choices, or a form of output that the command does not have. 5:\n"
+	"interrupted. 128: an argument is missing or makes no sense. lock with a command: that of the command.";
+
+static const struct cli_section sections[] = {
+	{"ENDPOINTS",
+	 "host:port, http://host:port, https://host:port, unix:///path or unixs:///path, several in commas. With https and unixs\n"
+	 "TLS is used, and where nothing is said if --cacert, --cert or --insecure-transport=false is given. All are dialled, and\n"
+	 "calls go round those that answer; commands of maintenance ask each by itself."},
+	{"ENVIRONMENT",
+	 "Options of all commands can be given as variables: ETCDCTL_ and the name in capitals with _ for - (ETCDCTL_ENDPOINTS).\n"
+	 "A flag and its variable together are refused.\n\n"
+	 "ETCDCTL_WATCH_KEY and ETCDCTL_WATCH_RANGE_END are what watch looks at when no key is given."},
+	{"EXAMPLES",
+	 "  etcdctl put greeting hello\n"
+	 "  etcdctl get greeting --print-value-only\n"
+	 "  etcdctl get /registry/pods/ --prefix --keys-only\n"
+	 "  etcdctl watch /config --prefix -- sh -c 'echo $ETCD_WATCH_KEY'\n"
+	 "  etcdctl --endpoints=a:2379,b:2379,c:2379 endpoint status -w table\n"
+	 "  etcdctl lock deploy -- ./deploy.sh\n"
+	 "  etcdctl --endpoints=a:2379 snapshot save backup.db\n"},
+	{"SEE ALSO", "etcd(1), etcdutl(1)"},
+	{NULL, NULL},
+};
+
 /* In upstream's order, which "did you mean" keeps; help shows them by group and name. */
 static const struct cli_command *const all[] = {
 	&get_command, &put_command, &del_command, &txn_command, &compaction_command, &alarm_command, &defrag_command,
@@ -477,6 +503,7 @@ static const struct cli_command root = {
 };
 const struct cli_program ctl_program = {
 	&root, false, "Use \"etcdctl options\" for a list of global command-line options (applies to all commands).",
+	.exit_status = exit_status, .sections = sections,
 };
 
 static const struct cli_command *const txn_commands[] = {&del_command, &get_command, &put_command};

@@ -1,9 +1,11 @@
 /* From a command line to a call of the module, and from its result to text. */
 #include "utl/commands.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/text.h"
 #include "member/member.h"
@@ -281,6 +283,39 @@ int utl_defrag_run(struct cli *c)
 		   : UTL_EXIT_OK;
 }
 
+/* Why "X.Y" with one dot is no version, in the words of Go's semver and strconv. */
+static void version_fault(const char *text, struct buf *out)
+{
+	size_t part = strcspn(text, "."), end = strcspn(text, "+-");
+	const char *at = text;
+
+	if (text[end]) {
+		buf_printf(out, "%.*s is not in dotted-tri format", (int)end, text);
+		return;
+	}
+	errno = 0;
+	(void)strtoll(text, NULL, 10);
+	if (part && strspn(text, "0123456789") == part && errno != ERANGE) {
+		at = text + part + 1;
+		part = strlen(at);
+	}
+	buf_printf(out, "strconv.ParseInt: parsing ");
+	text_quote(out, slice_of((const uint8_t *)at, part));
+	buf_printf(out, part && strspn(at, "0123456789") == part ? ": value out of range" : ": invalid syntax");
+}
+
+static int not_a_version(struct cli *c, const char *text)
+{
+	struct buf fault;
+	int code;
+
+	buf_init(&fault, 64 * 1024);
+	version_fault(text, &fault);
+	code = utl_failf(c, UTL_EXIT_BAD_ARGS, "failed to parse target version: %.*s", SLICE_ARG(buf_slice(&fault)));
+	buf_fini(&fault);
+	return code;
+}
+
 /* "X.Y" with X.Y at least 3.5. */
 static int target_of(struct cli *c, const char *text, unsigned *minor)
 {
@@ -298,7 +333,7 @@ static int target_of(struct cli *c, const char *text, unsigned *minor)
 		return code;
 	}
 	if (version_parse(slice_str(text), &v))
-		return utl_failf(c, UTL_EXIT_BAD_ARGS, "failed to parse target version: \"%s\" is not a version", text);
+		return not_a_version(c, text);
 	if (v.major < 3 || (v.major == 3 && v.minor < 5))
 		return utl_failf(c, UTL_EXIT_BAD_ARGS, "target version \"%u.%u\" not supported. Minimal \"3.5\"",
 				 v.major, v.minor);

@@ -226,4 +226,15 @@ static const char exit_status[] =
     "server has it. 4: no such output format, or not for this command. 128: an argument is missing or makes no sense.\n"
     "More than 128: ended by a signal.";
 
-const struct cli_program utl_program = {.root = &root, .error_twice = true, .exit_status = exit_status};
+static const struct cli_section sections[] = {
+	{"EXAMPLES",
+	 "  etcdutl snapshot status backup.db -w table\n"
+	 "  etcdutl snapshot restore backup.db --data-dir new.etcd\n"
+	 "  etcdutl check default.etcd\n"},
+	{"SEE ALSO", "etcd(1), etcdctl(1)"},
+	{NULL, NULL},
+};
+
+const struct cli_program utl_program = {
+	.root = &root, .error_twice = true, .exit_status = exit_status, .sections = sections,
+};

@@ -15,6 +15,7 @@ offers() { # want, words: the last is the one being typed
 	local want=$1
 	COMP_WORDS=("$etcdutl" "${@:2}")
 	COMP_CWORD=$(($# - 1))
+	COMP_LINE="${COMP_WORDS[*]}"
 	_etcdutl_complete
 	[ "${COMPREPLY[*]}" = "$want" ] && return
 	echo "etcdutl ${*:2}: offers '${COMPREPLY[*]}', not '$want'"
