@@ -22,7 +22,7 @@ BUGS ?=
 # What is missing of these is installed through apt by `make deps`.
 DEPS_BUILD = gcc libc6-dev meson ninja-build pkg-config libuv1-dev libnghttp2-dev libprotobuf-c-dev \
 	protobuf-c-compiler libjansson-dev libyaml-dev libhttp-parser-dev libssl-dev zlib1g-dev libcrypt-dev libjwt-dev
-DEPS_TEST = libcmocka-dev python3 python3-grpcio python3-protobuf protobuf-compiler curl xz-utils
+DEPS_TEST = libcmocka-dev python3 python3-grpcio python3-protobuf python3-yaml protobuf-compiler curl xz-utils
 DEPS_FUZZ = clang llvm libclang-rt-14-dev
 DEPS_BENCH = nghttp2-client
 
@@ -88,6 +88,10 @@ oracle:                           ## Go etcd, etcdctl, etcdutl and bbolt in buil
 		go build -o ../../build-oracle/bbolt go.etcd.io/bbolt/cmd/bbolt; \
 	else echo "oracle: no Go here; the tests that compare with Go etcd will be skipped"; fi
 
+helm:                             ## helm in build-oracle/, for the chart's tests (needs Go)
+	@command -v go >/dev/null && GOBIN=$(CURDIR)/build-oracle go install helm.sh/helm/v3/cmd/helm@v3.19.5 || \
+		echo "helm: no Go here; the chart's tests need another helm in PATH"
+
 bench: deps-bench all oracle      ## ours against Go etcd on this machine
 	@bench/run --ours bin/etcd --go build-oracle/etcd --write docs/benchmarks.md
 
@@ -116,5 +120,5 @@ deps-bench:
 help:                             ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all run test slow asan tsan sim sim-bugs fuzz soak valgrind oracle bench install clean deps deps-build deps-test deps-fuzz \
+.PHONY: all run test slow asan tsan sim sim-bugs fuzz soak valgrind oracle helm bench install clean deps deps-build deps-test deps-fuzz \
 	deps-bench help
