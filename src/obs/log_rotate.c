@@ -141,10 +141,16 @@ static void drop(const struct log_rotate *r, const struct old_file *f)
 }
 
 /* Who may stay: newest first, a packed file and what it was made of count once. */
-static void sweep_list(const struct log_rotate *r, const struct old_file *files, size_t count)
+static void sweep_list(struct log_rotate *r, const struct old_file *files, size_t count)
 {
-	int64_t oldest = r->now_ns() - (int64_t)r->cfg.age_days_max * 86400 * INT64_C(1000000000);
+	int64_t (*clock_ns)(void);
+	int64_t oldest;
 	uint64_t kept = 0;
+
+	pthread_mutex_lock(&r->lock);
+	clock_ns = r->now_ns;                   /* log_rotate_test may set it while the first sweep is under way */
+	pthread_mutex_unlock(&r->lock);
+	oldest = clock_ns() - (int64_t)r->cfg.age_days_max * 86400 * INT64_C(1000000000);
 
 	for (size_t i = 0; i < count; i++) {
 		bool same = i && strcmp(files[i].stamp, files[i - 1].stamp) == 0;
@@ -157,7 +163,7 @@ static void sweep_list(const struct log_rotate *r, const struct old_file *files,
 	}
 }
 
-static void sweep(const struct log_rotate *r)
+static void sweep(struct log_rotate *r)
 {
 	VEC(struct old_file) files = {0};
 	struct old_file f;

@@ -11,7 +11,7 @@
 #include "obs/log_rotate.h"
 
 static char dir[64];
-static int64_t now_ns;
+static _Atomic int64_t now_ns;  /* read by the sweeper, too */
 
 static int64_t clock_ns(void)
 {
