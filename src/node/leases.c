@@ -65,10 +65,17 @@ static void ttl_ask(struct node *n, struct call *c)
 	core_ask(n, q);
 }
 
-static void ttl_here(struct node *n, struct call *c)
+/* confirmed: this member led when a round of read index ended that began behind the question, and has applied what it named. Without that
+ * "unknown" is not said: a leader knows what was committed before its time only behind an entry of its own, and one that was deposed does
+ * not hear of grants any more. */
+static void ttl_here(struct node *n, struct call *c, bool confirmed)
 {
 	if (c->local && !lessor_is_primary(n->lessor)) {
 		core_answer(n, c, ERR_NOT_PRIMARY_LESSOR);
+		return;
+	}
+	if (!confirmed && !n->lone_leader && !lease_exists(n->lessor, c->lease_id)) {
+		list_push_back(&n->reads_new, &c->link);
 		return;
 	}
 	c->unknown_lease = !lease_exists(n->lessor, c->lease_id);
@@ -98,10 +105,18 @@ void core_lease_question(struct node *n, struct call *c)
 	} else if (n->stopping) {
 		core_answer(n, c, ERR_STOPPED);
 	} else if (n->role == RAFT_LEADER || c->local) {
-		ttl_here(n, c);
+		ttl_here(n, c, false);
 	} else {
 		ttl_ask(n, c);
 	}
+}
+
+void core_lease_question_confirmed(struct node *n, struct call *c)
+{
+	if (n->role == RAFT_LEADER)
+		ttl_here(n, c, true);
+	else
+		core_lease_question(n, c);
 }
 
 void core_lease_questions_tick(struct node *n, uint64_t now_ns)

@@ -293,6 +293,7 @@ void core_corrupt_stop(struct node *n);         /* at the end */
 
 /* leases.c */
 void core_lease_question(struct node *n, struct call *c);
+void core_lease_question_confirmed(struct node *n, struct call *c);
 void core_lease_questions_tick(struct node *n, uint64_t now_ns);
 
 /* question.c: timeout_ms 0: the time limit of requests, per URL. Once core stops nothing is done with answers any more: a call that a

@@ -259,6 +259,8 @@ void core_reads_applied(struct node *n)
 		list_remove(&c->link);
 		if (c->msg.kind == CALL_LEASE_RENEW)
 			core_lease_confirmed(n, c);
+		else if (c->msg.kind == CALL_LEASE_TTL)
+			core_lease_question_confirmed(n, c);
 		else
 			core_answer(n, c, OK);
 	}
