@@ -71,6 +71,7 @@ struct api_opts {
 	struct jwt *jwt;                /* with TOKEN_JWT; borrowed */
 	bool certificates_name_users;   /* --client-cert-auth: a client without token is who its certificate's common name says */
 	uint32_t bcrypt_cost;           /* of new passwords; 0 = 10 */
+	uint32_t slice_rows;            /* > 0, for tests: a longer read goes on in a step of its own */
 	struct sched *passwords;        /* threads for bcrypt alone, which make themselves nice; NULL: the workers */
 };
 

@@ -42,6 +42,14 @@ struct api_io {
 	struct jwt_kept *jwts;          /* permit.c */
 };
 
+/* Rows of a slice: usual, unless a test wants fewer. */
+static inline size_t api_slice_rows(const struct api_io *io, size_t usual)
+{
+	uint32_t rows = io->api->opts.slice_rows;
+
+	return rows ? MIN((size_t)rows, usual) : usual;
+}
+
 /* Continues a call whose struct call came back from core. */
 typedef void api_step(struct api_rpc *r);
 

@@ -47,7 +47,7 @@ static void large_emit(struct api_rpc *r)
 		buf_clear(&l->out);
 		err = api_still_may(r, p);
 		if (!err)
-			err = mvcc_cursor_emit(l->cursor, &p->mvcc, API_SLICE_ROWS, API_SLICE_BYTES, &l->out, &done);
+			err = mvcc_cursor_emit(l->cursor, &p->mvcc, api_slice_rows(r->io, API_SLICE_ROWS), API_SLICE_BYTES, &l->out, &done);
 		node_leave(n);
 		if (err) {
 			api_fail(r, err);               /* a message that is not whole: the transport resets the stream */
@@ -61,7 +61,7 @@ static void large_emit(struct api_rpc *r)
 			api_done(r);
 			return;
 		}
-		if (l->out.size >= API_SLICE_BYTES / 2) {
+		if (l->out.size >= API_SLICE_BYTES / 2 || r->io->api->opts.slice_rows) {
 			api_later(r, large_emit);       /* others first */
 			return;
 		}
@@ -81,7 +81,7 @@ static void large_measure(struct api_rpc *r)
 	err_t err = api_still_may(r, p);
 
 	if (!err)
-		err = mvcc_cursor_measure(l->cursor, &p->mvcc, API_SLICE_ROWS * 10, &done);
+		err = mvcc_cursor_measure(l->cursor, &p->mvcc, api_slice_rows(r->io, API_SLICE_ROWS) * 10, &done);
 	h = node_header(n, p);
 	node_leave(n);
 	if (err) {
@@ -161,7 +161,7 @@ static void range_serve(struct api_rpc *r)
 	r->call.resp.size_max = API_BYTES_INLINE;       /* above, it waits for what the client has not taken yet */
 	err = api_permit(r, p);
 	if (!err)
-		err = mvcc_range(&p->mvcc, &r->range, API_ROWS_INLINE, &r->call.resp);
+		err = mvcc_range(&p->mvcc, &r->range, api_slice_rows(r->io, API_ROWS_INLINE), &r->call.resp);
 	r->call.resp.size_max = API_RESP_MAX;
 	if (err == ERR_TOO_LARGE) {
 		large = true;

@@ -246,7 +246,7 @@ static bool hash_kv_run(struct job *j)
 	const struct publication *p = node_view(r->io->node);
 	bool done = false;
 
-	h->err = mvcc_hash_step(&h->hash, &p->mvcc, HASH_ROWS, &done);
+	h->err = mvcc_hash_step(&h->hash, &p->mvcc, api_slice_rows(r->io, HASH_ROWS), &done);
 	node_leave(r->io->node);
 	return done || h->err;
 }

@@ -308,7 +308,7 @@ static bool hash_run(struct job *j)
 	const struct publication *p = node_view(s->io->node);
 	bool done = false;
 
-	s->hash_err = mvcc_hash_step(&s->hash, &p->mvcc, HASH_ROWS, &done);
+	s->hash_err = mvcc_hash_step(&s->hash, &p->mvcc, api_slice_rows(s->io, HASH_ROWS), &done);
 	node_leave(s->io->node);
 	return done || s->hash_err;
 }

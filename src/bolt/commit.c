@@ -17,7 +17,7 @@ static uint64_t oldest_pin(struct bolt *db)
 	uint64_t txid;
 
 	pthread_mutex_lock(&db->lock);
-	txid = CONTAINER_OF(db->pins.next, struct bolt_pin, link)->meta.txid;
+	txid = CONTAINER_OF(BUG(PIN_IGNORED) ? db->pins.prev : db->pins.next, struct bolt_pin, link)->meta.txid;
 	pthread_mutex_unlock(&db->lock);
 	return txid;
 }

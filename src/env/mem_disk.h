@@ -27,6 +27,8 @@ struct vfs_mem {
 	enum vfs_fault fault;
 	bool off;               /* power is gone */
 	uint32_t life;          /* counts restarts */
+	uint32_t rot_per_mille;
+	const char *rot_dir;
 	bool auto_done;
 	struct vfs_io *waiting;
 	struct vfs_io **waiting_last;

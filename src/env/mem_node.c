@@ -312,6 +312,16 @@ void mem_file_power_off(struct mem_node *n, struct rng *rng)
 												   : n->durable_size;
 }
 
+static void rot(struct mem_node *n, struct rng *rng, uint64_t sector)
+{
+	uint64_t at = sector * MEM_SECTOR;
+
+	if (at + MEM_SECTOR > n->data_end || rng_below(rng, 1000) >= n->rot_per_mille)
+		return;
+	for (size_t i = 0; i < MEM_SECTOR; i++)
+		n->data[at + i] = (uint8_t)rng_next(rng);
+}
+
 void mem_file_restart(struct mem_node *n, struct rng *rng)
 {
 	for (size_t i = 0; i < n->undo.count; i++) {
@@ -319,8 +329,11 @@ void mem_file_restart(struct mem_node *n, struct rng *rng)
 		uint64_t at = u->sector * MEM_SECTOR;
 		err_t err;
 
-		if (!u->stuck && survives(n, rng))
+		if (!u->stuck && survives(n, rng)) {
+			if (n->rot_per_mille)
+				rot(n, rng, u->sector);
 			continue;
+		}
 		err = room(n, at + MEM_SECTOR);
 		ASSERT(!err);
 		memcpy(n->data + at, u->before, MEM_SECTOR);
@@ -340,6 +353,7 @@ void mem_file_restart(struct mem_node *n, struct rng *rng)
 	room_close(n);
 	n->durable_size = n->size_bytes;
 	n->fate = MEM_FATE_NONE;
+	n->rot_per_mille = 0;
 	n->lock_owner[0] = n->lock_owner[1] = NULL;
 	n->lock_shared = 0;
 }

@@ -45,6 +45,7 @@ struct mem_node {
 	size_t slot_count;      /* power of two, or 0 */
 	enum mem_fate fate;
 	uint64_t fate_size;
+	uint32_t rot_per_mille;         /* at the power loss under way */
 	const void *lock_owner[2];      /* by space: OFD, flock */
 	uint32_t lock_shared;           /* flock only */
 };

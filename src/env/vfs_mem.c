@@ -150,9 +150,24 @@ void vfs_mem_set_auto_done(struct vfs_mem *m, bool on)
 	m->auto_done = on;
 }
 
+void vfs_mem_set_rot(struct vfs_mem *m, uint32_t per_mille, const char *dir)
+{
+	m->rot_per_mille = per_mille;
+	m->rot_dir = dir;
+}
+
+static void rot_mark(struct vfs_mem *m)
+{
+	struct mem_node *dir = m->rot_per_mille ? mem_disk_find(m, m->rot_dir) : NULL;
+
+	for (size_t i = 0; dir && dir->is_dir && i < dir->names.count; i++)
+		dir->names.at[i].node->rot_per_mille = m->rot_per_mille;
+}
+
 void vfs_mem_crash(struct vfs_mem *m)
 {
 	mem_disk_power_off(m);
+	rot_mark(m);
 	for (struct list *it = m->changes.prev, *before = it->prev; it != &m->changes; it = before, before = it->prev) {
 		struct name_change *c = CONTAINER_OF(it, struct name_change, link);
 

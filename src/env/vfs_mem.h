@@ -37,6 +37,9 @@ bool vfs_mem_crashed(const struct vfs_mem *m);
  * directory those up to a point in time survive. After a failed sync a later successful one does not bring
  * back what was lost then. */
 void vfs_mem_crash(struct vfs_mem *m);
+/* At a power loss, of the sectors that were written and not synced to files of this directory, and not lost, so many per mille hold bytes
+ * that nobody wrote. dir: borrowed. */
+void vfs_mem_set_rot(struct vfs_mem *m, uint32_t per_mille, const char *dir);
 /* The process ends and the machine goes on: as after a crash files are dead, locks free and asynchronous calls forgotten, but
  * everything written stays visible, durable or not. */
 void vfs_mem_kill(struct vfs_mem *m);

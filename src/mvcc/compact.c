@@ -11,6 +11,7 @@
  * Index and rows go together, key by key, oldest first, all of a key within one step: a buffer that is frozen
  * between steps never leaves an old row behind without the tombstone above it. A restart resumes from the
  * schedule; what was removed before is simply no longer found. */
+#include "base/bug.h"
 #include "mvcc/mvcc_int.h"
 
 static void meta_put_rev(struct mvcc *m, struct slice name, int64_t rev)
@@ -79,7 +80,7 @@ static int64_t reachable(const struct mvcc *m)
 {
 	int64_t goal = m->compaction.goal;
 
-	return m->holds.count ? MIN(goal, m->holds.at[0].rev) : goal;
+	return m->holds.count && !BUG(HOLD_IGNORED) ? MIN(goal, m->holds.at[0].rev) : goal;
 }
 
 enum mvcc_compact_state mvcc_compact_state(const struct mvcc *m)

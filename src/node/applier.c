@@ -177,6 +177,7 @@ static void apply_normal(struct node *n, const struct raft_entry *e, bool full)
 	n->apply.term = raft_term(n->raft);
 	if (apply_entry(&n->apply, e, full, c != NULL, out, &why))
 		fatal("%s", why.text);
+	n->failed_in_a_row = out->err ? n->failed_in_a_row + 1 : 0;
 	if (c) {
 		struct buf t = out->resp;
 

@@ -30,6 +30,8 @@ static uint64_t freeze_index(const struct node *n)
 {
 	uint64_t index = MAX(n->applied, n->replayed);
 
+	if (BUG(FAILED_STANDS_STILL))
+		index -= n->failed_in_a_row;
 	if (BUG(INDEX_AHEAD))
 		index++;
 	if (BUG(INDEX_BEHIND) && index > backend_durable_index(n->backend))

@@ -2,7 +2,7 @@
  * pauses, until the finished mark is in the write buffer. Holds of readers stop it; they are bounded. */
 #include "node/node_impl.h"
 
-enum { HASH_ROWS = 2000, HELD_RETRY_MS = 50 };
+enum { HELD_RETRY_MS = 50 };
 
 struct compact_hash {
 	struct job job;
@@ -11,13 +11,18 @@ struct compact_hash {
 	err_t err;
 };
 
+static uint32_t batch(const struct node *n)
+{
+	return n->cfg.compaction_batch_limit ? n->cfg.compaction_batch_limit : 1000;
+}
+
 static bool hash_run(struct job *j)
 {
 	struct compact_hash *h = CONTAINER_OF(j, struct compact_hash, job);
 	const struct publication *p = node_view(h->node);
 	bool done = false;
 
-	h->err = mvcc_hash_step(&h->hash, &p->mvcc, HASH_ROWS, &done);
+	h->err = mvcc_hash_step(&h->hash, &p->mvcc, 2 * batch(h->node), &done);
 	node_leave(h->node);
 	return done || h->err;
 }
@@ -77,7 +82,7 @@ static void finished(struct node *n)
 
 void core_compact_step(struct node *n)
 {
-	uint32_t limit = n->cfg.compaction_batch_limit ? n->cfg.compaction_batch_limit : 1000;
+	uint32_t limit = batch(n);
 	int64_t rev, before;
 	uint64_t pause_ms = n->cfg.compaction_sleep_ms, began;
 

@@ -153,6 +153,7 @@ struct node {
 	uint64_t applied, applied_term;
 	uint64_t replayed_term;
 	uint64_t replayed;                      /* consistent index at start: entries up to it are without effect */
+	uint64_t failed_in_a_row;               /* of the last entries; for BUG(FAILED_STANDS_STILL) */
 	bool applied_own_term;
 	bool changed;                           /* something to publish */
 	struct blob *members_blob, *alarms_blob;

@@ -54,7 +54,7 @@ static void write_end(struct persist *p)
 	struct why why;
 	err_t err = wal_sync_end(p->wal, &why);
 
-	if (err)
+	if (err && !BUG(SYNC_ERROR_IGNORED))
 		fatal("write-ahead log: %s; the disk or its file system failed, the member must be started again on a sound one", why.text);
 	metric_set(METRIC_DISK_WAL_WRITE_BYTES_TOTAL, (double)wal_stats(p->wal)->written_bytes);
 	p->busy = false;

@@ -122,6 +122,10 @@ void core_snapshot_send(struct node *n, struct raft_message *take_m)
 	}
 	VEC_PUSH(&n->snapshots_wanted, m);
 	n->commit_wanted = true;
+	if (BUG(SNAPSHOT_INEXACT) && !n->merging) {
+		core_snapshot_cut(n);
+		core_snapshot_out(n);
+	}
 }
 
 void core_snapshot_cut(struct node *n)

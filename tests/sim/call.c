@@ -31,6 +31,8 @@ struct sim_call {
 	unsigned unread, unread_max;
 	uint64_t read_ns;
 	bool blocked;
+	uint64_t part_ns;                       /* > 0: each part of a large message is taken in up to that time */
+	bool part_blocked;
 	struct buf message;                     /* a large one, in parts */
 	size_t message_size;
 };
@@ -46,11 +48,11 @@ static void settle(struct sim_call *c)
 
 /* ---- to the site ---- */
 
-static void request(struct sim_call *c, uint32_t kind, struct blob *take_body)
+static void request(struct sim_call *c, uint32_t kind, struct blob *take_body, uint64_t later_ns)
 {
 	struct world *w = c->site->w;
 	struct request *r = NEW(struct request);
-	uint64_t at = now_ns(w) + draw(w, w->k.net_delay_ns + 1);
+	uint64_t at = now_ns(w) + later_ns + draw(w, w->k.net_delay_ns + 1);
 
 	r->msg.kind = kind;
 	r->call = c;
@@ -95,7 +97,7 @@ void call_answered(struct msg *m)
 	if (a->message)
 		world_digest(w, a->message->data, a->message->size);
 	if (a->message && c->unread_max && !c->site_done)
-		request(c, CALL_READ_ONE, NULL);
+		request(c, CALL_READ_ONE, NULL, 0);
 	if (c->handler && a->message) {
 		c->handler->message(c->arg, c, blob_slice(a->message));
 	} else if (c->handler) {
@@ -114,7 +116,7 @@ static bool sink_writable(void *sink)
 	struct sim_call *c = sink;
 
 	c->blocked = c->unread_max && c->unread >= c->unread_max;
-	return !c->blocked;
+	return !c->blocked && !c->part_blocked;
 }
 
 static bool deliver(struct sim_call *c, struct slice message)
@@ -147,7 +149,13 @@ static bool sink_send_part(void *sink, struct slice part)
 	struct sim_call *c = sink;
 
 	buf_put_slice(&c->message, part);
-	return c->message.size < c->message_size || deliver(c, buf_slice(&c->message));
+	if (c->message.size >= c->message_size)
+		return deliver(c, buf_slice(&c->message));
+	if (c->part_ns && !c->part_blocked && c->handler) {
+		c->part_blocked = true;
+		request(c, CALL_READ_PART, NULL, draw(c->site->w, c->part_ns));
+	}
+	return !c->part_blocked;
 }
 
 static size_t sink_unsent(void *sink)
@@ -200,6 +208,11 @@ void call_receive(struct site *s, struct msg *m)
 			api_writable(c->rpc);
 		}
 		break;
+	case CALL_READ_PART:
+		c->part_blocked = false;
+		if (c->rpc && !c->blocked)
+			api_writable(c->rpc);
+		break;
 	case CALL_CANCEL:
 		if (c->rpc) {
 			struct api_rpc *rpc = c->rpc;
@@ -232,7 +245,7 @@ struct sim_call *call_begin(struct site *s, enum rpc method, struct slice body, 
 	buf_init(&c->message, MESSAGE_MAX);
 	w->count.calls++;
 	if (s->node) {
-		request(c, CALL_BEGIN, blob_copy(body));
+		request(c, CALL_BEGIN, blob_copy(body), 0);
 	} else {
 		c->site_done = true;
 		answer(c, NULL, ERR_IO, true);
@@ -243,14 +256,14 @@ struct sim_call *call_begin(struct site *s, enum rpc method, struct slice body, 
 void call_send(struct sim_call *c, struct slice body)
 {
 	if (!c->site_done)
-		request(c, CALL_SEND, blob_copy(body));
+		request(c, CALL_SEND, blob_copy(body), 0);
 }
 
 void call_drop(struct sim_call *c)
 {
 	c->handler = NULL;
 	if (!c->site_done)
-		request(c, CALL_CANCEL, NULL);
+		request(c, CALL_CANCEL, NULL, 0);
 	settle(c);
 }
 
@@ -260,10 +273,15 @@ void call_slow(struct sim_call *c, unsigned unread_max, uint64_t read_ns)
 	c->read_ns = read_ns;
 }
 
+void call_slow_parts(struct sim_call *c, uint64_t part_ns)
+{
+	c->part_ns = part_ns;
+}
+
 void calls_fast(struct world *w)
 {
 	LIST_EACH (l, &w->calls)
-		CONTAINER_OF(l, struct sim_call, link)->read_ns = 0;
+		CONTAINER_OF(l, struct sim_call, link)->read_ns = CONTAINER_OF(l, struct sim_call, link)->part_ns = 0;
 }
 
 struct site *call_site(struct sim_call *c)

@@ -13,6 +13,8 @@
 
 #include <stdio.h>
 
+#include "base/crc.h"
+
 struct head {
 	uint64_t cluster_id, member_id, term;
 	int64_t rev;
@@ -244,8 +246,12 @@ static void failed_read(struct world *w, const struct op *op, size_t tag, err_t 
 {
 	struct range_req q;
 
+	if (op->method == RPC_HASH_KV && err == ERR_COMPACTED && !field(blob_slice(op->body), 1))
+		fail(w, tag, "C6", "the newest revision cannot be hashed", 0);
 	if (op->method != RPC_RANGE || range_req_parse(blob_slice(op->body), &q))
 		return;
+	if ((err == ERR_COMPACTED || err == ERR_FUTURE_REV) && q.revision <= 0)
+		fail(w, tag, "C3", "the newest revision cannot be read", q.revision);
 	if (err == ERR_COMPACTED && (size_t)(q.revision + 1) >= w->model.compacted_ns.count)
 		fail(w, tag, "C3", "called compacted, and is not", q.revision);
 	if (err == ERR_FUTURE_REV && op->linearizable && q.revision <= op->rev_floor)
@@ -536,6 +542,73 @@ static void check_site(struct site *s)
 	buf_fini(&want);
 }
 
+/* Everything about users and roles, as a member tells it. */
+static uint64_t auth_digest(struct site *s)
+{
+	static const enum rpc methods[] = {RPC_AUTH_STATUS, RPC_USER_LIST, RPC_ROLE_LIST, RPC_USER_GET, RPC_ROLE_GET};
+	uint64_t digest = 0;
+	struct buf b, rest;
+	struct head h;
+
+	buf_init(&b, 64);
+	buf_init(&rest, SIZE_MAX);
+	for (size_t i = 0; i < ARRAY_COUNT(methods); i++)
+		for (char n = '0'; n < (methods[i] == RPC_USER_GET || methods[i] == RPC_ROLE_GET ? '4' : '1'); n++) {
+			char name[2] = {methods[i] == RPC_USER_GET ? 'u' : 'r', n};
+			err_t err;
+
+			buf_clear(&b);
+			if (methods[i] == RPC_USER_GET || methods[i] == RPC_ROLE_GET)
+				pb_put_bytes(&b, 1, slice_of(name, 2));
+			err = ask(s, methods[i], buf_slice(&b), &rest, &h);
+			digest = hash64(digest, &err, sizeof(err));
+			digest = hash64(digest, rest.data, rest.size);
+		}
+	buf_fini(&b);
+	buf_fini(&rest);
+	return digest;
+}
+
+static uint64_t members_digest(struct site *s)
+{
+	const struct publication *p = node_view(s->node);
+	uint64_t digest = hash64(0, p->members->data, p->members->size);
+
+	digest = hash64(digest, p->cluster_version, strlen(p->cluster_version));
+	node_leave(s->node);
+	return digest;
+}
+
+static bool is_learner(struct site *s)
+{
+	bool is = node_view(s->node)->is_learner;
+
+	node_leave(s->node);
+	return is;
+}
+
+static void check_machines(struct world *w)
+{
+	struct site *first = NULL;
+	uint64_t auth = 0;
+
+	for (unsigned i = 0; i < w->site_count; i++) {
+		struct site *s = &w->sites[i];
+		uint64_t mine;
+
+		if (!s->exists || is_learner(s))
+			continue;
+		mine = auth_digest(s);
+		if (first && mine != auth)
+			sim_fail("C8: %s and %s have other users or roles", s->name, first->name);
+		first = s;
+		auth = mine;
+	}
+	for (unsigned i = 0; first && i < w->site_count; i++)
+		if (w->sites[i].exists && members_digest(&w->sites[i]) != members_digest(first))
+			sim_fail("C8: %s and %s know other members", w->sites[i].name, first->name);
+}
+
 void check_final(struct world *w)
 {
 	for (size_t i = 1; i < w->op_count; i++)
@@ -544,4 +617,5 @@ void check_final(struct world *w)
 	for (unsigned i = 0; i < w->site_count; i++)
 		if (w->sites[i].exists)
 			check_site(&w->sites[i]);
+	check_machines(w);
 }

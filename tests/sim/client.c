@@ -198,7 +198,7 @@ static void kv_request(struct client *c, struct op *op, struct buf *b)
 		txn_kind(w, op, b);
 	} else if (dice < 71) {
 		op->method = RPC_COMPACT;
-		pb_put_uint(b, 1, (uint64_t)some_rev(w));
+		pb_put_uint(b, 1, (uint64_t)(chance(w, 20) ? w->model.twin.rev : some_rev(w)));
 		pb_put_uint(b, 2, chance(w, 30));               /* physical */
 	} else {
 		op->method = chance(w, 85) ? RPC_RANGE : RPC_RANGE_STREAM;
@@ -212,11 +212,59 @@ static void kv_request(struct client *c, struct op *op, struct buf *b)
 	}
 }
 
+static void put_name(struct world *w, struct buf *b, uint32_t field, char kind)
+{
+	char name[3] = {kind, (char)('0' + draw(w, 4)), 0};
+
+	pb_put_bytes(b, field, slice_str(name));
+}
+
+/* Users and roles, while authentication is off: all that the log changes. What became of them is compared in the end (check.c). */
+static void auth_request(struct client *c, struct op *op, struct buf *b)
+{
+	static const enum rpc methods[] = {RPC_USER_ADD, RPC_USER_DELETE, RPC_USER_GRANT_ROLE, RPC_USER_REVOKE_ROLE, RPC_ROLE_ADD, RPC_ROLE_ADD,
+					   RPC_ROLE_DELETE, RPC_ROLE_GRANT_PERMISSION, RPC_ROLE_GRANT_PERMISSION, RPC_ROLE_REVOKE_PERMISSION};
+	struct world *w = c->w;
+	size_t mark;
+	char key[8];
+
+	op->method = methods[draw(w, ARRAY_COUNT(methods))];
+	put_name(w, b, 1, op->method >= RPC_ROLE_ADD ? 'r' : 'u');
+	switch (op->method) {
+	case RPC_USER_ADD:
+		mark = pb_begin(b, 3);
+		pb_put_uint(b, 1, 1);                           /* no_password: no bcrypt */
+		pb_end(b, mark);
+		break;
+	case RPC_USER_GRANT_ROLE:
+	case RPC_USER_REVOKE_ROLE:
+		put_name(w, b, 2, 'r');
+		break;
+	case RPC_ROLE_GRANT_PERMISSION:
+		mark = pb_begin(b, 2);
+		pb_put_uint(b, 1, draw(w, 3));
+		pb_put_bytes(b, 2, some_key(w, key));
+		if (chance(w, 40))
+			pb_put_bytes(b, 3, SLICE_LIT("l"));
+		pb_end(b, mark);
+		break;
+	case RPC_ROLE_REVOKE_PERMISSION:
+		pb_put_bytes(b, 2, some_key(w, key));
+		break;
+	default:
+		break;
+	}
+}
+
 static void other_request(struct client *c, struct op *op, struct buf *b)
 {
 	struct world *w = c->w;
 	uint64_t dice = draw(w, 100);
 
+	if (chance(w, 15)) {
+		auth_request(c, op, b);
+		return;
+	}
 	if (w->model.nospace.count && chance(w, 50)) {
 		op->method = RPC_ALARM;
 		op->in_log = op->linearizable = true;
@@ -333,6 +381,8 @@ void client_go(struct client *c)
 	op->life = s->life;
 	buf_clear(&c->message);
 	c->call = call_begin(s, op->method, buf_slice(&b), &handler, c);
+	if (w->k.slow_readers && chance(w, 40) && !w->healed)
+		call_slow_parts(c->call, 1 + draw(w, 400 * MS));
 	set_give_up(c);
 	buf_fini(&b);
 }

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-enum admin_kind { ADMIN_NONE, ADMIN_ADD, ADMIN_PROMOTE, ADMIN_REMOVE, ADMIN_MOVE };
+enum admin_kind { ADMIN_NONE, ADMIN_ADD, ADMIN_PROMOTE, ADMIN_REMOVE, ADMIN_MOVE, ADMIN_UPDATE, ADMIN_DOWNGRADE };
 
 static const struct call_handler handler;
 
@@ -31,7 +31,7 @@ static void list_members(struct world *w, struct buf *out)
 
 struct listed {
 	uint64_t id;
-	struct slice url;
+	struct slice url, other_url;
 	bool is_learner;
 };
 
@@ -45,8 +45,10 @@ static struct listed member_of(struct slice s)
 	while (pb_next(&r, &f)) {
 		if (f.number == 1)
 			m.id = f.value;
+		else if (f.number == 3 && !m.url.size)
+			m.url = f.bytes;                /* they are sorted: the site's, then perhaps its other one */
 		else if (f.number == 3)
-			m.url = f.bytes;
+			m.other_url = f.bytes;
 		else if (f.number == 5)
 			m.is_learner = f.value;
 	}
@@ -93,6 +95,11 @@ char *members_initial_cluster(struct site *s)
 			longer = mem_printf("%s%s%s=%s", text, text[0] ? "," : "", w->sites[i].name, w->sites[i].url);
 			mem_free(text);
 			text = longer;
+			if (!m.other_url.size)
+				continue;
+			longer = mem_printf("%s,%s=%s", text, w->sites[i].name, w->sites[i].other_url);
+			mem_free(text);
+			text = longer;
 		}
 	}
 	buf_fini(&b);
@@ -104,15 +111,24 @@ char *members_initial_cluster(struct site *s)
 static void ask(struct world *w, struct site *at, enum admin_kind kind, struct site *target)
 {
 	static const enum rpc methods[] = {[ADMIN_ADD] = RPC_MEMBER_ADD, [ADMIN_PROMOTE] = RPC_MEMBER_PROMOTE,
-					   [ADMIN_REMOVE] = RPC_MEMBER_REMOVE, [ADMIN_MOVE] = RPC_MOVE_LEADER};
+					   [ADMIN_REMOVE] = RPC_MEMBER_REMOVE, [ADMIN_MOVE] = RPC_MOVE_LEADER,
+					   [ADMIN_UPDATE] = RPC_MEMBER_UPDATE, [ADMIN_DOWNGRADE] = RPC_DOWNGRADE};
 	struct buf b;
 
 	buf_init(&b, 1024);
 	if (kind == ADMIN_ADD) {
 		pb_put_bytes(&b, 1, slice_str(target->url));
 		pb_put_uint(&b, 2, chance(w, 60));              /* isLearner */
+	} else if (kind == ADMIN_DOWNGRADE) {
+		pb_put_uint(&b, 1, draw(w, 3));                 /* validate, enable, cancel */
+		pb_put_bytes(&b, 2, SLICE_LIT("3.6.0"));
 	} else {
 		pb_put_uint(&b, 1, target->member_id);
+	}
+	if (kind == ADMIN_UPDATE) {
+		pb_put_bytes(&b, 2, slice_str(target->url));
+		if (chance(w, 50))
+			pb_put_bytes(&b, 2, slice_str(target->other_url));
 	}
 	w->admin.kind = kind;
 	w->admin.target = target;
@@ -197,7 +213,7 @@ void members_step(struct world *w)
 	}
 	if (w->admin.call || !at || !has_version(at))
 		return;
-	switch (draw(w, w->site_count == 1 ? 1 : 5)) {
+	switch (draw(w, w->site_count == 1 ? 1 : 7)) {
 	case 0:
 		add(w);
 		break;
@@ -208,6 +224,13 @@ void members_step(struct world *w)
 	case 2:
 	case 3:
 		promote(w);
+		break;
+	case 4:
+		if (target)
+			ask(w, at, ADMIN_UPDATE, target);
+		break;
+	case 5:
+		ask(w, at, ADMIN_DOWNGRADE, at);
 		break;
 	default:
 		if (target && site_leader(w))

@@ -47,7 +47,7 @@ struct flow {
 	struct raft_message message;
 	struct bolt_pin *pin;
 	unsigned from, to, from_life, to_life;
-	uint64_t at, size;
+	uint64_t at, size, chunk_ns;
 	struct vfs_file *file;
 	char name[32];
 };
@@ -219,6 +219,24 @@ static void watch_raft(struct world *w, const struct raft_message *m)
 		model_voted(&w->model, m->term, m->from, m->to);
 }
 
+static void packet_send(struct site *from, struct raft_message *take_m);
+
+/* What the pipeline may do: a POST arrives, its answer does not, and it counts as lost; and a message that is on its way by a stream that
+ * breaks is sent once more. Never a proposal: POST /raft is not tried again. */
+static bool may_come_twice(const struct raft_message *m)
+{
+	return m->type != MSG_PROP && m->type != MSG_APP && !m->entry_count && !m->snapshot;
+}
+
+static void packet_twice(struct site *from, const struct raft_message *m)
+{
+	struct raft_message copy = *m;
+
+	ASSERT(!m->response_count);
+	copy.context = blob_ref(m->context);
+	packet_send(from, &copy);
+}
+
 static void packet_send(struct site *from, struct raft_message *take_m)
 {
 	struct world *w = from->w;
@@ -246,6 +264,12 @@ static void packet_send(struct site *from, struct raft_message *take_m)
 	if (l->cut || draw(w, 1000) < w->k.drop_per_mille) {
 		packet_lost(p);
 		return;
+	}
+	if (draw(w, 1000) < w->k.duplicate_per_mille) {
+		if (may_come_twice(&p->nm.message) && chance(w, 70))
+			packet_twice(from, &p->nm.message);
+		else
+			report(w, p->from, from->life, p->nm.message.to, REPORT_UNREACHABLE);
 	}
 	at = now_ns(w) + delay(w, l);
 	l->last_ns[channel] = MAX(l->last_ns[channel], at);
@@ -335,7 +359,7 @@ static void flow_step(struct world *w, struct event *e)
 		err = vfs_pwrite(f->file, f->at, chunk, size);
 	f->at += size;
 	if (!err && f->at < f->size) {
-		post(w, &f->event, flow_step, now_ns(w) + delay(w, there));
+		post(w, &f->event, flow_step, now_ns(w) + delay(w, there) + draw(w, f->chunk_ns));
 		return;
 	}
 	if (!err)
@@ -355,6 +379,7 @@ static void transport_send_snapshot(void *arg, struct raft_message *take_m, stru
 	f->message = *take_m;
 	*take_m = (struct raft_message){0};
 	f->pin = take_pin;
+	f->chunk_ns = 1 + (chance(w, 40) && !w->healed ? draw(w, 400 * MS) : 0);     /* commits, moves and cuts happen meanwhile */
 	f->size = bolt_pin_size(take_pin);
 	f->from = from->number;
 	f->from_life = from->life;

@@ -232,7 +232,7 @@ static __attribute__((noinline)) err_t open_node(struct site *s, const struct no
 bool site_start(struct site *s)
 {
 	struct world *w = s->w;
-	struct api_opts ao = {1572864, 128, w->k.quota_bytes};
+	struct api_opts ao = {.request_bytes_max = 1572864, .txn_ops_max = 128, .quota_bytes = w->k.quota_bytes, .slice_rows = w->k.slice_rows};
 	char *cluster = s->joined ? members_initial_cluster(s) : initial_cluster(s);
 	struct node_config nc = options(s, cluster);
 	struct why why = {""};
@@ -460,6 +460,8 @@ static void knobs_draw(struct world *w)
 		.think_ns = chance(w, 5) ? 2 * MS : 10 * MS + draw(w, 200 * MS),
 		.net_delay_ns = draw(w, 5 * MS),
 		.drop_per_mille = chance(w, 50) ? 0 : (uint32_t)draw(w, 50),
+		.duplicate_per_mille = chance(w, 70) ? 0 : (uint32_t)draw(w, 30),
+		.rot_per_mille = chance(w, 60) ? 0 : (uint32_t)draw(w, 500),
 		.faults = (unsigned)draw(w, 30),
 		.fault_gap_ns = 1 + draw(w, 6 * S),
 		.disk_faults = chance(w, 60),
@@ -469,6 +471,7 @@ static void knobs_draw(struct world *w)
 		.membership = chance(w, sites == 1 ? 60 : 30),
 		.slow_readers = chance(w, 30),
 		.slow_disks = true,
+		.slice_rows = chance(w, 60) ? 1 + (uint32_t)draw(w, 5) : 0,
 	};
 	switch (draw(w, 20)) {          /* what chance brings together too seldom */
 	case 0:                         /* a member alone becomes one of many, and no process ends meanwhile */
@@ -497,12 +500,15 @@ struct site *site_new(struct world *w)
 	*s = (struct site){.w = w, .number = i};
 	snprintf(s->name, sizeof(s->name), "m%u", i + 1);
 	snprintf(s->url, sizeof(s->url), "http://10.0.0.%u:2380", i + 1);
+	snprintf(s->other_url, sizeof(s->other_url), "http://10.1.0.%u:2380", i + 1);        /* where nobody answers */
 	snprintf(s->client_url, sizeof(s->client_url), "http://10.0.0.%u:2379", i + 1);
 	s->peer_urls[0] = s->url;
 	s->client_urls[0] = s->client_url;
 	rng_init(&s->rng, rng_next(&w->rng));
 	s->disk = vfs_mem_new(rng_next(&w->rng));
 	vfs_mem_set_auto_done(s->disk, false);
+	/* In the log it would be found, and the member refuse to start: right, and the end of what can be checked. */
+	vfs_mem_set_rot(s->disk, w->k.rot_per_mille, "/data/member/snap");
 	net_transport(s);
 	return s;
 }

@@ -55,6 +55,8 @@ void call_send(struct sim_call *c, struct slice body);          /* a further mes
 void call_drop(struct sim_call *c);
 /* A stream's reader: how many unread messages make the server wait, and how long each takes. */
 void call_slow(struct sim_call *c, unsigned unread_max, uint64_t read_ns);
+/* Between the parts of a large message that long passes at most. */
+void call_slow_parts(struct sim_call *c, uint64_t part_ns);
 void calls_fast(struct world *w);                               /* no slow reader any more */
 struct site *call_site(struct sim_call *c);
 /* Every call of the site ends: its process did. */
@@ -66,7 +68,7 @@ bool calls_idle(const struct world *w);
 struct site {
 	struct world *w;
 	unsigned number;
-	char name[16], url[40], client_url[40];
+	char name[16], url[40], other_url[40], client_url[40];
 	struct rng rng;                 /* of the process: random bytes */
 	struct vfs_mem *disk;
 	bool up, paused, died;          /* died: FATAL in a step */
@@ -150,13 +152,13 @@ struct net;
 
 struct knobs {
 	unsigned sites, clients, watchers, keys;
-	uint32_t batch_ms, batch_limit, compaction_batch_limit;
+	uint32_t batch_ms, batch_limit, compaction_batch_limit, slice_rows;
 	uint64_t snapshot_count, catchup_entries, wal_segment_bytes;
 	uint32_t value_bytes_max;
 	int64_t quota_bytes;
 	uint64_t think_ns;              /* clients wait up to that long between calls */
 	uint64_t net_delay_ns;          /* a message takes up to that long */
-	uint32_t drop_per_mille;
+	uint32_t drop_per_mille, duplicate_per_mille, rot_per_mille;
 	unsigned faults;                /* how many */
 	uint64_t fault_gap_ns;
 	bool disk_faults, process_faults, net_faults, pauses, membership, slow_readers, slow_disks;
