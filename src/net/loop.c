@@ -145,6 +145,7 @@ static void turn_end(struct net_loop *l)
 	} while (++round < ROUNDS_MAX && (delay_ns == 0 || l->woken || !list_empty(&l->tasks)));
 	if (delay_ns == 0 || l->woken || !list_empty(&l->tasks))
 		event_send(l);
+	l->turn_due = false;
 	arm_timer(l, delay_ns);
 }
 
@@ -300,6 +301,7 @@ void net_task_init(struct net_task *t, void (*run)(struct net_task *t))
 
 void net_task_add(struct net_loop *l, struct net_task *t)
 {
+	l->turn_due = true; /* L1: it may come from a timer of somebody else's */
 	if (list_empty(&t->node))
 		list_push_back(&l->tasks, &t->node);
 }

@@ -103,6 +103,8 @@ struct net_stream_ops {
 	/* No callback comes after. linger: first sends what is kept, ends our side, and waits up to a second for
 	 * the peer to end his, so that our last bytes are not lost to a reset. */
 	void (*close)(struct net_stream *s, bool linger);
+	/* Ends our side once what is kept has gone out; reading goes on. NULL: this stream cannot. */
+	void (*end)(struct net_stream *s);
 };
 
 /* Who is at the other end. Strings are NUL-terminated and live as long as the stream. */
@@ -147,6 +149,12 @@ static inline void net_stream_read_enable(struct net_stream *s, bool on)
 static inline void net_stream_close(struct net_stream *s, bool linger)
 {
 	s->ops->close(s, linger);
+}
+
+/* Sockets only (not TLS): no write after it. */
+static inline void net_stream_end(struct net_stream *s)
+{
+	s->ops->end(s);
 }
 
 /* A connected or accepted socket becomes a stream of this loop; take_fd is closed with it. Reading is off. */

@@ -229,7 +229,28 @@ static void sock_close(struct net_stream *s, bool linger)
 		uv_read_start(&k->h.stream, give_buffer, on_uv_read);
 }
 
-static const struct net_stream_ops sock_ops = {sock_write, sock_unsent, sock_read_enable, sock_close};
+static void on_uv_ended(uv_shutdown_t *r, int status)
+{
+	struct sock *k = r->handle->data;
+
+	if (status < 0 && status != UV_ECANCELED)
+		fail(k, status);
+}
+
+static void sock_end(struct net_stream *s)
+{
+	struct sock *k = sock_of(s);
+	int rc;
+
+	ASSERT(k->state == OPEN);
+	if (k->failure)
+		return;
+	rc = uv_shutdown(&k->shutdown_req, &k->h.stream, on_uv_ended);
+	if (rc < 0)
+		fail(k, rc);
+}
+
+static const struct net_stream_ops sock_ops = {sock_write, sock_unsent, sock_read_enable, sock_close, sock_end};
 
 static void fill_peer(struct net_peer *p, int fd)
 {

@@ -1,4 +1,4 @@
-/* etcd: reads what it was told, starts the server, waits for a signal. */
+/* etcd: reads what it was told, starts the server, or a proxy, and waits for a signal. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -7,6 +7,7 @@
 
 #include "env/env.h"
 #include "obs/log.h"
+#include "proxy/proxy.h"
 #include "server/server.h"
 
 enum { FD_LIMIT_LEAST = 150 };
@@ -104,6 +105,21 @@ static int serve(struct config *cfg, struct root_password *take_root, const sigs
 	return removed ? 0 : end_by(sig);
 }
 
+static int run_proxy(int argc, char **argv, const sigset_t *set)
+{
+	int code = 0;
+	struct proxy *p;
+	int sig;
+
+	fd_limit();
+	p = proxy_start(argc, argv, &code);
+	if (!p)
+		return code;
+	sig = wait_signal(set);
+	proxy_stop(p);
+	return end_by(sig);
+}
+
 int main(int argc, char **argv)
 {
 	struct config cfg;
@@ -116,6 +132,8 @@ int main(int argc, char **argv)
 	signals_block(&set);
 	fatal_set_hook(log_fatal_hook);
 	env_sigbus_install();
+	if (proxy_is_command(argc, argv))
+		return run_proxy(argc, argv, &set);
 	config_load(argc, argv, environ, &cfg, &o);
 	put(&o.out, stdout);
 	put(&o.err, stderr);
