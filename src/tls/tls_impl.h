@@ -50,6 +50,8 @@ struct tls_verdict {
 	char why[256];                          /* "" while nothing was wrong */
 };
 
+/* The certificate carries one of the names that are allowed, or nothing was said about names. */
+bool tls_names_allowed(const struct tls_context *c, X509 *cert);
 /* For SSL_set_verify; the verdict is the SSL's app data. */
 int tls_verify(int ok, X509_STORE_CTX *store);
 /* The address the client comes from fits its certificate's SAN. Blocks for name lookups unless *needs_lookup comes back set, in which case

@@ -23,7 +23,15 @@ char *tls_common_name(X509 *cert)
 	return out;
 }
 
-static bool is_allowed(const struct tls_context *c, X509 *cert)
+/* As Go's VerifyHostname: a star stands for one whole label, and a name with a dot in front is none (OpenSSL would take any name below). */
+static bool is_for_host(X509 *cert, const char *host)
+{
+	unsigned flags = X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS;
+
+	return (host[0] != '.' && X509_check_host(cert, host, 0, flags, NULL) == 1) || X509_check_ip_asc(cert, host, 0) == 1;
+}
+
+bool tls_names_allowed(const struct tls_context *c, X509 *cert)
 {
 	char *cn;
 	bool found = false;
@@ -34,11 +42,8 @@ static bool is_allowed(const struct tls_context *c, X509 *cert)
 	for (size_t i = 0; cn && i < c->allowed_cns.count; i++)
 		found |= strcmp(cn, c->allowed_cns.at[i]) == 0;
 	mem_free(cn);
-	for (size_t i = 0; i < c->allowed_hostnames.count; i++) {
-		const char *host = c->allowed_hostnames.at[i];
-
-		found |= X509_check_host(cert, host, 0, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) == 1 || X509_check_ip_asc(cert, host, 0) == 1;
-	}
+	for (size_t i = 0; i < c->allowed_hostnames.count; i++)
+		found |= is_for_host(cert, c->allowed_hostnames.at[i]);
 	return found;
 }
 
@@ -66,7 +71,7 @@ int tls_verify(int ok, X509_STORE_CTX *store)
 		return ok;
 	if (is_revoked(v->crl, cert))
 		return refuse(v, store, "tls: certificate serial is revoked");
-	if (X509_STORE_CTX_get_error_depth(store) == 0 && !is_allowed(v->context, cert))
+	if (X509_STORE_CTX_get_error_depth(store) == 0 && !tls_names_allowed(v->context, cert))
 		return refuse(v, store, "client certificate authentication failed");
 	return ok;
 }
@@ -162,10 +167,11 @@ static void ip_mismatch(GENERAL_NAMES *names, const char *ip, char *why, size_t 
 
 	for (int i = 0; i < sk_GENERAL_NAME_num(names) && n < why_size; i++) {
 		const GENERAL_NAME *g = sk_GENERAL_NAME_value(names, i);
+		int size = g->type == GEN_IPADD ? ASN1_STRING_length(g->d.iPAddress) : 0;
 		char text[INET6_ADDRSTRLEN];
 
-		if (g->type != GEN_IPADD || !inet_ntop(ASN1_STRING_length(g->d.iPAddress) == 4 ? AF_INET : AF_INET6,
-						       ASN1_STRING_get0_data(g->d.iPAddress), text, sizeof(text)))
+		if ((size != 4 && size != 16) ||
+		    !inet_ntop(size == 4 ? AF_INET : AF_INET6, ASN1_STRING_get0_data(g->d.iPAddress), text, sizeof(text)))
 			continue;
 		n += (size_t)snprintf(why + n, why_size - n, "%s%s", between, text);
 		between = ", ";
