@@ -1,5 +1,6 @@
 /* etcdserverpb.Watch: the stream's requests go to core, what the hub decides comes back in batches and is written as it is. */
 #include "api/api_impl.h"
+#include "obs/metric.h"
 
 enum { ROOM_BYTES_MAX = 16 << 10 };
 
@@ -24,6 +25,8 @@ struct watching {
 	uint64_t drained_bytes;
 	size_t room_items;              /* written into the sink's room */
 	uint64_t room_bytes;
+	uint64_t sent_created, sent_items, sent_events; /* since send_began_ns */
+	uint64_t send_began_ns;
 };
 
 struct batch_msg {
@@ -178,6 +181,9 @@ static bool item_out(struct watching *w, const struct watch_batch *b, const stru
 
 	w->drained_items++;
 	w->drained_bytes += it->size_bytes;
+	w->sent_created += (it->flags & WATCH_ITEM_CREATED) != 0;
+	w->sent_items += (it->flags & WATCH_ITEM_CREATED) == 0;
+	w->sent_events += it->event_count;
 	if (!room)
 		return item_send(w, b, it, h);
 	watch_item_write(b, it, h, room);
@@ -186,9 +192,25 @@ static bool item_out(struct watching *w, const struct watch_batch *b, const stru
 	return ops->writable(w->rpc->sink);
 }
 
+/* One look at the clock for all that went out together, so each answer is given its share. */
+static void sent_observe(struct watching *w)
+{
+	uint64_t sent = w->sent_created + w->sent_items, took_ns = api_now(w->rpc) - w->send_began_ns;
+
+	if (w->sent_created)
+		metric_observe_many(METRIC_DEBUGGING_SERVER_WATCH_SEND_LOOP_CONTROL_STREAM_DURATION_SECONDS, took_ns / sent, w->sent_created);
+	if (w->sent_items)
+		metric_observe_many(METRIC_DEBUGGING_SERVER_WATCH_SEND_LOOP_WATCH_STREAM_DURATION_SECONDS, took_ns / sent, w->sent_items);
+	if (w->sent_events)
+		metric_observe_many(METRIC_DEBUGGING_SERVER_WATCH_SEND_LOOP_WATCH_STREAM_DURATION_PER_EVENT_SECONDS,
+				    took_ns * w->sent_items / sent / w->sent_events, w->sent_items);
+	w->sent_created = w->sent_items = w->sent_events = 0;
+}
+
 /* After one or more items went out. */
 static void items_out_end(struct watching *w, bool full)
 {
+	sent_observe(w);
 	if (w->room_items)
 		full |= !w->rpc->ops->room_done(w->rpc->sink, w->room_items, w->room_bytes);
 	w->room_items = 0;
@@ -207,9 +229,11 @@ static void batch_item(struct list *touched, const struct watch_batch *b, const 
 		item_queue(w, b, it);
 		return;
 	}
-	w->full = !item_out(w, b, it, h);
-	if (list_empty(&w->touched))
+	if (list_empty(&w->touched)) {
 		list_push_back(touched, &w->touched);
+		w->send_began_ns = api_now(w->rpc);
+	}
+	w->full = !item_out(w, b, it, h);
 }
 
 void watch_batch_received(struct api_io *io, struct msg *m)
@@ -258,6 +282,7 @@ static void watch_writable(struct api_rpc *r)
 
 	if (!w || w->closing)
 		return;
+	w->send_began_ns = api_now(r);
 	while (room && w->items_at < w->items.count) {
 		struct waiting *q = &w->items.at[w->items_at++];
 		struct watch_batch b = {.cluster_id = w->cluster_id, .member_id = w->member_id};

@@ -82,6 +82,13 @@ void bolt_close(struct bolt *db);
 /* Sizes of the newest commit: what is above the high water mark was never used. In use: without the free pages. */
 uint64_t bolt_size(const struct bolt *db);
 uint64_t bolt_size_in_use(const struct bolt *db);
+/* Commits that readers hold, the newest included. Any thread; as many steps as there are. */
+size_t bolt_pins(struct bolt *db);
+/* Where the time of the last commit went: merging small nodes, giving nodes places, writing and syncing. The writer's. */
+struct bolt_commit_times {
+	uint64_t balance_ns, place_ns, write_ns;
+};
+struct bolt_commit_times bolt_commit_times(const struct bolt *db);
 uint32_t bolt_page_size(const struct bolt *db);
 uint64_t bolt_txid(const struct bolt *db);
 /* How many of the two meta pages were whole when the file was opened: 1 may mean that the newest commit is not the one

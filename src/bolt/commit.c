@@ -9,6 +9,7 @@
  * meta: the file holds this commit or the one before, nobody knows: broken, until it is opened again. */
 #include "base/bug.h"
 #include "bolt/impl.h"
+#include "env/env.h"
 
 /* ---- begin and end ---- */
 
@@ -199,8 +200,10 @@ static bool fits_inline(const struct bolt_tx *tx, const struct bolt_node *root)
 static err_t bucket_place(struct bolt_bucket *b)
 {
 	struct bolt_tx *tx = b->tx;
+	uint64_t began_ns = env_mono_ns();
 	err_t err = tree_balance(b);
 
+	tx->db->times.balance_ns += env_mono_ns() - began_ns;
 	if (err || !b->root || !b->root->dirty)
 		return err;
 	if (b != &tx->top && fits_inline(tx, b->root)) {
@@ -358,10 +361,15 @@ static err_t sync_file(struct bolt *db)
 static err_t tx_write(struct bolt_tx *tx)
 {
 	struct bolt *db = tx->db;
-	err_t err = bucket_commit(&tx->top);
+	uint64_t began_ns = env_mono_ns(), placed_ns;
+	err_t err;
 
+	db->times = (struct bolt_commit_times){0};
+	err = bucket_commit(&tx->top);
 	if (err)
 		return err;
+	placed_ns = env_mono_ns();
+	db->times.place_ns = placed_ns - began_ns - db->times.balance_ns;
 	tx->meta.root = tx->top.page;
 	tx->meta.sequence = tx->top.sequence;
 	if (tx->trim)
@@ -379,6 +387,7 @@ static err_t tx_write(struct bolt_tx *tx)
 		err = sync_file(db);
 	if (!err)
 		db->broken = false;
+	db->times.write_ns = env_mono_ns() - placed_ns;
 	return err;
 }
 

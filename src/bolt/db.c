@@ -99,6 +99,22 @@ uint64_t bolt_size_in_use(const struct bolt *db)
 	return atomic_load(&db->size_in_use);
 }
 
+size_t bolt_pins(struct bolt *db)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&db->lock);
+	LIST_EACH (it, &db->pins)
+		n++;
+	pthread_mutex_unlock(&db->lock);
+	return n;
+}
+
+struct bolt_commit_times bolt_commit_times(const struct bolt *db)
+{
+	return db->times;
+}
+
 uint64_t bolt_txid(const struct bolt *db)
 {
 	return atomic_load(&db->txid);

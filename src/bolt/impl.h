@@ -75,6 +75,7 @@ struct bolt {
 
 	pthread_mutex_t lock; /* the three below */
 	struct list pins;
+	struct bolt_commit_times times; /* the writer's */
 	struct bolt_pin *newest;
 	struct why damage;
 	atomic_bool damaged;

@@ -73,6 +73,9 @@ void core_merged(struct node *n)
 	if (backend_merged(n->backend))
 		fatal("backend file: cannot be read back after a commit");
 	metric_observe(METRIC_DISK_BACKEND_COMMIT_DURATION_SECONDS, core_now(n) - n->merge_started_ns);
+	metric_observe(METRIC_DEBUGGING_DISK_BACKEND_COMMIT_REBALANCE_DURATION_SECONDS, n->merge.times.balance_ns);
+	metric_observe(METRIC_DEBUGGING_DISK_BACKEND_COMMIT_SPILL_DURATION_SECONDS, n->merge.times.place_ns);
+	metric_observe(METRIC_DEBUGGING_DISK_BACKEND_COMMIT_WRITE_DURATION_SECONDS, n->merge.times.write_ns);
 	n->merging = false;
 	n->changed = true;
 	backend_view_get(n->backend, &v);

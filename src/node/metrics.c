@@ -86,14 +86,30 @@ static const char *success_name(bool success)
 	return success ? "true" : "false";
 }
 
+/* What the entry asked for. */
+static void request_text(struct node *n, const struct raft_entry *e, struct buf *out)
+{
+	buf_init(out, LOG_STRING_SIZE_MAX);
+	describe_entry(&n->apply.arena, blob_slice(e->data), apply_request_name(n->out.field), out);
+	arena_reset(&n->apply.arena);
+}
+
+static void failed_apply(struct node *n, const struct raft_entry *e, uint64_t took_ns)
+{
+	struct buf text;
+
+	request_text(n, e, &text);
+	LOG_WARN("failed to apply request", LOG_DURATION("took", (int64_t)took_ns), LOG_SLICE("request", buf_slice(&text)),
+		 LOG_STR("response", ""), LOG_ERR(n->out.err));
+	buf_fini(&text);
+}
+
 static void slow_apply(struct node *n, const struct raft_entry *e, const struct buf *resp, uint64_t took_ns)
 {
 	struct buf text;
 	char size[32] = "";
 
-	buf_init(&text, LOG_STRING_SIZE_MAX);
-	describe_entry(&n->apply.arena, blob_slice(e->data), apply_request_name(n->out.field), &text);
-	arena_reset(&n->apply.arena);
+	request_text(n, e, &text);
 	if (resp && !n->out.err)
 		snprintf(size, sizeof(size), "size:%zu", resp->size);
 	if (n->out.err)
@@ -130,6 +146,8 @@ void core_apply_observe(struct node *n, const struct raft_entry *e, const struct
 		ttl_observe(n, e);
 	if (n->cfg.apply_warning_ns && took_ns > n->cfg.apply_warning_ns)
 		slow_apply(n, e, resp, took_ns);
+	if (!success)
+		failed_apply(n, e, took_ns);
 }
 
 void core_request_observe(struct node *n, uint32_t field, bool success, uint64_t took_ns)
@@ -173,6 +191,7 @@ void core_metrics(struct node *n)
 	metric_set(METRIC_DEBUGGING_MVCC_PENDING_EVENTS_TOTAL, (double)w.pending_events);
 	metric_set(METRIC_MVCC_DB_TOTAL_SIZE_IN_BYTES, (double)bolt_size(n->db));
 	metric_set(METRIC_MVCC_DB_TOTAL_SIZE_IN_USE_IN_BYTES, (double)bolt_size_in_use(n->db));
+	metric_set(METRIC_MVCC_DB_OPEN_READ_TRANSACTIONS, (double)bolt_pins(n->db));
 	metric_set(METRIC_DISK_DEFRAG_INFLIGHT, !list_empty(&n->defrags));
 	metric_set(METRIC_SERVER_PROPOSALS_COMMITTED_TOTAL, (double)raft_commit(n->raft));
 	metric_set(METRIC_SERVER_PROPOSALS_APPLIED_TOTAL, (double)n->applied);

@@ -226,6 +226,7 @@ struct node {
 	struct compact_hash *compact_hash;      /* job under way */
 	struct list physical;                   /* CALL_PHYSICAL */
 	uint64_t compact_started_ns;
+	uint64_t compact_step_ns_max;
 	struct auto_compact auto_compact;
 	uint64_t auto_compact_ns;               /* when the one under way was begun */
 

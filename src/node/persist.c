@@ -169,6 +169,7 @@ static void merge(struct persist *p, struct persist_merge *m)
 
 	if (err)
 		fatal("backend file: %s while committing; nothing acknowledged is lost, start the member again on a sound disk", err_text(err));
+	m->times = bolt_commit_times(m->db);
 	if (m->snap) {
 		uint64_t began = sched_now_ns(p->sched);
 

@@ -37,8 +37,10 @@ struct persist_append {
 struct persist_merge {
 	struct msg msg;
 	struct backend *backend;
+	struct bolt *db;                        /* the backend's */
 	struct raft_snapshot *snap;             /* owned; NULL: none */
 	const char *snap_dir;
+	struct bolt_commit_times times;         /* out */
 };
 
 /* One page-moving transaction of bounded size. */

@@ -56,11 +56,22 @@ void core_snapshot_check(struct node *n)
 		raft_memory(n);
 }
 
+/* Upstream makes a v2 store for the members of each snapshot, and that is all that its v2 metrics count. */
+static void v2_store_observe(struct node *n)
+{
+	size_t members = members_count(n->members);
+
+	metric_add(metric_series(METRIC_DEBUGGING_STORE_WRITES_TOTAL, (const char *[]){"create"}), members + members_removed_count(n->members));
+	metric_add(metric_series(METRIC_DEBUGGING_STORE_WRITES_TOTAL, (const char *[]){"set"}), members + (*members_version(n->members) != 0));
+	metric_add(metric_series(METRIC_DEBUGGING_STORE_READS_TOTAL, (const char *[]){"getRecursive"}), 1);
+}
+
 struct raft_snapshot *core_snapshot_begin(struct node *n)
 {
 	struct raft_snapshot *s;
 	struct persist_append *a;
 	struct buf json;
+	uint64_t began_ns = core_now(n);
 
 	if (!n->snapshot_wanted)
 		return NULL;
@@ -75,6 +86,8 @@ struct raft_snapshot *core_snapshot_begin(struct node *n)
 	s->data = blob_copy(buf_slice(&json));
 	raft_conf_state_copy(&s->conf_state, raft_conf_state(n->raft));
 	buf_fini(&json);
+	metric_observe(METRIC_DEBUGGING_SNAP_SAVE_MARSHALLING_DURATION_SECONDS, core_now(n) - began_ns);
+	v2_store_observe(n);
 
 	a = NEW(struct persist_append);
 	a->msg.kind = PERSIST_APPEND;

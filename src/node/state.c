@@ -177,6 +177,7 @@ void state_take(struct node *n, struct node_state *take_s)
 	n->apply.auth = n->auth;
 	n->apply.backend = n->backend;
 	n->merge.backend = n->backend;
+	n->merge.db = n->db;
 	bolt_pin_unref(take_s->pin);
 	*take_s = (struct node_state){0};
 }

@@ -232,7 +232,7 @@ void metric_add(uint32_t id, uint64_t n)
 		count(s->cell, n);
 }
 
-void metric_observe(uint32_t id, uint64_t value)
+void metric_observe_many(uint32_t id, uint64_t value, uint64_t n)
 {
 	struct series *s = series_of(id, METRIC_HISTOGRAM, METRIC_HISTOGRAM);
 	const struct metric_buckets *b;
@@ -240,8 +240,13 @@ void metric_observe(uint32_t id, uint64_t value)
 	if (!s)
 		return;
 	b = &metric_rows[s->row].buckets;
-	count(s->cell + (uint32_t)metric_bucket(b, value), 1);
-	count(s->cell + b->count + 1, value);
+	count(s->cell + (uint32_t)metric_bucket(b, value), n);
+	count(s->cell + b->count + 1, value * n);
+}
+
+void metric_observe(uint32_t id, uint64_t value)
+{
+	metric_observe_many(id, value, 1);
 }
 
 static uint64_t bits_of(double v)

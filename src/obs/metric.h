@@ -50,6 +50,7 @@ void metric_drop(uint32_t series);
 
 void metric_add(uint32_t series, uint64_t n);           /* counters */
 void metric_observe(uint32_t series, uint64_t value);   /* histograms; durations in ns */
+void metric_observe_many(uint32_t series, uint64_t value, uint64_t n);  /* n times the same */
 void metric_set(uint32_t series, double value);         /* gauges, readings */
 void metric_move(uint32_t series, double delta);        /* gauges: up or down */
 

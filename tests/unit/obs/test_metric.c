@@ -71,17 +71,17 @@ static void test_histogram_text(void **state)
 	metric_observe(s, 0);
 	metric_observe(s, 100000);      /* on the bound: belongs below it */
 	metric_observe(s, 100001);
-	metric_observe(s, 250000000);
+	metric_observe_many(s, 125000000, 2);
 	metric_observe(s, 100000000000);
 	assert_has("# TYPE etcd_server_range_duration_seconds histogram\n"
 		   "etcd_server_range_duration_seconds_bucket{success=\"true\",le=\"0.0001\"} 2\n"
 		   "etcd_server_range_duration_seconds_bucket{success=\"true\",le=\"0.0002\"} 3\n");
-	assert_has("le=\"0.2048\"} 3\n"
-		   "etcd_server_range_duration_seconds_bucket{success=\"true\",le=\"0.4096\"} 4\n");
-	assert_has("le=\"52.4288\"} 4\n"
-		   "etcd_server_range_duration_seconds_bucket{success=\"true\",le=\"+Inf\"} 5\n"
+	assert_has("le=\"0.1024\"} 3\n"
+		   "etcd_server_range_duration_seconds_bucket{success=\"true\",le=\"0.2048\"} 5\n");
+	assert_has("le=\"52.4288\"} 5\n"
+		   "etcd_server_range_duration_seconds_bucket{success=\"true\",le=\"+Inf\"} 6\n"
 		   "etcd_server_range_duration_seconds_sum{success=\"true\"} 100.250200001\n"
-		   "etcd_server_range_duration_seconds_count{success=\"true\"} 5\n");
+		   "etcd_server_range_duration_seconds_count{success=\"true\"} 6\n");
 }
 
 /* Bounds of every kind of row, as a running Go etcd shows them. */
