@@ -244,7 +244,7 @@ ONE_BY_ONE = (
     ("auth.rbac.enabled=false",), ("networkPolicy.enabled=false", "podDisruptionBudget.enabled=false", "topologySpread.enabled=false"),
     ("networkPolicy.clientFrom[0].podSelector.matchLabels.app=x", "networkPolicy.peerFrom[0].ipBlock.cidr=192.0.2.0/24"),
     ("metrics.serviceMonitor.enabled=true", "metrics.serviceMonitor.labels.release=prom", "metrics.dashboards.enabled=true"),
-    ("serviceAccount.create=false", "serviceAccount.name=mine"), ("application.enabled=false",), ("service.type=LoadBalancer",),
+    ("serviceAccount.name=mine",), ("application.enabled=false",), ("service.type=LoadBalancer",),
     ("config.heartbeat-interval=200", "config.log-level=warn", "config.max-request-bytes=10485760", "extraArgs={--max-txn-ops=256,--pre-vote=true}",
      "extraEnv[0].name=X", "extraEnv[0].value=y"),
     ("nodeSelector.disk=ssd", "priorityClassName=high", "image.pullSecrets={a,b}", "podAnnotations.x=y", "resources.limits.memory=1Gi",
@@ -385,7 +385,7 @@ REFUSED = (
     (("tls.client.mode=cert-manager",), "issuerRef.name"), (("tls.client.clientCertAuth=true",), "tls.client.mode"),
     (("tls.client.existingSecret=a",), "with tls.client.mode=secret only"),
     (("auth.rbac.existingSecret=a", "auth.rbac.rootPassword=b"), "one place only"), (("auth.rbac.rootPassword=" + "x" * 73,), "72 bytes"),
-    (("serviceAccount.create=false",), "serviceAccount.name"), (("config.name=a",), "config.name"), (("config.peer-cert-file=a",), "config.peer-cert-file"),
+    (("serviceAccount.create=false",), "create"), (("config.name=a",), "config.name"), (("config.peer-cert-file=a",), "config.peer-cert-file"),
     (("extraArgs={max-txn-ops=1}",), "/extraArgs/0"), (("config.Bad_Key=1",), "Bad_Key"),
     (("backup.enabled=true", "backup.destination=s3"), "backup.s3.endpoint is empty"), (("backup.destination=ftp",), "/backup/destination"),
     (("backup.enabled=true", "backup.destination=s3", "backup.s3.endpoint=minio:9000", "backup.s3.bucket=b", "backup.s3.existingSecret=k"), "https://HOST"),
@@ -476,6 +476,48 @@ def documents():
     print("ok: the dashboard's %d metrics exist" % len(shown))
     o = render("metrics.dashboards.enabled=true")
     equal("dashboard in its map", json.loads(o["ConfigMap", R + "-etcd-dashboards"]["data"][R + "-etcd.json"]), dashboard)
+
+
+    marketplace(values)
+
+
+def marketplace(values):
+    """Every answer of the console lands in a value of the chart that is presented with the same preset."""
+    place = os.path.join(DEPLOY, "marketplace")
+    with open(os.path.join(place, "schema.yaml")) as f:
+        schema = yaml.safe_load(f)
+    head, properties = schema["x-google-marketplace"], schema["properties"]
+    equal("versions", (head["schemaVersion"], head["applicationApiVersion"]), ("v2", "v1beta1"))
+    equal("required", sorted(schema["required"]), sorted(["name", "namespace", "replicas", "metrics.exporter.enabled", "persistence.size"]))
+    equal("replicas", (properties["replicas"]["enum"], properties["replicas"]["default"]), ([3, 5], 3))
+    equal("storage class", properties["persistence.storageClass"]["x-google-marketplace"]["type"], "STORAGE_CLASS")
+    password = properties["auth.rbac.rootPassword"]["x-google-marketplace"]
+    equal("password", (password["type"], password["generatedPassword"]["length"], password["generatedPassword"]["includeSymbols"]), ("GENERATED_PASSWORD", 10, False))
+    resource, = head["clusterConstraints"]["resources"]
+    equal("room", (resource["replicas"], resource["requests"], resource["affinity"]["simpleNodeAffinity"]["type"]),
+          (3, {"cpu": "500m", "memory": "1Gi"}, "REQUIRE_ONE_NODE_PER_REPLICA"))
+    names = [n for n in properties if n not in ("name", "namespace")] + [n for i in head["images"].values() for n in i["properties"]]
+    for name in names:
+        at = values
+        for key in name.split("."):
+            assert key in at, "the chart has no value " + name
+            at = at[key]
+        preset = properties.get(name, {}).get("default")
+        assert preset is None or preset == at, (name, preset, at)
+    rules = lambda r: sorted((x["apiGroups"], x["resources"], x["verbs"]) for x in r)
+    asked = properties["serviceAccount.name"]["x-google-marketplace"]["serviceAccount"]["roles"][0]["rules"]
+    equal("rights", rules(asked), rules(render()["Role", R + "-etcd"]["rules"]))
+    r = helm("template", R, "marketplace/apptest/deployer/etcd", "--set", "testerImage=a/tester:1")
+    assert r.returncode == 0, r.stderr
+    equal("tester", yaml.safe_load(r.stdout)["metadata"]["annotations"]["marketplace.cloud.google.com/verification"], "test")
+    suites = sorted(os.listdir(os.path.join(place, "apptest", "tester", "tests")))
+    equal("suites", suites, ["nodes-number-suite.yaml", "store-get-message-suite.yaml", "validate-authentication-suite.yaml"])
+    for suite in suites:
+        with open(os.path.join(place, "apptest", "tester", "tests", suite)) as f:
+            for action in yaml.safe_load(f)["actions"]:
+                r = subprocess.run(["bash", "-n", "-c", action["bashTest"]["script"]], stderr=subprocess.PIPE, text=True)
+                assert r.returncode == 0, r.stderr
+    print("ok: the Marketplace's parts")
 
 
 HELM = None

@@ -21,7 +21,6 @@ one line: the key, what is wrong with it, what would be right.
 {{- if and $v.tls.client.clientCertAuth (eq $v.tls.client.mode "none") }}{{ fail "tls.client.clientCertAuth needs a tls.client.mode other than none" }}{{ end -}}
 {{- if and $v.auth.rbac.existingSecret $v.auth.rbac.rootPassword }}{{ fail "auth.rbac.rootPassword and auth.rbac.existingSecret are both set: the password can come from one place only" }}{{ end -}}
 {{- if gt (len (toString $v.auth.rbac.rootPassword)) 72 }}{{ fail "auth.rbac.rootPassword has more than 72 bytes: bcrypt takes no more" }}{{ end -}}
-{{- if and (not $v.serviceAccount.create) (not $v.serviceAccount.name) }}{{ fail "serviceAccount.create=false needs serviceAccount.name, an account with the rights of templates/rbac.yaml" }}{{ end -}}
 {{- if and (or $v.metrics.exporter.enabled $v.metrics.enabled) (not $v.metrics.image) }}{{ fail "metrics.exporter.enabled needs metrics.image, the image of prometheus-to-sd" }}{{ end -}}
 {{- if lt (len (uniq (list (int $v.service.port) (int $v.service.peerPort) (int $v.metrics.port) (int $v.probes.port)))) 4 }}{{ fail "service.port, service.peerPort, metrics.port and probes.port must differ" }}{{ end -}}
 {{- if and $v.backup.enabled (eq $v.backup.destination "s3") }}{{ include "etcd.check-s3" (dict "s3" $v.backup.s3 "key" "backup.s3") }}{{ end -}}

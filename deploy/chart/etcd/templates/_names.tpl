@@ -21,7 +21,7 @@ release: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "etcd.service-account" -}}
-{{- if .Values.serviceAccount.create }}{{ include "etcd.name" . }}{{ else }}{{ .Values.serviceAccount.name }}{{ end -}}
+{{ .Values.serviceAccount.name | default (include "etcd.name" .) }}
 {{- end -}}
 
 {{- define "etcd.password-secret" -}}{{ .Values.auth.rbac.existingSecret | default (include "etcd.name" .) }}{{- end -}}
