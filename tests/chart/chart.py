@@ -236,7 +236,7 @@ AXES = (
     ((), ("tls.peer.mode=chart",), ("tls.peer.mode=secret", "tls.peer.existingSecret=peers")),
     ((), ("backup.enabled=true",), ("backup.enabled=true", "backup.destination=s3", "backup.s3.endpoint=https://s3.example.com:9000",
      "backup.s3.bucket=b", "backup.s3.existingSecret=keys")),
-    ((), ("restore.enabled=true", "restore.pvc.existingClaim=old"),
+    ((), ("restore.enabled=true", "restore.pvc.existingClaim=old", "restore.pvc.shared=true"),
      ("restore.enabled=true", "restore.source=s3", "restore.s3.endpoint=http://minio:9000", "restore.s3.bucket=b", "restore.s3.existingSecret=keys",
       "auth.rbac.existingSecret=pw", "auth.rbac.existingSecretKey=etcd")),
 )
@@ -390,6 +390,7 @@ REFUSED = (
     (("backup.enabled=true", "backup.destination=s3"), "backup.s3.endpoint is empty"), (("backup.destination=ftp",), "/backup/destination"),
     (("backup.enabled=true", "backup.destination=s3", "backup.s3.endpoint=minio:9000", "backup.s3.bucket=b", "backup.s3.existingSecret=k"), "https://HOST"),
     (("backup.keep=0",), "/backup/keep"), (("restore.enabled=true",), "restore.pvc.existingClaim"),
+    (("restore.enabled=true", "restore.pvc.existingClaim=a"), "replicas=1"),
     (("restore.enabled=true", "restore.source=s3"), "restore.s3.endpoint is empty"), (("terminationGracePeriodSeconds=5",), "/terminationGracePeriodSeconds"),
     (("securityContext.runAsUser=0",), "/securityContext/runAsUser"), (("quotaBackendBytes=-1",), "/quotaBackendBytes"),
 )

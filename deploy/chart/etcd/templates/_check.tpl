@@ -26,7 +26,8 @@ one line: the key, what is wrong with it, what would be right.
 {{- if and $v.backup.enabled (eq $v.backup.destination "s3") }}{{ include "etcd.check-s3" (dict "s3" $v.backup.s3 "key" "backup.s3") }}{{ end -}}
 {{- if $v.restore.enabled -}}
 {{- if eq $v.restore.source "s3" }}{{ include "etcd.check-s3" (dict "s3" $v.restore.s3 "key" "restore.s3") -}}
-{{- else if not $v.restore.pvc.existingClaim }}{{ fail "restore.source=pvc needs restore.pvc.existingClaim, the claim that has the snapshot" }}{{ end -}}
+{{- else if not $v.restore.pvc.existingClaim }}{{ fail "restore.source=pvc needs restore.pvc.existingClaim, the claim that has the snapshot" }}
+{{- else if and (gt $replicas 1) (not $v.restore.pvc.shared) }}{{ fail (printf "restore.pvc with replicas=%d would bind all members to the claim's node: restore with replicas=1 and scale then, or set restore.pvc.shared=true if the claim can be mounted on all nodes at once" $replicas) }}{{ end -}}
 {{- end -}}
 {{- range $key, $value := $v.config -}}
 {{- if regexMatch "^(name|data-dir|wal-dir|listen-.*|advertise-.*|initial-.*|discovery.*|cert-file|key-file|client-cert-auth|trusted-ca-file|auto-tls|peer-.*|quota-backend-bytes|force-new-cluster|config-file)$" $key -}}
