@@ -6,13 +6,15 @@
 #   SEED= SECONDS=5     of `make sim`: one seed, or how long new ones are drawn
 #   BUGS= BUG_SECONDS=300   of `make sim-bugs`: names of bugs (all), and how long for each
 #   SANITIZED="--no-suite slow"     `make asan`, `make tsan`: all tests, not the unit tests only
-#   TESTS=              names of tests for `make test`, `make asan`, `make tsan`; empty for all
+#   TESTS=              names of tests for `make test`, `make asan`, `make tsan`, `make k8s-test`; empty for all
+#   K8S_LAB=../shared/k8s-lab       scripts that run a real Kubernetes on this machine
 
 MESON ?= meson
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 20
 SOAK_SECONDS ?= 600
 TESTS ?=
+K8S_LAB ?= ../shared/k8s-lab
 SANITIZED ?= --suite unit
 SEED ?=
 SECONDS ?= 5
@@ -94,6 +96,9 @@ helm:                             ## helm in build-oracle/, for the chart's test
 
 bench: deps-bench all oracle      ## ours against Go etcd on this machine
 	@bench/run --ours bin/etcd --go build-oracle/etcd --write docs/benchmarks.md
+
+k8s-test: all oracle              ## scenarios on a real Kubernetes (docs/k8s-test.md): root, a lab in K8S_LAB, 2 GB of disk
+	@K8S_LAB=$(K8S_LAB) tests/k8s/run.py --ours bin --go build-oracle --report build/k8s-test.txt $(TESTS)
 
 install: all                      ## into PREFIX
 	@install -d $(DESTDIR)$(PREFIX)/bin
