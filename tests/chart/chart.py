@@ -479,7 +479,38 @@ def documents():
     equal("dashboard in its map", json.loads(o["ConfigMap", R + "-etcd-dashboards"]["data"][R + "-etcd.json"]), dashboard)
 
 
+    pages(values)
     marketplace(values)
+
+
+def pages(values):
+    """Values that the pages name exist, and what is to be run is shell."""
+    names = set()
+    for page in ("kubernetes.md", "from-bitnami.md"):
+        with open(os.path.join(TOP, "docs", page)) as f:
+            text = f.read()
+        if page == "from-bitnami.md":       # of its table the second column: the first is theirs
+            rows = [line.split("|") for line in text.splitlines() if line.startswith("| `")]
+            text = "\n".join(r[2] for r in rows) + text[text.index("## Moving"):]
+            text = text.replace("`existingSecretKey`", "`auth.rbac.existingSecretKey`")
+        for block in re.findall(r"```shell\n(.*?)```", text, re.S):
+            r = subprocess.run(["bash", "-n", "-c", block], stderr=subprocess.PIPE, text=True)
+            assert r.returncode == 0, block + r.stderr
+        roots = "|".join(k for k in values)
+        names |= {n for n in re.findall(r"(?<![\w./{-])((?:%s)(?:\.[A-Za-z0-9]+)+)(?=[=` ,)])" % roots, text)}
+    names -= {"tls.crt", "tls.key"}
+    assert len(names) > 30, names
+    for name in sorted(names):
+        at = values
+        for key in name.split("."):
+            assert isinstance(at, dict), name
+            if not at:
+                break                       # a map that the user fills
+            assert key in at, "a page names %s, which the chart has not" % name
+            at = at[key]
+    blocks = re.findall(r"```shell\n# run: (\S+)", open(os.path.join(TOP, "docs", "kubernetes.md")).read())
+    equal("each block has a name of its own", len(blocks), len(set(blocks)))
+    print("ok: %d blocks to run, %d values named" % (len(blocks), len(names)))
 
 
 def marketplace(values):
