@@ -101,6 +101,8 @@ uint32_t sched_sim_group(struct sched *s);
 void sched_sim_pause(struct sched *s, uint32_t group, bool paused);
 /* The group's actors of that name run their next messages up to ns late: they wait for a slow disk in a blocking call. 0: no more. */
 void sched_sim_stall(struct sched *s, uint32_t group, const char *name, uint64_t ns);
+/* Each slice of the group's jobs that is asked for from now on waits up to ns for its turn. 0: no more. */
+void sched_sim_slow_jobs(struct sched *s, uint32_t group, uint64_t ns);
 /* Drops the group's pending messages, timers and jobs unread, so that its actors can be freed as they are. */
 void sched_sim_drop(struct sched *s, uint32_t group);
 /* The same, and frees the group's actors: a process that ended without a word. What it held is lost with it. */

@@ -19,6 +19,12 @@ struct sim_actor {
 struct sim_job {
 	struct job *job;
 	uint32_t group;
+	uint64_t not_before_ns;
+};
+
+struct slow_group {
+	uint32_t group;
+	uint64_t ns;
 };
 
 struct sim_later {
@@ -41,6 +47,7 @@ struct sim {
 	VEC(struct sim_job) jobs;
 	VEC(struct sim_later) later;    /* heap by (at_ns, seq) */
 	VEC(uint32_t) paused;
+	VEC(struct slow_group) slow;    /* whose jobs take time */
 };
 
 static struct sim *sim_of(struct sched *s)
@@ -167,13 +174,22 @@ static void timer_moved(struct actor *a)
 {
 }
 
+static void job_add(struct sim *s, struct sim_job j)
+{
+	j.not_before_ns = s->now_ns;
+	for (size_t i = 0; i < s->slow.count; i++)
+		if (s->slow.at[i].group == j.group)
+			j.not_before_ns += rng_below(&s->rng, s->slow.at[i].ns);
+	VEC_PUSH(&s->jobs, j);
+}
+
 static void run_job(struct sched *sched, struct job *j)
 {
 	struct sim *s = sim_of(sched);
 	struct actor *by = actor_current();
 	uint32_t group = by ? ((struct sim_actor *)by->impl)->group : s->group;
 
-	VEC_PUSH(&s->jobs, ((struct sim_job){j, group}));
+	job_add(s, (struct sim_job){.job = j, .group = group});
 }
 
 static uint64_t sim_now_ns(struct sched *s)
@@ -190,6 +206,7 @@ static void sim_free(struct sched *sched)
 	VEC_FREE(&s->jobs);
 	VEC_FREE(&s->later);
 	VEC_FREE(&s->paused);
+	VEC_FREE(&s->slow);
 	mem_free(s);
 }
 
@@ -251,7 +268,12 @@ static void run_slice(struct sim *s, size_t i)
 	if (j.job->run(j.job))
 		actor_post(j.job->reply, &j.job->msg);
 	else
-		VEC_PUSH(&s->jobs, j);
+		job_add(s, j);
+}
+
+static bool job_ready(struct sim *s, const struct sim_job *j)
+{
+	return !is_paused(s, j->group) && j->not_before_ns <= s->now_ns;
 }
 
 static bool actor_ready(struct sim *s, struct sim_actor *x)
@@ -283,6 +305,9 @@ static uint64_t next_event_ns(struct sim *s)
 		if (x->head < x->box.count)
 			next = MIN(next, x->not_before_ns);
 	}
+	for (size_t i = 0; i < s->jobs.count; i++)
+		if (!is_paused(s, s->jobs.at[i].group))
+			next = MIN(next, s->jobs.at[i].not_before_ns);
 	if (s->later.count)
 		next = MIN(next, s->later.at[0].at_ns);
 	return next;
@@ -300,7 +325,7 @@ bool sched_sim_step(struct sched *sched, uint64_t until_ns)
 		for (size_t i = 0; i < s->actors.count; i++)
 			ready += actor_ready(s, s->actors.at[i]);
 		for (size_t i = 0; i < s->jobs.count; i++)
-			ready += !is_paused(s, s->jobs.at[i].group);
+			ready += job_ready(s, &s->jobs.at[i]);
 		if (ready) {
 			pick = rng_below(&s->rng, ready);
 			for (size_t i = 0; i < s->actors.count; i++)
@@ -309,7 +334,7 @@ bool sched_sim_step(struct sched *sched, uint64_t until_ns)
 					return true;
 				}
 			for (size_t i = 0; i < s->jobs.count; i++)
-				if (!is_paused(s, s->jobs.at[i].group) && pick-- == 0) {
+				if (job_ready(s, &s->jobs.at[i]) && pick-- == 0) {
 					run_slice(s, i);
 					return true;
 				}
@@ -344,6 +369,19 @@ void sched_sim_stall(struct sched *sched, uint32_t group, const char *name, uint
 	for (size_t i = 0; i < s->actors.count; i++)
 		if (s->actors.at[i]->group == group && strcmp(s->actors.at[i]->actor->name, name) == 0)
 			s->actors.at[i]->stall_ns = ns;
+}
+
+void sched_sim_slow_jobs(struct sched *sched, uint32_t group, uint64_t ns)
+{
+	struct sim *s = sim_of(sched);
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->slow.count; i++)
+		if (s->slow.at[i].group != group)
+			s->slow.at[n++] = s->slow.at[i];
+	s->slow.count = n;
+	if (ns)
+		VEC_PUSH(&s->slow, ((struct slow_group){group, ns}));
 }
 
 void sched_sim_drop(struct sched *sched, uint32_t group)

@@ -30,14 +30,12 @@
 	X(LEASE_GAP, "after a gap longer than an election timeout the lessor begins anew")                                \
 	X(RENEW_UNCONFIRMED, "a lease is renewed only after leadership was confirmed")                                    \
 	X(REVOKE_FORWARDED, "what only a leader may decide is not forwarded to the next one")                             \
-	X(CONF_CHANGE_LATE, "a change of membership is applied before any later message leaves")                          \
 	X(SNAPSHOT_INEXACT, "what a peer snapshot holds is the state at its index")                                       \
 	X(FAILED_STANDS_STILL, "the consistent index advances for entries that fail, too")                                \
 	X(SYNC_ERROR_IGNORED, "a sync of the log that fails is fatal")                                                    \
 	X(SNAP_FILE_UNSYNCED, "a .snap file and its name are synced before the log's record of it is written")            \
 	X(HOLD_IGNORED, "the index is trimmed and rows are deleted up to the lowest held revision only")                  \
 	X(PIN_IGNORED, "pages that a pin may read are not used again")                                                    \
-	X(COMPACTED_WATCHED, "history that was read is sent only if no compaction passed it meanwhile")                   \
 	X(CHECKSUM_IGNORED, "a log's record with a wrong checksum is not read")
 #ifdef CETCD_BUGS
 enum bug {

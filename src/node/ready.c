@@ -47,7 +47,7 @@ bool core_ready(struct node *n)
 	bool worked = false;
 
 	/* What leaves behind a change of membership must know of it (votes are counted by it): it is applied first. */
-	while (raft_has_ready(n->raft) && (!(n->work && n->work->changes_members) || BUG(CONF_CHANGE_LATE))) {
+	while (raft_has_ready(n->raft) && !(n->work && n->work->changes_members)) {
 		worked = true;
 		raft_ready(n->raft, &n->rd);
 		if (n->rd.has_soft_state)

@@ -149,6 +149,7 @@ static void mend_all(struct world *w)
 		site_pause(s, false);
 		s->disk_hangs = false;
 		s->disk_slow_ns = 2 * MS;
+		sched_sim_slow_jobs(w->sched, s->group, 0);
 		vfs_mem_fault(s->disk, 0, VFS_FAULT_NONE);
 	}
 	net_heal(w);

@@ -9,6 +9,8 @@
 #include "call.h"
 #include "net.h"
 #include "obs/log.h"
+#include "snap/snap.h"
+#include "wal/wal.h"
 
 #define WALL_NS INT64_C(1700000000000000000)
 
@@ -204,6 +206,7 @@ static void site_slow(struct site *s)
 	if (!w->k.slow_disks)
 		return;
 	s->disk_slow_ns = chance(w, 15) && !w->healed ? draw(w, 300 * MS) : draw(w, 2 * MS);
+	sched_sim_slow_jobs(w->sched, s->group, chance(w, 40) && !w->healed ? draw(w, 30 * MS) : 0);
 	sched_sim_stall(w->sched, s->group, "backend", chance(w, 30) && !w->healed ? draw(w, 300 * MS) : draw(w, 5 * MS));
 }
 
@@ -229,6 +232,31 @@ static __attribute__((noinline)) err_t open_node(struct site *s, const struct no
 	return err;
 }
 
+/* What etcd in Go starts from, on the same data: the .snap file of the newest record in the log. We read the log alone. */
+static void check_snap_file(struct site *s)
+{
+	struct vfs *fs = vfs_mem_vfs(s->disk);
+	struct wal_marks marks = {0};
+	struct raft_snapshot snap;
+	char name[SNAP_NAME_SIZE];
+	struct why why;
+
+	if (!wal_exists(fs, "/data/member/wal") || wal_valid_snapshots(fs, "/data/member/wal", &why, &marks))
+		return;                         /* the member says what is wrong */
+	if (marks.count && marks.at[marks.count - 1].index) {
+		const struct wal_snapshot_mark *m = &marks.at[marks.count - 1];
+		char *path;
+
+		snap_name((struct snap_pos){m->index, m->term}, name);
+		path = mem_printf("/data/member/snap/%s", name);
+		if (snap_read(fs, path, &why, &snap))
+			sim_fail("%s: the log has a record of %s, which cannot be read: %s", s->name, path, why.text);
+		raft_snapshot_fini(&snap);
+		mem_free(path);
+	}
+	wal_marks_fini(&marks);
+}
+
 bool site_start(struct site *s)
 {
 	struct world *w = s->w;
@@ -243,6 +271,7 @@ bool site_start(struct site *s)
 	s->ready = s->died = false;
 	s->rev_seen = 0;
 	s->peers.count = s->refused.count = 0;
+	check_snap_file(s);
 	sched_sim_set_group(w->sched, s->group);
 	err = open_node(s, &nc, &why);
 	mem_free(cluster);
