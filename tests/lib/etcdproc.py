@@ -23,6 +23,13 @@ class StartError(Exception):
 _ports = set()
 
 
+def is_sanitized(path):
+    """Built with ASan or TSan: memory is not what it is otherwise."""
+    with open(path, "rb") as f:
+        program = f.read()
+    return b"__tsan_init" in program or b"__asan_init" in program
+
+
 def free_port():
     """Below the ephemeral range, so that no client connection of another test takes it meanwhile."""
     first = 20000 + os.getpid() * 7 % 10000
