@@ -281,6 +281,14 @@ static struct api_meta meta_of(struct gateway_req *g)
 	return m;
 }
 
+/* It may have held a password. */
+static void forget(struct buf *b)
+{
+	if (b->data)
+		explicit_bzero(b->data, b->size);
+	buf_fini(b);
+}
+
 static void message_in(struct gateway_req *g, struct slice json)
 {
 	struct api_meta meta = meta_of(g);
@@ -303,7 +311,7 @@ static void message_in(struct gateway_req *g, struct slice json)
 		g->begun = true;
 		api_message(g->rpc, blob_copy(buf_slice(&encoded)));
 	}
-	buf_fini(&encoded);
+	forget(&encoded);
 }
 
 /* ---- WebSocket: each message is a request, whatever its verb was ---- */
@@ -496,7 +504,7 @@ static void on_close(struct http_req *r, enum http_close why)
 		net_timer_cancel(loop_of(g), &g->deadline);
 	if (g->is_ws)
 		ws_reader_fini(&g->ws);
-	buf_fini(&g->in);
+	forget(&g->in);
 	buf_fini(&g->message);
 	mem_free(g->web);
 	mem_free(g);

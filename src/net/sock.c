@@ -105,6 +105,7 @@ static void on_uv_read(uv_stream_t *h, ssize_t n, const uv_buf_t *buf)
 	}
 	if (n > 0) {
 		k->base.events->on_read(k->base.owner, slice_of(buf->base, (size_t)n));
+		explicit_bzero(buf->base, (size_t)n);   /* the loop's: it may have been a password, and who knows what is read next */
 		return;
 	}
 	uv_read_stop(h);

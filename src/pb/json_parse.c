@@ -383,6 +383,8 @@ err_t json_parse(const ProtobufCMessageDescriptor *d, struct slice json, struct 
 	buf_init(&in.unescaped, json.size);
 	buf_init(&in.decoded, json.size);
 	err = parse_message(&in, d);
+	if (in.unescaped.data)                  /* of a password, perhaps */
+		explicit_bzero(in.unescaped.data, in.unescaped.size);
 	buf_fini(&in.unescaped);
 	buf_fini(&in.decoded);
 	if (err)

@@ -149,7 +149,7 @@ static SSL_CTX *ctx_new(const struct tls_context *c, bool server)
 	ASSERT(ctx);
 	SSL_CTX_set_min_proto_version(ctx, c->min_version == TLS_VERSION_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
 	SSL_CTX_set_max_proto_version(ctx, c->max_version == TLS_VERSION_1_2 ? TLS1_2_VERSION : 0);
-	SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+	SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_CLEANSE_PLAINTEXT);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_AUTO_RETRY);
 	if (c->ciphers)
 		ASSERT(SSL_CTX_set_cipher_list(ctx, c->ciphers) == 1);

@@ -213,6 +213,7 @@ static void read_all(struct tls_stream *t)
 		flush(t);                       /* key updates are answered */
 		if (n > 0) {
 			t->base.events->on_read(t->base.owner, slice_of(buf, (size_t)n));
+			OPENSSL_cleanse(buf, (size_t)n);
 			continue;
 		}
 		why = SSL_get_error(t->ssl, n);

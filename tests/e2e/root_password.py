@@ -3,6 +3,7 @@
 
 usage: root_password.py [--ours ETCD] [--ctl ETCDCTL] [--go ETCD]      Go etcd may be missing: one case is skipped"""
 import argparse
+import json
 import os
 import socket
 import subprocess
@@ -67,6 +68,20 @@ def unseen(m):
     print("ok: %s: the password is not in the environment, the log, or memory" % m.name)
 
 
+def logins_leave_nothing(m):
+    """Neither of gRPC nor of the gateway, of a password that is set and one that is asked."""
+    secret = "bob\u00e4-secret-0123456789"
+    expect("user add", ctl(m, "user", "add", "bob:" + secret, user="root:" + PASSWORD), 0)
+    for body in (json.dumps({"name": "bob", "password": secret}), json.dumps({"name": "bob", "password": secret}, ensure_ascii=False)):
+        status, _, answer = etcdproc.get(m.port, "/v3/auth/authenticate", "POST", body.encode())
+        assert status == 200 and b"token" in answer, answer
+    expect("a wrong one", ctl(m, "get", "a", user="bob:wrong-" + secret), 2)
+    found = reads_of(m.process.pid, secret.encode()) + reads_of(m.process.pid, secret.encode("unicode_escape").replace(b"\\xe4", b"\\u00e4"))
+    assert not found, "a password is left in memory: %s" % found
+    assert reads_of(m.process.pid, b"/v3/auth/authenticate"), "the search finds nothing at all"
+    print("ok: logins leave no password in memory")
+
+
 def given(m, password=PASSWORD):
     m.env[VARIABLE] = password
     return m
@@ -79,6 +94,8 @@ def one():
         m.start().wait_ready()
         unseen(m)
         secured(m)
+        unseen(m)
+        logins_leave_nothing(m)
         m.stop()
         given(m, "another").start().wait_ready()
         secured(m)
