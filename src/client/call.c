@@ -49,14 +49,22 @@ void call_append(struct client_call *call, struct slice body)
 
 static void call_free(struct client_call *call)
 {
+	mem_free(call->token);
 	buf_fini(&call->request);
 	buf_fini(&call->message);
 	mem_free(call);
 }
 
+void call_wait(struct client_call *call)
+{
+	call->state = CALL_WAITING;
+	list_push_back(&call->client->waiting, &call->waiting);
+}
+
 void call_end(struct client_call *call)
 {
 	list_remove(&call->node);
+	list_remove(&call->waiting);
 	h2_cancel(call);
 	call->events.on_end(call, call->user, &call->status);
 	call_free(call);
@@ -65,6 +73,7 @@ void call_end(struct client_call *call)
 void client_drop(struct client_call *call)
 {
 	list_remove(&call->node);
+	list_remove(&call->waiting);
 	h2_cancel(call);
 	/* From its own on_message: whoever delivers frees it. */
 	call->dropped = true;
@@ -165,7 +174,7 @@ static bool wants_token(const struct client_call *call)
 	const struct client *c = call->client;
 	err_t row = client_error_row(&call->status);
 
-	if (c->token_given || !c->user || call->login_tried || call->rpc == RPC_AUTHENTICATE)
+	if (call->token || c->token_given || !c->user || call->login_tried || call->rpc == RPC_AUTHENTICATE)
 		return false;
 	return row == ERR_USER_EMPTY || row == ERR_INVALID_AUTH_TOKEN || row == ERR_AUTH_OLD_REVISION;
 }
@@ -180,7 +189,7 @@ static bool may_repeat(const struct client_call *call, bool never_left)
 		return true;
 	if (row == ERR_NOT_SUPPORTED_FOR_LEARNER)
 		return call->client->conn_count > 1;
-	if (row == ERR_AUTH_OLD_REVISION && !call->client->token_given)
+	if (row == ERR_AUTH_OLD_REVISION && !call->client->token_given && !call->token)
 		return true;
 	return call->status.code == GRPC_UNAVAILABLE && is_repeatable(call->rpc);
 }
@@ -349,6 +358,9 @@ struct client_call *client_start(struct client *c, enum rpc rpc, struct slice bo
 	call->user = user;
 	call->deadline_ms = opts && opts->timeout_ms ? uv_now(c->loop) + opts->timeout_ms : UINT64_MAX;
 	call->require_leader = opts && opts->require_leader;
+	if (opts && opts->token.size)
+		call->token = mem_printf("%.*s", SLICE_ARG(opts->token));
+	list_init(&call->waiting);
 	buf_init(&call->request, SIZE_MAX / 2);
 	buf_init(&call->message, SIZE_MAX / 2);
 	list_push_back(&c->calls, &call->node);
@@ -365,6 +377,7 @@ struct client_call *client_start(struct client *c, enum rpc rpc, struct slice bo
 		call->half_closed = true;
 	}
 	client_wake(c, call->deadline_ms);
+	call_wait(call);
 	client_dispatch(c);
 	return call;
 }
@@ -387,6 +400,11 @@ void call_pause(struct client_call *call, bool paused)
 	h2_consume(call);
 }
 
+void client_call_pause(struct client_call *call, bool paused)
+{
+	call_pause(call, paused);
+}
+
 uint64_t call_tick(struct client_call *call, uint64_t now_ms)
 {
 	if (now_ms >= call->deadline_ms) {
@@ -398,7 +416,7 @@ uint64_t call_tick(struct client_call *call, uint64_t now_ms)
 	if (call->state == CALL_BACKOFF) {
 		if (now_ms < call->retry_at_ms)
 			return MIN(call->retry_at_ms, call->deadline_ms);
-		call->state = CALL_WAITING;
+		call_wait(call);
 	}
 	return call->deadline_ms;
 }

@@ -16,7 +16,7 @@ static void on_timer(uv_timer_t *t)
 		next = MIN(next, at);
 	}
 	for (size_t i = 0; i < c->conn_count; i++) {
-		uint64_t at = conn_tick(&c->conns[i], now);
+		uint64_t at = conn_tick(c->conns[i], now);
 
 		next = MIN(next, at);
 	}
@@ -37,7 +37,7 @@ void client_wake(struct client *c, uint64_t at_ms)
 static struct link *pick(struct client *c)
 {
 	for (size_t i = 0; i < c->conn_count; i++) {
-		struct conn *conn = &c->conns[(c->next + i) % c->conn_count];
+		struct conn *conn = c->conns[(c->next + i) % c->conn_count];
 
 		if (conn->state == CONN_READY && conn->link && !conn->link->lost &&
 		    nghttp2_session_check_request_allowed(conn->link->h2)) {
@@ -50,21 +50,19 @@ static struct link *pick(struct client *c)
 
 void client_dispatch(struct client *c)
 {
-	LIST_EACH_SAFE (it, &c->calls) {
-		struct client_call *call = CONTAINER_OF(it, struct client_call, node);
-		struct link *l;
+	while (!list_empty(&c->waiting)) {
+		struct client_call *call = CONTAINER_OF(c->waiting.next, struct client_call, waiting);
+		struct link *l = pick(c);
 
-		if (call->state != CALL_WAITING)
-			continue;
-		l = pick(c);
 		if (!l) {
 			/* Those that failed have their own time to try again. */
 			for (size_t i = 0; i < c->conn_count; i++) {
-				if (c->conns[i].state == CONN_IDLE)
-					conn_want(&c->conns[i]);
+				if (c->conns[i]->state == CONN_IDLE)
+					conn_want(c->conns[i]);
 			}
 			return;
 		}
+		list_remove(&call->waiting);
 		call->state = CALL_OPEN;
 		h2_submit(l, call);
 	}
@@ -73,6 +71,15 @@ void client_dispatch(struct client *c)
 static bool given(const char *s)
 {
 	return s && s[0];
+}
+
+static struct conn *conn_new(struct client *c, const char *endpoint)
+{
+	struct conn *conn = NEW(struct conn);
+
+	conn_init(conn, c);
+	endpoint_parse(&conn->ep, endpoint, &c->tls_opts);
+	return conn;
 }
 
 err_t client_new(uv_loop_t *loop, const struct client_opts *o, struct why *why, struct client **out)
@@ -99,6 +106,10 @@ err_t client_new(uv_loop_t *loop, const struct client_opts *o, struct why *why, 
 	c->timer->data = c;
 	c->wake_ms = UINT64_MAX;
 	list_init(&c->calls);
+	list_init(&c->waiting);
+	c->keepalive_idle = o->keepalive_idle;
+	c->server_name = o->tls.server_name ? mem_strdup(o->tls.server_name) : NULL;
+	c->tls_opts = (struct client_tls){.on = o->tls.on, .server_name = c->server_name};
 	c->dial_timeout_ms = o->dial_timeout_ms ? o->dial_timeout_ms : CLIENT_DIAL_TIMEOUT_MS;
 	c->keepalive_time_ms = o->keepalive_time_ms ? MAX(o->keepalive_time_ms, (uint64_t)CLIENT_KEEPALIVE_MIN_MS) : 0;
 	c->keepalive_timeout_ms = o->keepalive_timeout_ms ? o->keepalive_timeout_ms : CLIENT_KEEPALIVE_TIMEOUT_MS;
@@ -112,11 +123,9 @@ err_t client_new(uv_loop_t *loop, const struct client_opts *o, struct why *why, 
 		c->password = mem_strdup(o->password);
 	}
 	c->conn_count = o->endpoint_count;
-	c->conns = NEW_ARRAY(struct conn, c->conn_count);
-	for (size_t i = 0; i < c->conn_count; i++) {
-		conn_init(&c->conns[i], c);
-		endpoint_parse(&c->conns[i].ep, o->endpoints[i], &o->tls);
-	}
+	c->conns = NEW_ARRAY(struct conn *, c->conn_count);
+	for (size_t i = 0; i < c->conn_count; i++)
+		c->conns[i] = conn_new(c, o->endpoints[i]);
 	*out = c;
 	return OK;
 }
@@ -141,9 +150,12 @@ void client_free(struct client *c)
 		call_end(call);
 	}
 	c->closing = true;
-	for (size_t i = 0; i < c->conn_count; i++)
-		conn_fini(&c->conns[i]);
+	for (size_t i = 0; i < c->conn_count; i++) {
+		conn_fini(c->conns[i]);
+		mem_free(c->conns[i]);
+	}
 	mem_free(c->conns);
+	mem_free(c->server_name);
 	SSL_CTX_free(c->tls);
 	mem_free(c->user);
 	if (c->password)
@@ -165,7 +177,44 @@ size_t client_endpoint_count(const struct client *c)
 
 const char *client_endpoint(const struct client *c, size_t i)
 {
-	return c->conns[i].ep.text;
+	return c->conns[i]->ep.text;
+}
+
+static struct conn *conn_of(struct conn **conns, size_t count, const char *endpoint)
+{
+	for (size_t i = 0; i < count; i++)
+		if (conns[i] && !strcmp(conns[i]->ep.text, endpoint))
+			return conns[i];
+	return NULL;
+}
+
+void client_set_endpoints(struct client *c, const char *const *endpoints, size_t count)
+{
+	struct conn **old = c->conns;
+	size_t old_count = c->conn_count;
+
+	ASSERT(count);
+	c->conns = NEW_ARRAY(struct conn *, count);
+	for (size_t i = 0; i < count; i++) {
+		struct conn *kept = conn_of(c->conns, i, endpoints[i]) ? NULL : conn_of(old, old_count, endpoints[i]);
+
+		c->conns[i] = kept ? kept : conn_new(c, endpoints[i]);
+	}
+	c->conn_count = count;
+	for (size_t i = 0; i < old_count; i++) {
+		bool stays = false;
+
+		for (size_t k = 0; k < count; k++)
+			stays |= c->conns[k] == old[i];
+		if (stays)
+			continue;
+		if (old[i]->link)
+			link_fail(old[i]->link, "the endpoint is not in use any more");
+		conn_fini(old[i]);
+		mem_free(old[i]);
+	}
+	mem_free(old);
+	client_dispatch(c);
 }
 
 const char *client_trouble(const struct client *c)

@@ -52,6 +52,7 @@ struct client_opts {
 	uint64_t dial_timeout_ms;      /* one attempt to connect, TLS included; 0: 20 s */
 	uint64_t keepalive_time_ms;    /* 0: never */
 	uint64_t keepalive_timeout_ms; /* 0: 20 s */
+	bool keepalive_idle;           /* pings also while no call is open */
 	uint32_t send_bytes_max;       /* 0: CLIENT_SEND_BYTES_DEFAULT */
 	uint32_t recv_bytes_max;       /* 0: CLIENT_RECV_BYTES_DEFAULT */
 	struct client_tls tls;
@@ -86,6 +87,7 @@ const char *client_code_name(enum grpc_status code); /* "NotFound" */
 struct client_call_opts {
 	uint64_t timeout_ms; /* over all attempts; 0: none */
 	bool require_leader; /* metadata hasleader: a member without leader ends the stream */
+	struct slice token;  /* of whoever the call is made for, copied; "": the client's own */
 };
 
 struct client_events {
@@ -104,6 +106,8 @@ void client_send(struct client_call *c, struct slice body);
 void client_half_close(struct client_call *c);
 /* on_end does not come; the call is gone. */
 void client_drop(struct client_call *c);
+/* While paused the window of the stream fills up and the server waits. */
+void client_call_pause(struct client_call *c, bool paused);
 
 /* --- waiting: runs the loop. Not within a callback of it --- */
 
@@ -138,6 +142,7 @@ struct client_watch_opts {
 	bool prev_kv;
 	bool progress_notify;
 	bool require_leader;
+	struct slice token; /* as in client_call_opts; copied */
 };
 
 struct client_watch_events {
@@ -147,6 +152,8 @@ struct client_watch_events {
 	/* The server has cancelled it, or the stream cannot be opened again; s tells why. The watch is the owner's to
 	 * close. */
 	void (*on_end)(struct client_watch *w, void *user, const struct client_status *s);
+	/* The response that says created, the first time only; may be NULL. */
+	void (*on_created)(struct client_watch *w, void *user, struct slice body);
 };
 
 struct client_watch *client_watch_open(struct client *c, const struct client_watch_opts *o,
@@ -159,6 +166,9 @@ void client_watch_close(struct client_watch *w); /* NULL allowed; not from its c
 
 /* --- asking --- */
 
+/* Other endpoints from now on. Connections to those that stay go on; calls on the others end as if the server had gone. Not within a
+ * callback of a call. */
+void client_set_endpoints(struct client *c, const char *const *endpoints, size_t count);
 size_t client_endpoint_count(const struct client *c);
 const char *client_endpoint(const struct client *c, size_t i);
 /* The last failure to connect, in Go's words ("dial tcp 127.0.0.1:1: connect: connection refused"); "" if none. */

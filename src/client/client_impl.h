@@ -90,7 +90,9 @@ enum call_state {
 };
 
 struct client_call {
-	struct list node; /* of client.calls */
+	struct list node;    /* of client.calls */
+	struct list waiting; /* of client.waiting */
+	char *token;         /* NULL: the client's */
 	struct client *client;
 	enum call_state state;
 	const struct rpc_method *method;
@@ -129,10 +131,14 @@ struct client {
 	uv_loop_t *loop;
 	uv_timer_t *timer;
 	uint64_t wake_ms;
-	struct conn *conns;
+	struct conn **conns;
 	size_t conn_count;
+	struct client_tls tls_opts; /* what endpoint_parse needs of it */
+	char *server_name;
 	size_t next; /* round robin */
 	struct list calls;
+	struct list waiting; /* of these, in CALL_WAITING */
+	bool keepalive_idle;
 	uint64_t dial_timeout_ms, keepalive_time_ms, keepalive_timeout_ms;
 	uint32_t send_bytes_max, recv_bytes_max;
 	SSL_CTX *tls;
@@ -182,6 +188,8 @@ void call_data(struct client_call *call, struct slice data);
 void call_closed(struct client_call *call, uint32_t h2_code, const char *why);
 uint64_t call_tick(struct client_call *call, uint64_t now_ms); /* next time; may end the call */
 void call_pause(struct client_call *call, bool paused);
+/* Into CALL_WAITING: the next link takes it. */
+void call_wait(struct client_call *call);
 void call_end(struct client_call *call); /* on_end with call->status, frees */
 
 /* status.c */

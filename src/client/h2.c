@@ -177,13 +177,15 @@ void h2_submit(struct link *l, struct client_call *call)
 	}
 	if (call->require_leader)
 		nv[n++] = header("hasleader", "true");
-	if (l->client->token && call->rpc != RPC_AUTHENTICATE)
+	if (call->token)
+		nv[n++] = header("token", call->token);
+	else if (l->client->token && call->rpc != RPC_AUTHENTICATE)
 		nv[n++] = header("token", l->client->token);
 	call->stream_id = nghttp2_submit_request(l->h2, NULL, nv, n, &body, call);
 	if (call->stream_id < 0) {
 		call->link = NULL;
 		call->stream_id = 0;
-		call->state = CALL_WAITING;
+		call_wait(call);
 		link_fail(l, "no more streams on this connection");
 		return;
 	}

@@ -341,7 +341,7 @@ uint64_t link_tick(struct link *l, uint64_t now_ms)
 		else
 			return l->ping_end_ms;
 	}
-	if (l->lost || !c->keepalive_time_ms || !l->open_calls)
+	if (l->lost || !c->keepalive_time_ms || (!l->open_calls && !c->keepalive_idle))
 		return UINT64_MAX;
 	if (now_ms < l->heard_ms + c->keepalive_time_ms)
 		return l->heard_ms + c->keepalive_time_ms;

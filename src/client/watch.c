@@ -33,6 +33,8 @@ struct client_watch {
 	bool paused;
 	unsigned progress_wanted; /* asked for before the stream was open */
 	bool created;
+	bool told_created;
+	struct buf token;
 };
 
 /* What has to be known of a response here. */
@@ -139,6 +141,9 @@ static void on_message(struct client_call *call, void *user, struct slice body)
 		w->created = true;
 		for (; w->progress_wanted; w->progress_wanted--)
 			send_progress(w);
+		if (!w->told_created && w->events.on_created)
+			w->events.on_created(w, w->user, body);
+		w->told_created = true;
 		return;
 	}
 	if (s.has_events)
@@ -175,7 +180,7 @@ static void on_stream_end(struct client_call *call, void *user, const struct cli
 static void open_stream(struct client_watch *w)
 {
 	static const struct client_events events = {on_message, on_stream_end};
-	struct client_call_opts co = {.require_leader = w->opts.require_leader};
+	struct client_call_opts co = {.require_leader = w->opts.require_leader, .token = buf_slice(&w->token)};
 	enum { REQUEST_CREATE = 1 };
 	struct buf b;
 	size_t mark;
@@ -206,6 +211,8 @@ struct client_watch *client_watch_open(struct client *c, const struct client_wat
 	w->next = o->start_revision;
 	buf_init(&w->key, SIZE_MAX / 2);
 	buf_init(&w->range_end, SIZE_MAX / 2);
+	buf_init(&w->token, SIZE_MAX / 2);
+	buf_put_slice(&w->token, o->token);
 	buf_put_slice(&w->key, o->key);
 	buf_put_slice(&w->range_end, o->range_end);
 	w->timer = NEW(uv_timer_t);
@@ -244,6 +251,7 @@ void client_watch_close(struct client_watch *w)
 	if (w->call)
 		client_drop(w->call);
 	uv_close((uv_handle_t *)w->timer, timer_closed);
+	buf_fini(&w->token);
 	buf_fini(&w->key);
 	buf_fini(&w->range_end);
 	mem_free(w);

@@ -41,6 +41,7 @@ void net_timer_init(struct net_timer *t, void (*fire)(struct net_timer *t))
 
 void net_timer_set(struct net_loop *l, struct net_timer *t, uint64_t at_ms)
 {
+	l->turn_due = true; /* L1: it may be set from a timer of somebody else's */
 	t->at_ms = at_ms;
 	if (!t->slot) {
 		VEC_PUSH(&l->timers, t);

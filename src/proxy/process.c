@@ -23,7 +23,10 @@ void proxy_stop(struct proxy *p)
 		net_listener_close(p->listener);
 	if (p->gateway)
 		gateway_stop(p);
-	net_loop_stop(p->loop);
+	if (p->grpc)
+		grpc_proxy_stop(p);
+	else
+		net_loop_stop(p->loop);
 	net_loop_free(p->loop);
 	sched_free(p->sched);
 	mem_free(p->options);
