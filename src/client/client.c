@@ -180,12 +180,23 @@ const char *client_endpoint(const struct client *c, size_t i)
 	return c->conns[i]->ep.text;
 }
 
-static struct conn *conn_of(struct conn **conns, size_t count, const char *endpoint)
+static bool same_place(const struct endpoint *a, const struct endpoint *b)
 {
-	for (size_t i = 0; i < count; i++)
-		if (conns[i] && !strcmp(conns[i]->ep.text, endpoint))
-			return conns[i];
-	return NULL;
+	return a->is_tls == b->is_tls && a->is_unix == b->is_unix && !strcmp(a->host, b->host) && !strcmp(a->authority, b->authority);
+}
+
+/* The connection to where fresh would lead, if there is one; fresh is not needed then. */
+static struct conn *instead_of(struct conn *fresh, struct conn **old, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!old[i]->moved && same_place(&old[i]->ep, &fresh->ep)) {
+			old[i]->moved = true;
+			conn_fini(fresh);
+			mem_free(fresh);
+			return old[i];
+		}
+	}
+	return fresh;
 }
 
 void client_set_endpoints(struct client *c, const char *const *endpoints, size_t count)
@@ -195,19 +206,14 @@ void client_set_endpoints(struct client *c, const char *const *endpoints, size_t
 
 	ASSERT(count);
 	c->conns = NEW_ARRAY(struct conn *, count);
-	for (size_t i = 0; i < count; i++) {
-		struct conn *kept = conn_of(c->conns, i, endpoints[i]) ? NULL : conn_of(old, old_count, endpoints[i]);
-
-		c->conns[i] = kept ? kept : conn_new(c, endpoints[i]);
-	}
+	for (size_t i = 0; i < count; i++)
+		c->conns[i] = instead_of(conn_new(c, endpoints[i]), old, old_count);
 	c->conn_count = count;
 	for (size_t i = 0; i < old_count; i++) {
-		bool stays = false;
-
-		for (size_t k = 0; k < count; k++)
-			stays |= c->conns[k] == old[i];
-		if (stays)
+		if (old[i]->moved) {
+			old[i]->moved = false;
 			continue;
+		}
 		if (old[i]->link)
 			link_fail(old[i]->link, "the endpoint is not in use any more");
 		conn_fini(old[i]);

@@ -54,6 +54,7 @@ struct conn {
 	uint64_t dial_end_ms;
 	uint64_t retry_at_ms;
 	unsigned failures;
+	bool moved; /* within client_set_endpoints */
 	char why[256];
 };
 
