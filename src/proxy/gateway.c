@@ -429,7 +429,7 @@ int gateway_start(struct proxy *p, const struct proxy_options *o, int argc, char
 	}
 	backends_fini(&b);
 	fflush(stdout);
-	net_loop_start(p->loop);
+	proxy_loop_start(p);
 	if (!ok)
 		return 1;
 	net_loop_call_wait(p->loop, begin, p->gateway);

@@ -572,7 +572,7 @@ int grpc_proxy_start(struct proxy *p, const struct proxy_options *o)
 	int code = check_flags(o);
 
 	if (code) {
-		net_loop_start(p->loop);
+		proxy_loop_start(p);
 		return code;
 	}
 	set_log_level(o);
@@ -588,7 +588,7 @@ int grpc_proxy_start(struct proxy *p, const struct proxy_options *o)
 		code = complain("%s\n", why.text);
 	if (!code)
 		code = listen_metrics(p, px);
-	net_loop_start(p->loop);
+	proxy_loop_start(p);
 	if (code)
 		return code;
 	net_loop_call_wait(p->loop, begin, px);

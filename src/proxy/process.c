@@ -1,5 +1,19 @@
 /* One process, one loop. */
+#include <pthread.h>
+#include <signal.h>
+
 #include "proxy/proxy_impl.h"
+
+/* Of this thread, and those it makes. */
+static void signals(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	pthread_sigmask(how, &set, NULL);
+}
 
 static void receive(void *self, struct msg *m)
 {
@@ -14,7 +28,14 @@ struct proxy *proxy_new(void)
 
 	p->sched = sched_threads_new(1);
 	p->loop = net_loop_new(p->sched, "proxy", &ops, p);
+	signals(SIG_UNBLOCK); /* who is told to end while it starts just ends */
 	return p;
+}
+
+void proxy_loop_start(struct proxy *p)
+{
+	signals(SIG_BLOCK);
+	net_loop_start(p->loop);
 }
 
 void proxy_stop(struct proxy *p)

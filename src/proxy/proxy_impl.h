@@ -20,7 +20,9 @@ struct proxy {
 	struct grpc_proxy *grpc;
 };
 
+/* In between, signals end the process; before and after, they are the caller's. */
 struct proxy *proxy_new(void);
+void proxy_loop_start(struct proxy *p);
 
 /* Both: 0, and it serves; else what is wrong was printed. */
 int gateway_start(struct proxy *p, const struct proxy_options *o, int argc, char *const *argv);
