@@ -237,7 +237,7 @@ static void say_created(struct watcher *r)
 /* I3 */
 static void merge(struct broadcast *b)
 {
-	if (b->dying || b->watcher_count >= MERGE_WATCHERS_MAX || is_paused(b))
+	if (b->dying || is_paused(b))
 		return;
 	LIST_EACH (it, &b->topic->broadcasts) {
 		struct broadcast *into = CONTAINER_OF(it, struct broadcast, node);

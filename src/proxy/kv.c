@@ -81,7 +81,10 @@ static void encode_range(const struct range_req *r, bool serializable, struct bu
 static void finish_err(struct grpc_stream *s, err_t err)
 {
 	s->user = NULL;
-	grpc_finish_err(s, err);
+	if (err == ERR_MALFORMED)
+		grpc_finish(s, err_status(err), SLICE_LIT("grpc: error unmarshalling request: proto: cannot parse invalid wire-format data"));
+	else
+		grpc_finish_err(s, err);
 }
 
 /* From the cache, if it can be. True: finished. */

@@ -6,8 +6,8 @@
  *
  * I1  a broadcast brings every event of its topic from next on; each of its watchers has seen, or does not want, all below its own next
  * I2  a watcher joins only a broadcast whose next is not above its own (upstream: watch_broadcast.go, add)
- * I3  a broadcast whose watchers are few moves them to another of its topic that is not ahead of it, and ends: watchers of "from now on"
- *     each begin with a watch of their own, because only the cluster knows the revision of "now"
+ * I3  a broadcast that is not behind another of its topic moves its watchers there, and ends: watchers of "from now on" each begin with a
+ *     watch of their own, because only the cluster knows the revision of "now". (Upstream leaves those with five watchers or more.)
  * I4  a broadcast, or a stream, that is to go is marked and goes at the end of the turn: nobody frees what is being walked
  *
  * Slow readers: a broadcast whose only watcher is on a stream that takes no more is paused, and so is the cluster's stream behind
@@ -18,7 +18,7 @@
 #include "proxy/grpc_proxy.h"
 #include "proxy/table.h"
 
-enum { WATCH_UNSENT_MAX = 4 << 20, MERGE_WATCHERS_MAX = 5 };
+enum { WATCH_UNSENT_MAX = 4 << 20 };
 
 struct watching {
 	struct grpc_proxy *px;

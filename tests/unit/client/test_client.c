@@ -318,6 +318,43 @@ static void test_a_token_is_fetched_again(void **state)
 	end(&w);
 }
 
+static void test_a_call_has_its_own_token(void **state)
+{
+	struct client_call_opts o = {.timeout_ms = 3000, .token = SLICE_LIT("second")};
+	struct client_status s;
+	struct buf answer;
+	struct world w;
+
+	begin_with(&w, picky, NULL, 0, (struct client_opts){.token = "the client's"});
+	buf_init(&answer, 1 << 20);
+	assert_true(client_unary(w.client, RPC_PUT, SLICE_LIT("req"), &o, &answer, &s));
+	assert_int_equal(call(&w, RPC_PUT, 3000, &s), GRPC_UNAUTHENTICATED);
+	buf_fini(&answer);
+	end(&w);
+}
+
+static void test_endpoints_that_change(void **state)
+{
+	struct client_status s;
+	struct world w;
+	char same[64];
+	const char *list[2] = {"127.0.0.1:1", same};
+
+	begin(&w, say_hi);
+	assert_int_equal(call(&w, RPC_PUT, 3000, &s), GRPC_OK);
+	snprintf(same, sizeof(same), "http://%s", client_endpoint(w.client, 0));
+	client_set_endpoints(w.client, list, 2);
+	assert_int_equal(client_endpoint_count(w.client), 2);
+	assert_int_equal(call(&w, RPC_PUT, 3000, &s), GRPC_OK);
+	assert_int_equal(fake_server_conns(w.server), 1); /* the same place: the same connection */
+	client_set_endpoints(w.client, list, 1);
+	assert_int_equal(call(&w, RPC_PUT, 300, &s), GRPC_DEADLINE_EXCEEDED);
+	client_set_endpoints(w.client, list, 2);
+	assert_int_equal(call(&w, RPC_PUT, 3000, &s), GRPC_OK);
+	assert_int_equal(fake_server_conns(w.server), 2);
+	end(&w);
+}
+
 /* --- streams --- */
 
 enum { MANY = 1000, PART = 5000 };
@@ -515,6 +552,8 @@ int main(void)
 	    cmocka_unit_test(test_statuses),
 	    cmocka_unit_test(test_limits),
 	    cmocka_unit_test(test_a_token_is_fetched_again),
+		cmocka_unit_test(test_a_call_has_its_own_token),
+		cmocka_unit_test(test_endpoints_that_change),
 	    cmocka_unit_test(test_a_stream_comes_whole_and_in_order),
 	    cmocka_unit_test(test_recv_may_wait_for_a_while_only),
 	    cmocka_unit_test(test_a_watch_goes_on_where_it_was),
