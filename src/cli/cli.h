@@ -61,7 +61,8 @@ struct cli_command {
 	bool takes_file;               /* completion of arguments */
 	bool takes_dir;
 	bool hidden;
-	bool whole;                /* its name must be typed whole, so that it takes no abbreviation from another */
+	bool whole;                /* its name must be typed whole, so that it takes no abbreviation from another; nor is it offered
+				    * for a word that is wrong */
 	int (*run)(struct cli *c); /* NULL: a group; prints its help */
 };
 

@@ -225,7 +225,7 @@ static void did_you_mean(struct buf *out, const struct cli_command *c, const cha
 	for (size_t i = 0; i < c->child_count; i++) {
 		const struct cli_command *child = c->children[i];
 
-		if (child->hidden ||
+		if (child->hidden || child->whole ||
 		    (edits(word, child->name) > DID_YOU_MEAN_EDITS && strncasecmp(child->name, word, strlen(word))))
 			continue;
 		buf_printf(out, "%s\t%s\n", any ? "" : "\n\nDid you mean this?\n", child->name);

@@ -225,6 +225,8 @@ RUN(role_revoke_permission);
 RUN(make_mirror);
 RUN(check_perf);
 RUN(check_datascale);
+RUN(du);
+RUN(top);
 RUN(version);
 RUN(options);
 RUN(completion);

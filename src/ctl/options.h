@@ -53,6 +53,11 @@ struct ctl_options {
 	bool dest_insecure_transport;
 	const char *load;
 	bool auto_compact, auto_defrag;
+	/* du, top */
+	int64_t depth;
+	const char *delimiter;
+	bool human;
+	int64_t interval; /* ns */
 };
 
 #endif

@@ -454,9 +454,44 @@ static const struct cli_command make_mirror_command = {
 	.group = UTILITY, FLAGS(mirror_flags), .args_exact = CLI_ARGS_ANY, .run = run_make_mirror,
 };
 
+static const struct cli_flag du_flags[] = {
+	{"consistency", 0, CLI_TEXT, FIELD(consistency), "l", "l: linearizable, s: serializable", .values = consistencies},
+	TEXT("delimiter", delimiter, "/", "what ends a level of a path"),
+	{"depth", 0, CLI_INT, FIELD(depth), "1", "levels below the prefix to print (0: the sum alone)"},
+	BOOL("human", human, "sizes as 1.2 MB"),
+	INT("rev", rev, "as of this revision"),
+};
+static const struct cli_command du_command = {
+	.name = "du", .args = "[options] [prefix]", .brief = "Adds up keys and bytes by levels of path",
+	.about = "Adds up the keys that begin with prefix (all of them without one), level by level, as du does with files: bytes of\n"
+		 "keys and values, number of keys, path, each level behind what is in it. What old revisions take is not in it.\n"
+		 "All values are read, at one revision, and none is kept: memory does not grow with the number of keys.\n\n"
+		 "  etcdctl du /registry/ --human\n"
+		 "  etcdctl du --depth 3 | sort -n | tail",
+	.group = UTILITY, FLAGS(du_flags), .args_exact = CLI_ARGS_ANY, .whole = true, .run = run_du,
+};
+
 static const struct cli_command options_command = {
 	.name = "options", .brief = "Lists the options that every command takes", .group = UTILITY, .args_exact = CLI_ARGS_ANY,
 	.run = run_options,
+};
+static const struct cli_flag top_flags[] = {
+	{"cluster", 0, CLI_BOOL, FIELD(cluster), "true", "show all members of the cluster; false: those of --endpoints"},
+	TEXT("delimiter", delimiter, "/", "what ends a level of a path"),
+	{"depth", 0, CLI_INT, FIELD(depth), "2", "levels of path that a prefix has (0: no prefixes, keys are not watched)"},
+	{"interval", 0, CLI_DURATION, FIELD(interval), "2s", "time between two readings"},
+	BOOL("once", once, "print one interval and end"),
+};
+static const struct cli_command top_command = {
+	.name = "top", .args = "[options]", .brief = "Shows what a cluster is doing, again and again",
+	.about = "Shows members, leader, how far each is behind in the log (lag: entries not yet applied of the highest index\n"
+		 "known), size of the database, rates and the slowest of 100 requests, syncs and commits of the interval, from\n"
+		 "/metrics, and the prefixes of keys that are written most, from a watch of all keys. q or ^C ends it. Where stdout\n"
+		 "is no terminal, with --once and with -w json or table one interval is printed; the exit code is 1 if a member did\n"
+		 "not answer.\n\n"
+		 "  etcdctl top\n"
+		 "  etcdctl top --interval 10s -w json",
+	.group = UTILITY, FLAGS(top_flags), .args_exact = CLI_ARGS_ANY, .whole = true, .run = run_top,
 };
 static const struct cli_command version_command = {
 	.name = "version", .brief = "Prints the version of etcdctl", .group = UTILITY, .args_exact = CLI_ARGS_ANY,
@@ -496,7 +531,7 @@ static const struct cli_command *const all[] = {
 	&get_command, &put_command, &del_command, &txn_command, &compaction_command, &alarm_command, &defrag_command,
 	&endpoint_command, &move_leader_command, &watch_command, &lease_command, &member_command, &snapshot_command,
 	&downgrade_command, &lock_command, &elect_command, &auth_command, &user_command, &role_command, &make_mirror_command,
-	&check_command, &completion_command, &options_command, &version_command,
+	&check_command, &completion_command, &du_command, &options_command, &top_command, &version_command,
 };
 static const struct cli_command root = {
 	.name = "etcdctl", .brief = "Command line client of etcd, API version 3", FLAGS(ctl_global_flags), CHILDREN(all),

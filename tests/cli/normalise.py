@@ -7,17 +7,20 @@
   committed, and the raft index and term, which a slow election moves: <size>, <index> in the output of endpoint status. A table that holds a duration loses its
   widths.
 - stderr: log lines (JSON) are left out, and so is the usage text behind a flag error, for its words are our own.
-- help: what follows "Usage:" on stdout is reduced to the names of commands and flags in it, in order of names.
+- help: what follows "Usage:" on stdout is reduced to the names of commands and flags in it, in order of names,
+  without those of ours that etcd has not.
 - a text message of protobuf is printed by Go with one or two blanks, by the build's chance: always one here.
 - raw protobuf bytes become their hexadecimal form, as all bytes that are no UTF-8."""
 import re
 
 NAME = re.compile(r"^ +(?:-\w, )?(--[a-z][\w-]*)|^  ([a-z][a-z-]*) +[A-Za-z]", re.M)
 
+OURS = {"du", "top"}  # commands that etcd has not
+
 
 def reduce_help(text):
     head, usage = text.split("Usage:", 1)
-    names = sorted({a or b for a, b in NAME.findall(usage)} - {"--help"})
+    names = sorted({a or b for a, b in NAME.findall(usage)} - {"--help"} - OURS)
     return "<help>\n" + "".join("%s\n" % n for n in names)
 
 
