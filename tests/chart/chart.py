@@ -433,6 +433,8 @@ def certificates():
                 for purpose in ("sslserver", "sslclient"):
                     openssl("verify", "-CAfile", ca, "-purpose", purpose, "-verify_hostname", name, cert)
             openssl("verify", "-CAfile", ca, "-verify_ip", "127.0.0.1", cert)
+            subject = openssl("x509", "-in", cert, "-noout", "-subject").strip()
+            assert subject in ("subject=", "subject= "), "a common name would be a user where clients are known by certificates: " + subject
             equal("key", openssl("x509", "-in", cert, "-noout", "-pubkey"), openssl("pkey", "-in", file(secret, "tls.key"), "-pubout"))
             assert "tls.key" not in str([v for v in pod_of(o)["spec"]["volumes"] if v.get("secret", {}).get("secretName") == secret + "-ca"])
         root = file(R + "-etcd-client-tls-root", "tls.crt")

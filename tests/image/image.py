@@ -29,7 +29,7 @@ def build(d, out, *more):
     r = subprocess.run([sys.executable, BUILD, "--bin", os.path.join(d, "bin"), "--entrypoint", ENTRYPOINT, "--name", "lab.local/etcd:1",
                         "--out", os.path.join(d, out), *more], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert r.returncode == 0, r.stdout
-    print(r.stdout.strip())
+    print(r.stdout.strip().splitlines()[-1])
     return os.path.join(d, out)
 
 
