@@ -125,5 +125,5 @@ deps-bench:
 help:                             ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all run test slow asan tsan sim sim-bugs fuzz soak valgrind oracle helm bench install clean deps deps-build deps-test deps-fuzz \
+.PHONY: all run test slow asan tsan sim sim-bugs fuzz soak valgrind oracle helm bench k8s-test install clean deps deps-build deps-test deps-fuzz \
 	deps-bench help

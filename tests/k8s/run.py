@@ -17,13 +17,14 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from lab import LAB, Failed
 
-GROUPS = ["store"]
+GROUPS = ["store", "marketplace"]
 
 
 def main():
     p = argparse.ArgumentParser(usage=__doc__)
     p.add_argument("--ours", default="bin")
     p.add_argument("--go", default="build-oracle")
+    p.add_argument("--entrypoint", help="the image's entrypoint program (build/deploy/image/etcd-entrypoint)")
     p.add_argument("--list", action="store_true")
     p.add_argument("--report", help="write what was seen into this file, too")
     p.add_argument("wanted", nargs="*")
