@@ -2,6 +2,8 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static void *checked(void *p, size_t size)
 {
@@ -28,6 +30,17 @@ void *mem_realloc(void *p, size_t size)
 void mem_free(void *p)
 {
 	free(p);
+}
+
+void mem_touch(void *p, size_t size)
+{
+#ifdef MADV_POPULATE_WRITE
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)p + page - 1) & ~(page - 1);
+	uintptr_t to = ((uintptr_t)p + size) & ~(page - 1);
+
+	if (from < to)
+		(void)!madvise((void *)from, to - from, MADV_POPULATE_WRITE);
+#endif
 }
 
 char *mem_strdup(const char *s)

@@ -38,7 +38,8 @@ struct scan {
 	VEC(struct tree) trees;
 	VEC(struct visit) leaves; /* of this round */
 	uint32_t *leaf_of;        /* page -> index in leaves + 1 */
-	uint8_t *step;            /* bytes [step_start, step_end) of the file */
+	uint8_t *buffer;
+	const uint8_t *step;      /* bytes [step_start, step_end) of the file: in the mapping, or in buffer */
 	uint64_t step_start, step_end;
 };
 
@@ -209,24 +210,48 @@ static err_t tree_scan(struct scan *s, uint32_t tree)
 
 /* ---- the file in steps ---- */
 
+static void step_end(struct scan *s)
+{
+	if (s->step && s->step != s->buffer)
+		vfs_map_out(s->db->file, s->step, s->step_end - s->step_start);
+	s->step = NULL;
+	s->step_end = s->step_start = 0;
+}
+
+static err_t step_read(struct scan *s, uint64_t start, uint64_t end)
+{
+	size_t got;
+	err_t err = OK;
+
+	step_end(s);
+	if (vfs_map_in(s->db->file, s->db->map + start, end - start)) {
+		s->step = s->db->map + start;
+	} else {
+		if (!s->buffer)
+			s->buffer = mem_alloc(MAX(BOLT_STEP_BYTES, s->db->page_size));
+		err = vfs_pread(s->db->file, start, s->buffer, end - start, &got);
+		if (!err && got < end - start)
+			err = bolt_damage(s->db, start / s->db->page_size, "the file ends in front of it");
+		s->step = s->buffer;
+	}
+	if (!err) {
+		s->step_start = start;
+		s->step_end = end;
+	}
+	return err;
+}
+
 /* The bytes of a page from the step that has it, which is read if it is not there yet; from the mapping if a node
  * crosses the end of its step. */
 static err_t step_page(struct scan *s, uint64_t id, struct page *out)
 {
 	uint64_t offset = id * s->db->page_size, size = MAX(BOLT_STEP_BYTES, s->db->page_size);
+	uint64_t start = offset / size * size;
 	const uint8_t *at;
-	size_t got;
 	err_t err = OK;
 
-	if (offset < s->step_start || offset >= s->step_end) {
-		s->step_start = offset / size * size;
-		s->step_end = MIN(s->step_start + size, s->meta->high_water * s->db->page_size);
-		err = vfs_pread(s->db->file, s->step_start, s->step, s->step_end - s->step_start, &got);
-		if (!err && got < s->step_end - s->step_start)
-			err = bolt_damage(s->db, id, "the file ends in front of it");
-		if (err)
-			s->step_end = s->step_start = 0;
-	}
+	if (offset < s->step_start || offset >= s->step_end)
+		err = step_read(s, start, MIN(start + size, s->meta->high_water * s->db->page_size));
 	if (err)
 		return err;
 	at = s->step + (offset - s->step_start);
@@ -270,7 +295,6 @@ err_t scan_run(struct bolt *db, const struct meta *m, const struct bolt_rows *ro
 	err_t err = OK;
 
 	s.leaf_of = NEW_ARRAY(uint32_t, m->high_water);
-	s.step = mem_alloc(MAX(BOLT_STEP_BYTES, db->page_size));
 	VEC_PUSH(&s.trees, ((struct tree){.page = m->root, .rows = NO_ROWS}));
 	while (!err && next < s.trees.count) {
 		uint32_t end = (uint32_t)s.trees.count;
@@ -283,6 +307,7 @@ err_t scan_run(struct bolt *db, const struct meta *m, const struct bolt_rows *ro
 	VEC_FREE(&s.trees);
 	VEC_FREE(&s.leaves);
 	mem_free(s.leaf_of);
-	mem_free(s.step);
+	step_end(&s);
+	mem_free(s.buffer);
 	return err;
 }

@@ -65,6 +65,17 @@ void vfs_unmap(struct vfs_file *f, const uint8_t *map, uint64_t reserved)
 	f->fs->ops->unmap(f, map, reserved);
 }
 
+bool vfs_map_in(struct vfs_file *f, const uint8_t *at, size_t size)
+{
+	return f->fs->ops->map_in && f->fs->ops->map_in(f, at, size);
+}
+
+void vfs_map_out(struct vfs_file *f, const uint8_t *at, size_t size)
+{
+	if (f->fs->ops->map_out)
+		f->fs->ops->map_out(f, at, size);
+}
+
 void vfs_start(struct vfs_io *io)
 {
 	if (!host || !host->take(host, io))

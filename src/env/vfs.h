@@ -70,6 +70,8 @@ struct vfs_ops {
 	err_t (*lock)(struct vfs_file *f, enum vfs_lock_kind kind);
 	err_t (*map)(struct vfs_file *f, uint64_t reserve, const uint8_t **out, uint64_t *reserved);
 	void (*unmap)(struct vfs_file *f, const uint8_t *map, uint64_t reserved);
+	bool (*map_in)(struct vfs_file *f, const uint8_t *at, size_t size);     /* NULL: never */
+	void (*map_out)(struct vfs_file *f, const uint8_t *at, size_t size);
 	void (*start)(struct vfs_io *io);
 	err_t (*rename)(struct vfs *fs, const char *from, const char *to);
 	err_t (*remove)(struct vfs *fs, const char *path);
@@ -111,6 +113,11 @@ NODISCARD err_t vfs_lock(struct vfs_file *f, enum vfs_lock_kind kind);
  * not be touched (SIGBUS). */
 NODISCARD err_t vfs_map(struct vfs_file *f, uint64_t reserve, const uint8_t **out, uint64_t *reserved);
 void vfs_unmap(struct vfs_file *f, const uint8_t *map, uint64_t reserved);
+/* Reads a part of a mapping (whole pages) in, so that it can be looked at without a fault for each page and without the
+ * copy that pread makes. False: it cannot be done, or a read failed; pread will tell. */
+bool vfs_map_in(struct vfs_file *f, const uint8_t *at, size_t size);
+/* The process lets go of that part: it stays in the system's cache. */
+void vfs_map_out(struct vfs_file *f, const uint8_t *at, size_t size);
 /* Starts one write-and-sync; returns at once, io->done is called when it ended. Several on one file may be
  * under way only if the caller doesn't mind their order. */
 void vfs_start(struct vfs_io *io);

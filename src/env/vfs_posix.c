@@ -204,6 +204,20 @@ static void posix_unmap(struct vfs_file *f, const uint8_t *map, uint64_t reserve
 	ASSERT(r == 0);
 }
 
+static bool posix_map_in(struct vfs_file *f, const uint8_t *at, size_t size)
+{
+#ifdef MADV_POPULATE_READ
+	return madvise((void *)(uintptr_t)at, size, MADV_POPULATE_READ) == 0;
+#else
+	return false;
+#endif
+}
+
+static void posix_map_out(struct vfs_file *f, const uint8_t *at, size_t size)
+{
+	(void)!madvise((void *)(uintptr_t)at, size, MADV_DONTNEED);
+}
+
 /* A thread that waits is handed its next write directly, the one that went to sleep last first: one wake, no lock taken on
  * waking, and a lone writer stays with one thread. */
 struct pool_thread {
@@ -400,6 +414,8 @@ static const struct vfs_ops posix_ops = {
 	.lock = posix_lock,
 	.map = posix_map,
 	.unmap = posix_unmap,
+	.map_in = posix_map_in,
+	.map_out = posix_map_out,
 	.start = posix_start,
 	.rename = posix_rename,
 	.remove = posix_remove,

@@ -12,7 +12,7 @@
 #include "mvcc/mvcc_int.h"
 #include "mvcc/index_inl.h"
 
-enum { SORT_ROUNDS_MAX = 64, SORT_SMALL = 24, AHEAD = 12, CHUNK_BYTES = 1 << 20 };
+enum { SORT_ROUNDS_MAX = 64, SORT_SMALL = 24, AHEAD = 12, CHUNK_BYTES = 1 << 20, TOUCH_REFS = 1 << 16 };
 
 struct ref {
 	uint64_t head;
@@ -29,6 +29,7 @@ struct load_chunk {
 struct mvcc_loader {
 	struct load_chunk *chunks;
 	VEC(struct ref) refs;
+	size_t refs_touched;
 	struct ref *scratch;
 	bool unordered;
 	struct rev last;
@@ -63,6 +64,8 @@ static struct record *load_record(struct mvcc_loader *l, size_t key_size)
 		size_t room = MAX(size, CHUNK_BYTES - sizeof(*c));
 
 		c = mem_alloc(sizeof(*c) + room);
+		if (l->chunks)
+			mem_touch(c, sizeof(*c) + room);
 		*c = (struct load_chunk){.next = l->chunks, .left = room, .at = c->data};
 		l->chunks = c;
 	}
@@ -105,6 +108,12 @@ static err_t take_row(struct mvcc_loader *l, struct rev rev, bool tombstone, str
 	if (kv.key.size)
 		memcpy(r->key, kv.key.data, kv.key.size);
 	VEC_PUSH(&l->refs, ref);
+	if (l->refs.count > l->refs_touched) {
+		size_t from = l->refs_touched;
+
+		l->refs_touched = MIN(l->refs.count + TOUCH_REFS, l->refs.room);
+		mem_touch(l->refs.at + from, (l->refs_touched - from) * sizeof(struct ref));
+	}
 	l->unordered |= rev_cmp(l->last, rev) >= 0;
 	l->last = rev;
 	return OK;
@@ -354,6 +363,7 @@ err_t mvcc_load(struct mvcc *m, struct mvcc_loader *l, int64_t scheduled_compact
 {
 	ASSERT(m->tree.count == 0 && m->published_rev == 0 && m->rev == 1);
 	l->scratch = mem_alloc(l->refs.count * sizeof(struct ref) + 1);
+	mem_touch(l->scratch, l->refs.count * sizeof(struct ref));
 	if (l->unordered)
 		sort_revisions(l);
 	sort_keys(l, l->refs.at, l->refs.count, 0, 0);

@@ -18,6 +18,7 @@ enum {
 	CHUNK_SIZE = 64 << 10,
 	CHUNKS_PER_REGION = 16,
 	REGION_SIZE = CHUNK_SIZE * CHUNKS_PER_REGION,
+	TOUCH_FROM_BYTES = 8 * REGION_SIZE, /* a large one will use all of its next region */
 	FINE_STEP = 8,
 	FINE_MAX = 512,
 	COARSE_STEP = 64,
@@ -112,6 +113,8 @@ static struct region *region_with_room(struct slab *s)
 	r->data = aligned_alloc(CHUNK_SIZE, REGION_SIZE);
 	if (!r->data)
 		fatal("out of memory: the key index needs %d more bytes", REGION_SIZE);
+	if (s->bytes >= TOUCH_FROM_BYTES)
+		mem_touch(r->data, REGION_SIZE);
 	r->free_mask = UINT16_MAX;
 	s->bytes += REGION_SIZE;
 	list_push_front(&s->regions, &r->link);
