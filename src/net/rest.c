@@ -19,7 +19,16 @@
 #include "env/env.h"
 #include "net/net_impl.h"
 
-enum { LOOK_NS = 5 * 1000 * 1000, LOOKS_IDLE_MAX = 200, CROWDED_MS = 50, WAITED_MAX = 3, TAKE_BYTES_MAX = 64 << 10, LINGER_NS = 100 * 1000 };
+enum {
+	LOOK_NS = 5 * 1000 * 1000,
+	LOOKS_IDLE_MAX = 200,
+	CROWDED_MS = 50,
+	BAD_MAX = 3,
+	SLOW_FACTOR = 4,
+	SLOW_NS_MIN = 200 * 1000,
+	TAKE_BYTES_MAX = 64 << 10,
+	LINGER_NS = 100 * 1000,
+};
 
 static bool take(struct vfs_host *h, struct vfs_io *io)
 {
@@ -45,6 +54,7 @@ void net_rest_init(struct net_loop *l)
 
 	r->host.take = take;
 	r->gap_ns = UINT64_MAX;
+	r->fast_ns = UINT64_MAX / 2;
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -75,16 +85,29 @@ static void ask_to_watch(struct net_rest *r)
 	pthread_mutex_unlock(&r->lock);
 }
 
-/* Has somebody been waiting for the loop? Once is chance (a window update of the same client), three times in a row is a crowd. */
-static void look_for_crowd(struct net_loop *l)
+/* Slower by far than the fastest of late: the disk is busy, or the CPUs are, and then a thread that does all of a put's work
+ * gets its next turn later than two that share it. */
+static bool is_slow(struct net_rest *r, uint64_t sync_ns)
+{
+	bool slow = sync_ns > SLOW_NS_MIN && sync_ns / SLOW_FACTOR > r->fast_ns;
+
+	r->fast_ns = MIN(r->fast_ns + r->fast_ns / 1024, sync_ns);
+	return slow;
+}
+
+/* Was that a bad idea: has it taken long, or has somebody been waiting for the loop? Once is chance (a window update of the
+ * same client), three times in a row is a crowd. */
+static void look_for_crowd(struct net_loop *l, uint64_t sync_ns)
 {
 	struct pollfd p = {.fd = uv_backend_fd(&l->uv), .events = POLLIN};
 	struct net_rest *r = &l->rest;
+	bool bad = is_slow(r, sync_ns);
 
-	r->waited = poll(&p, 1, 0) > 0 ? r->waited + 1 : 0;
-	if (r->waited < WAITED_MAX)
+	bad |= poll(&p, 1, 0) > 0;
+	r->bad = bad ? r->bad + 1 : 0;
+	if (r->bad < BAD_MAX)
 		return;
-	r->waited = 0;
+	r->bad = 0;
 	r->crowded_until_ms = net_loop_now_ms(l) + CROWDED_MS;
 }
 
@@ -110,7 +133,7 @@ static bool sync_in_place(struct net_loop *l)
 		atomic_store(&r->away, false);
 		return false;
 	}
-	look_for_crowd(l);
+	look_for_crowd(l, io->sync_ns);
 	io->done(io);
 	l->turn_due = true;
 	r->answering = true;
@@ -129,7 +152,7 @@ void net_rest_linger(struct net_loop *l)
 		return;
 	r->answering = false;
 	r->answered_ns = now_ns;
-	if (r->gap_ns > LINGER_NS)
+	if (r->gap_ns > LINGER_NS || r->bad)
 		return;
 	while (poll(&p, 1, 0) == 0 && now_ns < r->answered_ns + LINGER_NS)
 		now_ns = env_mono_ns();
