@@ -103,6 +103,8 @@ void sched_sim_pause(struct sched *s, uint32_t group, bool paused);
 void sched_sim_stall(struct sched *s, uint32_t group, const char *name, uint64_t ns);
 /* Each slice of the group's jobs that is asked for from now on waits up to ns for its turn. 0: no more. */
 void sched_sim_slow_jobs(struct sched *s, uint32_t group, uint64_t ns);
+/* A job of the group is under way. */
+bool sched_sim_has_jobs(struct sched *s, uint32_t group);
 /* Drops the group's pending messages, timers and jobs unread, so that its actors can be freed as they are. */
 void sched_sim_drop(struct sched *s, uint32_t group);
 /* The same, and frees the group's actors: a process that ended without a word. What it held is lost with it. */

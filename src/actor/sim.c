@@ -384,6 +384,16 @@ void sched_sim_slow_jobs(struct sched *sched, uint32_t group, uint64_t ns)
 		VEC_PUSH(&s->slow, ((struct slow_group){group, ns}));
 }
 
+bool sched_sim_has_jobs(struct sched *sched, uint32_t group)
+{
+	struct sim *s = sim_of(sched);
+
+	for (size_t i = 0; i < s->jobs.count; i++)
+		if (s->jobs.at[i].group == group)
+			return true;
+	return false;
+}
+
 void sched_sim_drop(struct sched *sched, uint32_t group)
 {
 	struct sim *s = sim_of(sched);

@@ -322,6 +322,7 @@ void site_end(struct site *s, bool power)
 	sched_sim_pause(w->sched, s->group, false);
 	s->paused = false;
 	if (s->node) {
+		s->died |= sched_sim_has_jobs(w->sched, s->group);      /* they hold what cannot be taken from them */
 		calls_lost(s);
 		net_site_ended(s);
 		close_node(s);
