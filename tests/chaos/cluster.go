@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"math/rand"
 	"net"
@@ -19,16 +20,19 @@ import (
 type member struct {
 	i          int
 	name, kind string
-	dir        string
+	dir, log   string
 	client     string // URL
 	peer       string // where it listens
 	proxy      *proxy // what it advertises
 	cmd        *exec.Cmd
 	done       chan struct{}
+	disk       *disk  // nil: it shares that of the others
+	clock      string // file with the offset of its wall clock
 }
 
 type cluster struct {
 	bin     map[string]string
+	shim    string // of the clock
 	members []*member
 	initial string
 }
@@ -54,7 +58,7 @@ func newCluster(dir string, bin map[string]string, kinds []string) (*cluster, er
 		if err != nil {
 			return c, err
 		}
-		m := &member{i: i, name: fmt.Sprintf("m%d", i+1), kind: k, dir: filepath.Join(dir, fmt.Sprintf("m%d", i+1)),
+		m := &member{i: i, name: fmt.Sprintf("m%d", i+1), kind: k, dir: filepath.Join(dir, fmt.Sprintf("m%d", i+1)), log: filepath.Join(dir, fmt.Sprintf("m%d.log", i+1)),
 			client: fmt.Sprintf("http://127.0.0.1:%d", freePort()), peer: "http://" + peer, proxy: p}
 		c.members = append(c.members, m)
 		initial = append(initial, m.name+"="+p.url())
@@ -64,7 +68,7 @@ func newCluster(dir string, bin map[string]string, kinds []string) (*cluster, er
 }
 
 func (c *cluster) start(m *member) error {
-	log, err := os.OpenFile(m.dir+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0644)
+	log, err := os.OpenFile(m.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0644)
 	if err != nil {
 		return err
 	}
@@ -73,6 +77,9 @@ func (c *cluster) start(m *member) error {
 		"--advertise-client-urls", m.client, "--listen-peer-urls", m.peer, "--initial-advertise-peer-urls", m.proxy.url(),
 		"--initial-cluster", c.initial, "--initial-cluster-state", "new", "--snapshot-count", "500", "--snapshot-catchup-entries", "200")
 	m.cmd.Stdout, m.cmd.Stderr = log, log
+	if c.shim != "" && m.kind == "ours" {
+		m.cmd.Env = append(os.Environ(), "LD_PRELOAD="+c.shim, "CHAOS_CLOCK="+m.clock)
+	}
 	if err := m.cmd.Start(); err != nil {
 		return err
 	}
@@ -84,6 +91,15 @@ func (c *cluster) start(m *member) error {
 func (m *member) signal(s syscall.Signal) {
 	if m.cmd != nil {
 		m.cmd.Process.Signal(s)
+	}
+}
+
+func (m *member) ended() bool {
+	select {
+	case <-m.done:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -102,6 +118,44 @@ func (m *member) kill(s syscall.Signal) {
 	m.cmd = nil
 }
 
+// What the scenarios need beside processes: disks of their own, clocks that can be moved.
+func (c *cluster) equip(scenarios []string, clockSource string) error {
+	for _, s := range scenarios {
+		if (s == "full" || s == "slow" || s == "hang") && c.members[0].disk == nil {
+			for _, m := range c.members {
+				d, err := newDisk(m.dir + ".disk")
+				m.disk, m.dir = d, filepath.Join(m.dir+".disk", "data")
+				if err != nil {
+					return err
+				}
+			}
+		}
+		if s == "clock" && c.shim == "" {
+			c.shim = filepath.Join(filepath.Dir(c.members[0].log), "clock.so")
+			if err := sh("cc", "-O2", "-shared", "-fPIC", "-o", c.shim, clockSource, "-ldl"); err != nil {
+				return err
+			}
+			for _, m := range c.members {
+				m.clock = m.log + ".clock"
+				m.setClock(0)
+			}
+		}
+	}
+	return nil
+}
+
+func (m *member) setClock(offset time.Duration) {
+	if m.clock == "" {
+		return
+	}
+	f, err := os.OpenFile(m.clock, os.O_CREATE|os.O_WRONLY, 0600)
+	if err != nil {
+		panic(err)
+	}
+	defer f.Close()
+	binary.Write(f, binary.NativeEndian, int64(offset))
+}
+
 func (c *cluster) startAll() error {
 	for _, m := range c.members {
 		if err := c.start(m); err != nil {
@@ -114,8 +168,14 @@ func (c *cluster) startAll() error {
 func (c *cluster) stopAll() {
 	for _, m := range c.members {
 		m.signal(syscall.SIGCONT)
+		if m.disk != nil {
+			m.disk.heal()
+		}
 		m.kill(syscall.SIGTERM)
 		m.proxy.close()
+		if m.disk != nil {
+			m.disk.close()
+		}
 	}
 }
 
@@ -182,6 +242,12 @@ func (c *cluster) heal() {
 	for _, m := range c.members {
 		m.proxy.set(false, nil)
 		m.signal(syscall.SIGCONT)
+		if m.disk != nil {
+			m.disk.heal()
+		}
+		if m.cmd != nil && m.ended() {
+			m.cmd = nil // its disk was full
+		}
 		if m.cmd == nil {
 			if err := c.start(m); err != nil {
 				fmt.Println(err)
@@ -244,6 +310,18 @@ func (c *cluster) inject(scenario string, until time.Time, rnd *rand.Rand) (coun
 				m.kind = "go"
 			}
 			time.Sleep(between(rnd, 100, 500))
+		case "full":
+			m.disk.fill()
+			time.Sleep(between(rnd, 2000, 6000))
+		case "slow":
+			m.disk.slow(time.Now().Add(between(rnd, 2000, 5000)), between(rnd, 20, 300), between(rnd, 5, 50))
+		case "hang": // of the leader
+			m = c.leader()
+			m.disk.freeze(true)
+			time.Sleep(between(rnd, 3000, 6000))
+		case "clock": // in steps that last: none is taken back at once
+			m.setClock(time.Duration(rnd.Intn(7200)-3600) * time.Second)
+			time.Sleep(between(rnd, 500, 2000))
 		default:
 			panic("unknown scenario " + scenario)
 		}

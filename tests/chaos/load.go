@@ -50,12 +50,15 @@ type load struct {
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
 	watch   *watcher
+	keeper  *keeper
+	last    time.Time // acknowledged; under mu
+	longest time.Duration
 }
 
 func newLoad(c *cluster, clients, keys int, seed int64) *load {
 	l := &load{c: c, clients: clients, keys: keys, seed: seed, began: time.Now()}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
-	l.watch = &watcher{}
+	l.watch, l.keeper = &watcher{}, &keeper{}
 	return l
 }
 
@@ -66,11 +69,24 @@ func (l *load) start() {
 		l.wg.Add(1)
 		go l.client(i)
 	}
-	l.wg.Add(1)
+	l.wg.Add(2)
 	go func() {
 		defer l.wg.Done()
 		l.watch.run(l.ctx, l.c)
 	}()
+	go func() {
+		defer l.wg.Done()
+		l.keeper.run(l.ctx, l.c)
+	}()
+}
+
+// The longest time in which nobody was answered, since the last call of this.
+func (l *load) gap() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	longest := l.longest
+	l.longest, l.last = 0, time.Now()
+	return longest
 }
 
 func (l *load) stop() {
@@ -115,6 +131,9 @@ func (l *load) client(id int) {
 			}
 		}
 		l.mu.Lock()
+		if err == nil {
+			l.longest, l.last = max(l.longest, time.Since(l.last)), time.Now()
+		}
 		l.ops = append(l.ops, porcupine.Operation{ClientId: id, Input: in, Call: call, Output: out, Return: ret})
 		l.mu.Unlock()
 		time.Sleep(time.Duration(1+rnd.Intn(8)) * time.Millisecond)
@@ -226,5 +245,6 @@ func (l *load) check() bool {
 	default:
 		fmt.Println("linearizable: not decided within 120 s")
 	}
+	ok = l.keeper.check() && ok
 	return l.watch.check(l.c) && ok
 }

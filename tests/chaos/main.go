@@ -6,7 +6,9 @@
 //
 // Scenarios, each for its share of the time: quiet, kill (kill -9, one member at a time), pause (SIGSTOP for longer than an election),
 // partition (one member cut off, both ways), oneway (its outgoing connections only), leader (as kill, the leader each time), rolling (every member is
-// replaced by the other kind on its data directory), snapshot (a member is down until the others' logs no longer reach back).
+// replaced by the other kind on its data directory), snapshot (a member is down until the others' logs no longer reach back), full (a member's
+// disk has no room), slow (its disk stands still most of the time), hang (the leader's disk answers nothing for some seconds), clock (the
+// wall clock of one of our members jumps by up to an hour). full, slow and hang need root: each member gets a file system of its own.
 // Exit code 0: all checks passed; 1: one failed, its line says which; 2: the run could not be made.
 package main
 
@@ -29,6 +31,7 @@ func main() {
 	dir := flag.String("dir", "", "where data and logs go; a new temporary directory if empty")
 	clients := flag.Int("clients", 8, "concurrent clients")
 	keys := flag.Int("keys", 6, "keys they share")
+	clock := flag.String("clock", "clock.c", "source of the library that moves our members' clocks")
 	keep := flag.Bool("keep", false, "keep the directory also on success")
 	flag.Parse()
 	if *dir == "" {
@@ -37,6 +40,9 @@ func main() {
 	os.MkdirAll(*dir, 0700)
 	fmt.Printf("members %s, scenarios %s, %d s, seed %d, %s\n", *members, *scenarios, *seconds, *seed, *dir)
 	c, err := newCluster(*dir, map[string]string{"ours": *ours, "go": *goetcd}, strings.Split(*members, ","))
+	if err == nil {
+		err = c.equip(strings.Split(*scenarios, ","), *clock)
+	}
 	if err == nil {
 		err = c.startAll()
 	}
@@ -62,8 +68,9 @@ func run(c *cluster, scenarios []string, total time.Duration, rnd *rand.Rand, cl
 	for _, s := range scenarios {
 		fmt.Printf("%-10s", s)
 		began := l.count()
+		l.gap()
 		n := c.inject(s, time.Now().Add(total/time.Duration(len(scenarios))), rnd)
-		fmt.Printf(" %3d faults, %6d operations acknowledged\n", n, l.count()-began)
+		fmt.Printf(" %3d faults, %6d operations acknowledged, longest gap between two %4d ms\n", n, l.count()-began, l.gap().Milliseconds())
 	}
 	c.heal()
 	if err := c.waitHealthy(60 * time.Second); err != nil {
