@@ -283,7 +283,8 @@ static void on_body(struct http_req *r, struct slice data)
 			got_message(n);
 			break;
 		case STREAM_GOT_ERROR:
-			fail_err(n, 400, "failed to decode raft message", err_text(err));
+			fail_err(n, 400, "failed to decode raft message",
+				 err == ERR_TOO_LARGE ? "rafthttp: error limit exceeded" : err_text(err));
 			break;
 		default:
 			break;
