@@ -6,9 +6,11 @@ usage: cluster.py [--ours ETCD] [--go ETCD] [--kinds ours,go,ours] [--keep] [CAS
 Cases are the functions marked below. --ours defaults to $CETCD_ETCD; Go comes from $CETCD_ORACLE or build-oracle (make oracle).
 Exit code 77: a binary is missing. Logs and data of a case that fails are kept."""
 import argparse
+import http.client
 import os
 import random
 import shutil
+import socket
 import sys
 import threading
 import time
@@ -426,6 +428,91 @@ def corruption_found_at_compactions(c):
     revision = int(c[0].put("more", "x")["header"]["revision"])
     c[0].api("kv/compaction", {"revision": revision})
     wait(lambda: corrupt_alarms(c[0]) == [(m.own, "CORRUPT")], 10, "an alarm for %s" % m.name)
+
+
+@case
+def hand_over_at_sigterm(c):
+    """A leader that is stopped hands over first: nobody waits for an election."""
+    c.start()
+    time.sleep(5.5)                             # to the voter that has been there longest
+    for _ in range(2):
+        lead = c.leader()
+        own, rest = lead.id(), [m for m in c if m is not lead]
+        term = int(lead.status()["raftTerm"])
+        lead.stop()
+        began = time.monotonic()
+        wait(lambda: rest[0].leader_id() not in (0, own) and rest[0].put("handed", "over"), 5, "another leader")
+        took = time.monotonic() - began
+        assert took < 0.9, "%.2f s without a leader" % took     # an election begins after 1 s at the earliest
+        check(int(rest[0].status()["raftTerm"]), term + 1, "one election")
+        assert "leadership transfer" in lead.log(), lead.log_tail()
+        lead.start().wait_ready()
+        time.sleep(5.5)
+    c.same()
+
+
+def peer_request(m, method, path, headers=(), body=b""):
+    """(status, text) of what a member's peer port says."""
+    conn = http.client.HTTPConnection("127.0.0.1", m.peer_port, timeout=5)
+    try:
+        conn.request(method, path, body, dict(headers))
+        r = conn.getresponse()
+        return r.status, r.read().decode(errors="replace").strip()
+    finally:
+        conn.close()
+
+
+@case
+def strangers_on_the_peer_port(c):
+    c.start()
+    cluster = "%x" % int(c[0].status()["header"]["cluster_id"])
+    version = {"X-Server-Version": "3.7.1", "X-Min-Cluster-Version": "3.0.0"}
+    asked = [
+        ("GET", "/raft", {}, b""),
+        ("POST", "/raft", dict(version, **{"X-Etcd-Cluster-ID": "dead"}), b""),
+        ("POST", "/raft", dict(version, **{"X-Etcd-Cluster-ID": cluster}), b"\xff" * 100),
+        ("POST", "/raft", dict(version, **{"X-Etcd-Cluster-ID": cluster, "X-Server-Version": "2.0.0"}), b""),
+        ("POST", "/raft/snapshot", dict(version, **{"X-Etcd-Cluster-ID": "dead"}), b""),
+        ("POST", "/raft/snapshot", dict(version, **{"X-Etcd-Cluster-ID": cluster}), b"\xff" * 100),
+        ("GET", "/raft/stream/message/1", dict(version, **{"X-Etcd-Cluster-ID": "dead", "X-Raft-To": "1"}), b""),
+        ("GET", "/raft/stream/message/1", dict(version, **{"X-Etcd-Cluster-ID": cluster, "X-Raft-To": "1"}), b""),
+        ("GET", "/raft/stream/nothing/1", dict(version, **{"X-Etcd-Cluster-ID": cluster}), b""),
+    ]
+    answers = {m.name: [peer_request(m, *a) for a in asked] for m in c}
+    check([s for s, _ in answers[c[0].name]], [405, 412, 400, 412, 412, 400, 412, 404, 404], answers)
+    for m in c:
+        check(answers[m.name], answers[c[0].name], m.name)
+    load = Load(c)
+    for m in c:
+        for noise in (os.urandom(4096), b"GET / HTTP/1.1\r\nX: " + b"x" * (4 << 20), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + os.urandom(512),
+                      b"POST /raft HTTP/1.1\r\nHost: a\r\nX-Etcd-Cluster-ID: " + cluster.encode() + b"\r\nContent-Length: 99999999999\r\n\r\n" +
+                      b"y" * 100000):
+            with socket.create_connection(("127.0.0.1", m.peer_port), 5) as s:
+                try:
+                    s.sendall(noise)
+                except OSError:
+                    pass                        # told to go before it had said all
+        check(m.alive(), True, m.name)
+    load.end()
+    c.same()
+
+
+@case
+def member_of_another_cluster(c):
+    """It takes one of ours for a peer of its own."""
+    c.start()
+    other = Cluster([c.new_kind], c.binaries)
+    try:
+        term = int(c.leader().status()["raftTerm"])
+        other[0].name = "stranger"
+        other[0].start("new", [("stranger", other[0].peer_url), ("m1", c[0].peer_url)])
+        load = Load(c)
+        wait(lambda: "cluster ID mismatch" in c[0].log(), 10, "%s says that the cluster is another" % c[0].name)
+        load.end()
+        check(int(c.leader().status()["raftTerm"]), term, "nobody was disturbed")
+        c.same()
+    finally:
+        other.close()
 
 
 @case
