@@ -145,6 +145,7 @@ struct pod_start {
 	struct pod_place own;
 	bool cluster_known;             /* a claim of the release carries a cluster id */
 	bool recover_is_me, recover_is_other;   /* the StatefulSet asks for a recovery that this claim has not seen */
+	bool recover_is_ripe;           /* no leader was seen for so long that the quorum counts as lost */
 	bool recover_is_done;           /* the claim of the pod named has */
 	bool others_answer;             /* members of other pods, agreed by a quorum of them */
 	bool others_have_leader;        /* one of them says so */
