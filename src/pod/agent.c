@@ -348,6 +348,7 @@ static bool is_outdated(struct agent *a)
 	a->suspect = !a->has_leader && agent_now_ms() - a->led_ms > LEADERLESS_SUSPECT_MS;
 	gather(a, &s, others);
 	mem_free(others);
+	s.record_uid[0] = '\0'; /* running copies are removed by the leader, one at a time */
 	verb = pod_start_decide(&s, &reason);
 	if (verb == POD_START_PLAIN && s.recover_is_me && a->api_answers)
 		agent_say(a, "recovery", reason);

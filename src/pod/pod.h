@@ -122,9 +122,9 @@ void pod_reconcile(const struct pod_reconciler *r, const struct pod_world *w, st
 void pod_reconciled(struct pod_reconciler *r, const struct pod_action *a, bool ok, uint64_t id);
 const char *pod_verb_name(enum pod_verb v);
 
-/* The voters, and how many of them are connected. */
+/* The voters, how many of them are connected, and how many of these run data that was made on their claim. */
 struct pod_quorum {
-	unsigned voters, connected;
+	unsigned voters, connected, lasting;
 };
 struct pod_quorum pod_quorum(const struct pod_world *w);
 /* P5 for the removal of members[i]. */

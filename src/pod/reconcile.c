@@ -87,13 +87,31 @@ static bool lost_its_data(const struct view *v, const struct pod_place *p)
 	return asks(p) && !(is_bound(v, p) && !strcmp(p->bound_nonce, p->join_nonce));
 }
 
+/* It runs, on a claim that its data was not made on: a copy, started while nobody could be asked. */
+static bool runs_a_copy(const struct pod_place *p)
+{
+	return p->has_pod && p->has_claim && p->data_member_id && !p->join_nonce[0] && p->join_uid[0] && strcmp(p->join_uid, p->claim_uid);
+}
+
+static bool member_is_a_copy(const struct pod_world *w, uint64_t id)
+{
+	for (size_t o = 0; o < w->place_count; o++)
+		if ((w->places[o].data_member_id == id && runs_a_copy(&w->places[o])) ||
+		    (w->places[o].has_claim && w->places[o].bound_member_id == id && strcmp(w->places[o].bound_uid, w->places[o].claim_uid)))
+			return true; /* the annotations of a claim are copied with it */
+	return false;
+}
+
 struct pod_quorum pod_quorum(const struct pod_world *w)
 {
 	struct pod_quorum q = {0};
 
 	for (size_t i = 0; i < w->member_count; i++) {
-		q.voters += !w->members[i].is_learner;
-		q.connected += !w->members[i].is_learner && w->members[i].is_connected;
+		const struct pod_member *m = &w->members[i];
+
+		q.voters += !m->is_learner;
+		q.connected += !m->is_learner && m->is_connected;
+		q.lasting += !m->is_learner && m->is_connected && !member_is_a_copy(w, m->id);
 	}
 	return q;
 }
@@ -103,15 +121,18 @@ static bool is_quorum(unsigned connected, unsigned voters)
 	return connected >= voters / 2 + 1;
 }
 
+/* Who runs a copy will not come back after a restart, so nothing is built on it, but for getting rid of copies. */
 bool pod_may_remove(const struct pod_world *w, size_t i)
 {
+	const struct pod_member *m = &w->members[i];
+	bool is_copy = member_is_a_copy(w, m->id);
 	struct pod_quorum q = pod_quorum(w);
 
-	if (w->members[i].is_learner)
+	if (m->is_learner)
 		return true;
-	if (w->members[i].id == w->leader_id || q.voters < 2)
+	if (m->id == w->leader_id || q.voters < 2)
 		return false;
-	return is_quorum(q.connected - w->members[i].is_connected, q.voters - 1);
+	return is_quorum((is_copy ? q.connected : q.lasting) - m->is_connected, q.voters - 1);
 }
 
 static enum step remove_member(const struct view *v, size_t i, const char *reason)
@@ -119,6 +140,22 @@ static enum step remove_member(const struct view *v, size_t i, const char *reaso
 	if (!pod_may_remove(v->w, i))
 		return wait_for(v, v->ordinal_of[i], member(v, i)->id, "a member is to be removed, but the connected voters would be no quorum of those left");
 	return act(v, POD_REMOVE, v->ordinal_of[i], member(v, i)->id, reason);
+}
+
+static int heir(const struct view *v)
+{
+	int best = -1;
+
+	for (size_t i = 0; i < v->w->member_count; i++) {
+		const struct pod_member *m = member(v, i);
+		int o = v->ordinal_of[i];
+
+		if (m->is_learner || !m->is_connected || m->id == v->w->leader_id || o < 0 || (uint32_t)o >= v->w->replicas || place(v, (size_t)o)->pod_stops)
+			continue;
+		if (best < 0 || o < v->ordinal_of[best])
+			best = (int)i;
+	}
+	return best;
 }
 
 static bool is_bound_elsewhere(const struct view *v, int ordinal, uint64_t id)
@@ -132,7 +169,7 @@ static bool is_bound_elsewhere(const struct view *v, int ordinal, uint64_t id)
 /* P2: what runs is written down, so that nobody begins anew beside it. The leader's own claim comes first. */
 static enum step bind_running(const struct view *v)
 {
-	int self = find_member(v->w, v->w->leader_id), first = self < 0 ? -1 : v->ordinal_of[self];
+	int self = find_member(v->w, v->w->leader_id), first = self < 0 ? -1 : v->ordinal_of[self], to;
 
 	for (int k = -1; k < (int)v->w->place_count; k++) {
 		int o = k < 0 ? first : k;
@@ -147,6 +184,8 @@ static enum step bind_running(const struct view *v)
 		if ((!is_bound(v, p) || p->bound_member_id != p->data_member_id) && !is_bound_elsewhere(v, o, p->data_member_id))
 			return act_bind(v, o, p->data_member_id, p->claim_uid, "", "member started");
 	}
+	if (first >= 0 && runs_a_copy(place(v, (size_t)first)) && (to = heir(v)) >= 0)
+		return act(v, POD_MOVE_LEADER, v->ordinal_of[to], member(v, (size_t)to)->id, "the leader's data was made on another claim");
 	if (first >= 0 && !is_bound(v, place(v, (size_t)first)))
 		return wait_for(v, first, v->w->leader_id, "the leader's claim does not carry its member id yet");
 	return PASS;
@@ -169,6 +208,8 @@ static enum step remove_lost(const struct view *v)
 			continue;
 		if (lost_its_data(v, p) || (asks(p) && p->bound_member_id != m->id))
 			return remove_member(v, i, "its pod has a new or emptied volume");
+		if (runs_a_copy(p) && p->data_member_id == m->id)
+			return remove_member(v, i, "its data was made on another claim");
 		if (!m->is_started && m->is_learner && !(is_bound(v, p) && p->bound_member_id == m->id))
 			return remove_member(v, i, "a learner that belongs to no claim");
 	}
@@ -187,22 +228,6 @@ static enum step update_urls(const struct view *v)
 		return act(v, POD_UPDATE, (int)o, p->bound_member_id, "its peer URL is another now");
 	}
 	return PASS;
-}
-
-static int heir(const struct view *v)
-{
-	int best = -1;
-
-	for (size_t i = 0; i < v->w->member_count; i++) {
-		const struct pod_member *m = member(v, i);
-		int o = v->ordinal_of[i];
-
-		if (m->is_learner || !m->is_connected || o < 0 || (uint32_t)o >= v->w->replicas || place(v, (size_t)o)->pod_stops)
-			continue;
-		if (best < 0 || o < v->ordinal_of[best])
-			best = (int)i;
-	}
-	return best;
 }
 
 /* P6. Learners first: they hold nothing up. */
@@ -228,15 +253,12 @@ static enum step remove_surplus(const struct view *v)
 			return wait_for(v, v->ordinal_of[pick], v->w->leader_id, "the leader is surplus, and no connected voter can take over");
 		return act(v, POD_MOVE_LEADER, v->ordinal_of[to], member(v, (size_t)to)->id, "the leader is surplus");
 	}
-	if (heir(v) < 0)
-		return wait_for(v, v->ordinal_of[pick], member(v, (size_t)pick)->id, "no member that stays is a connected voter");
 	return remove_member(v, (size_t)pick, "its ordinal is beyond the replicas");
 }
 
-/* P3: with one more voter the connected ones must be a quorum still. */
+/* P3. Where there is a leader one voter more, who is connected, leaves a quorum connected. */
 static enum step promote(const struct view *v)
 {
-	struct pod_quorum q = pod_quorum(v->w);
 	int self = find_member(v->w, v->w->leader_id);
 
 	for (size_t i = 0; i < v->w->member_count; i++) {
@@ -248,8 +270,6 @@ static enum step promote(const struct view *v)
 			return wait_for(v, v->ordinal_of[i], m->id, "a learner has not started yet");
 		if (self < 0 || (double)m->raft_index < READY_SHARE * (double)member(v, (size_t)self)->raft_index)
 			return wait_for(v, v->ordinal_of[i], m->id, "a learner is catching up");
-		if (!is_quorum(q.connected + 1, q.voters + 1))
-			return wait_for(v, v->ordinal_of[i], m->id, "a learner is ready, but too few voters are connected");
 		return act(v, POD_PROMOTE, v->ordinal_of[i], m->id, "it has caught up");
 	}
 	return PASS;
@@ -260,8 +280,8 @@ static enum step add(const struct view *v)
 	for (size_t o = 0; o < v->w->place_count && o < v->w->replicas; o++) {
 		const struct pod_place *p = place(v, o);
 
-		if (!asks(p) || !lost_its_data(v, p))
-			continue;
+		if (!asks(p) || (!lost_its_data(v, p) && find_member(v->w, p->bound_member_id) >= 0))
+			continue; /* it has one; the other way it was removed by hand */
 		snprintf(v->out->url, sizeof(v->out->url), "%s", p->url);
 		snprintf(v->out->uid, sizeof(v->out->uid), "%s", p->claim_uid);
 		snprintf(v->out->nonce, sizeof(v->out->nonce), "%s", p->join_nonce);
@@ -279,25 +299,10 @@ static enum step bind_added(const struct view *v)
 	if (!r->added_id || find_member(v->w, r->added_id) < 0 || r->added_ordinal >= (int)v->w->place_count)
 		return PASS;
 	p = place(v, (size_t)r->added_ordinal);
-	if (!asks(p) || strcmp(p->join_uid, r->added_uid) || strcmp(p->join_nonce, r->added_nonce) || !lost_its_data(v, p))
+	if (!asks(p) || strcmp(p->join_uid, r->added_uid) || strcmp(p->join_nonce, r->added_nonce) ||
+	    (!lost_its_data(v, p) && p->bound_member_id == r->added_id))
 		return PASS;
 	return act_bind(v, r->added_ordinal, r->added_id, p->claim_uid, p->join_nonce, "a learner was added for it");
-}
-
-/* A place whose bound id is no member any more, though the pod asks with the nonce it was given for: removed by hand. */
-static enum step add_again(const struct view *v)
-{
-	for (size_t o = 0; o < v->w->place_count && o < v->w->replicas; o++) {
-		const struct pod_place *p = place(v, o);
-
-		if (!asks(p) || lost_its_data(v, p) || find_member(v->w, p->bound_member_id) >= 0)
-			continue;
-		snprintf(v->out->url, sizeof(v->out->url), "%s", p->url);
-		snprintf(v->out->uid, sizeof(v->out->uid), "%s", p->claim_uid);
-		snprintf(v->out->nonce, sizeof(v->out->nonce), "%s", p->join_nonce);
-		return act(v, POD_ADD, (int)o, 0, "its pod asks for an id, the one it had was removed");
-	}
-	return PASS;
 }
 
 /* P7: -1 */
@@ -316,7 +321,7 @@ static int ordinal_of(const struct view *v, const struct pod_member *m)
 void pod_reconcile(const struct pod_reconciler *r, const struct pod_world *w, struct pod_action *out)
 {
 	static enum step (*const chain[])(const struct view *) = {
-		bind_added, bind_running, remove_lost, update_urls, remove_surplus, promote, add, add_again,
+		bind_added, bind_running, remove_lost, update_urls, remove_surplus, promote, add,
 	};
 	struct view v = {.r = r, .w = w, .out = out};
 
