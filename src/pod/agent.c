@@ -302,7 +302,7 @@ static void reconcile(struct agent *a)
 
 	a->acted = false;
 	config_client_url(&a->cfg, a->cfg.ordinal, url);
-	if (world_read(a) && members_list(a, url, m)) {
+	if (world_read(a) && members_list(a, url, CALL_MS, m)) {
 		see_members(a, m);
 		pod_reconcile(&a->reconciler, &a->world, &act);
 		if (act.verb != POD_NOTHING)
@@ -457,18 +457,13 @@ static int live(struct agent *a)
 	return a->stopping && !a->hurried && a->child.exit_code == 128 + SIGTERM ? 0 : a->child.exit_code;
 }
 
-static err_t open_agent(struct agent *a, struct why *why)
+err_t agent_open(struct agent *a, struct why *why)
 {
 	struct kube_opts ko = {.url = getenv("KUBE_URL"), .token_file = getenv("KUBE_TOKEN_FILE"), .ca_file = getenv("KUBE_CA_FILE"), .timeout_ms = 3000};
 	err_t err = config_read(&a->cfg, why);
 
-	if (err)
-		return err;
 	ko.namespace = a->cfg.namespace;
-	err = kube_open(&ko, why, &a->kube);
-	if (!err && a->cfg.agent_port)
-		err = probe_start(&a->probe, a->cfg.agent_port, why);
-	return err;
+	return err ? err : kube_open(&ko, why, &a->kube);
 }
 
 /* Signals are taken one by one in agent_pause; threads that are made later inherit that. */
@@ -502,7 +497,7 @@ int agent_run(int argc, char **argv)
 	pod_reconciler_init(&a->reconciler);
 	atomic_store(&a->probe.beat_ms, agent_now_ms());
 	a->led_ms = agent_now_ms();
-	if (open_agent(a, &why)) {
+	if (agent_open(a, &why) || (a->cfg.agent_port && probe_start(&a->probe, a->cfg.agent_port, &why))) {
 		LOG_ERROR("etcd-agent cannot start", LOG_WHY(&why));
 	} else {
 		password_read(a);

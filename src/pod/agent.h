@@ -25,6 +25,7 @@ enum {
 	KUBE_WATCH_MS = 10 * 1000,      /* how often a member that does not lead looks at the StatefulSet */
 	LEADERLESS_SUSPECT_MS = 5 * 1000, /* then others are asked whether we were removed */
 	CALL_MS = 3000,
+	OTHERS_MS = 1000,               /* for one of many, who may be gone */
 	ALIVE_MS = 60 * 1000,
 	READY_MS = 10 * 1000,
 	GRACE_MARGIN_S = 15,
@@ -137,6 +138,12 @@ void agent_say(struct agent *a, const char *what, const char *reason);
 /* Waits for a signal, at most ms. Handles it: child's end, stop, what is passed on. */
 void agent_pause(struct agent *a, unsigned ms);
 int agent_run(int argc, char **argv);
+/* Configuration and the Kubernetes API. */
+NODISCARD err_t agent_open(struct agent *a, struct why *why);
+
+/* backup.c: exit codes */
+int backup_run(void);
+int restore_run(void);
 
 /* world.c: Kubernetes. Each false if the API was silent; that is logged. */
 bool world_read(struct agent *a);       /* the set, pods and claims into a->world.places */
@@ -157,7 +164,7 @@ struct members_seen {
 };
 void members_local(struct agent *a);    /* /metrics of the local member into a->answers, … */
 /* Linearizable list, of url. */
-bool members_list(struct agent *a, const char *url, struct members_seen *out);
+bool members_list(struct agent *a, const char *url, unsigned timeout_ms, struct members_seen *out);
 /* The same of any other pod. */
 bool members_of_others(struct agent *a, struct members_seen *out);
 bool members_status(struct agent *a, const char *url, uint64_t id, uint64_t leader_id, uint64_t *raft_index);

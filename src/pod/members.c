@@ -147,7 +147,7 @@ static bool ask(struct agent *a, const char *url, enum rpc rpc, const ProtobufCM
 	return login(a, url, st) && ask_with(a, url, a->token, rpc, request, timeout_ms, out, st);
 }
 
-bool members_list(struct agent *a, const char *url, struct members_seen *out)
+bool members_list(struct agent *a, const char *url, unsigned timeout_ms, struct members_seen *out)
 {
 	Etcdserverpb__MemberListRequest request = ETCDSERVERPB__MEMBER_LIST_REQUEST__INIT;
 	Etcdserverpb__MemberListResponse *r;
@@ -155,7 +155,7 @@ bool members_list(struct agent *a, const char *url, struct members_seen *out)
 
 	request.linearizable = true;
 	memset(out, 0, sizeof(*out));
-	if (!ask(a, url, RPC_MEMBER_LIST, &request.base, CALL_MS, &r, &st) || !r->header || r->n_members > POD_MEMBERS_MAX)
+	if (!ask(a, url, RPC_MEMBER_LIST, &request.base, timeout_ms, &r, &st) || !r->header || r->n_members > POD_MEMBERS_MAX)
 		return false;
 	out->cluster_id = r->header->cluster_id;
 	out->count = r->n_members;
@@ -178,7 +178,7 @@ bool members_of_others(struct agent *a, struct members_seen *out)
 		if (o == a->cfg.ordinal || !a->world.places[o].has_pod || a->stopping)
 			continue;
 		config_client_url(&a->cfg, o, url);
-		if (members_list(a, url, out))
+		if (members_list(a, url, OTHERS_MS, out))
 			return true;
 	}
 	return false;

@@ -61,7 +61,10 @@ class Kube:
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(text)))
                 self.end_headers()
-                self.wfile.write(text)
+                try:
+                    self.wfile.write(text)
+                except OSError:
+                    pass                        # the agent was killed
 
             do_GET = do_PATCH = do_POST = serve
 

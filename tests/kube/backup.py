@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+"""etcd-agent backup and restore: a directory, and a store that knows S3's part that is used and checks each signature.
+
+usage: backup.py      programs from CETCD_AGENT, CETCD_ETCD, CETCD_ETCDCTL"""
+import hashlib
+import hmac
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+
+import etcdproc
+from fake_kube import Kube
+
+AGENT, ETCD, CTL = (os.environ.get(v, "") for v in ("CETCD_AGENT", "CETCD_ETCD", "CETCD_ETCDCTL"))
+KEY, SECRET, REGION = "access", "a/secret+key", "eu-test-1"
+
+
+def signature(handler):
+    """Signature Version 4 of a request as it arrived."""
+    auth = handler.headers["authorization"]
+    names = auth.split("SignedHeaders=")[1].split(",")[0]
+    date = handler.headers["x-amz-date"]
+    url = urllib.parse.urlsplit(handler.path)
+    headers = "".join("%s:%s\n" % (n, handler.headers[n].strip()) for n in names.split(";"))
+    canonical = "\n".join([handler.command, url.path, "&".join(sorted(url.query.split("&"))) if url.query else "", headers, names,
+                           handler.headers["x-amz-content-sha256"]])
+    scope = "/".join([date[:8], REGION, "s3", "aws4_request"])
+    text = "\n".join(["AWS4-HMAC-SHA256", date, scope, hashlib.sha256(canonical.encode()).hexdigest()])
+    key = ("AWS4" + SECRET).encode()
+    for part in scope.split("/"):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+class Store:
+    def __init__(self):
+        self.objects, self.page = {}, 2
+        store = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *args):
+                pass
+
+            def serve(self):
+                body = self.rfile.read(int(self.headers.get("content-length") or 0))
+                code, answer = store.answer(self, body)
+                self.send_response(code)
+                self.send_header("content-length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            do_GET = do_PUT = do_DELETE = serve
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = "http://127.0.0.1:%d" % self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def answer(self, h, body):
+        if not h.headers["authorization"].endswith("Signature=" + signature(h)):
+            return 403, b"<Error><Code>SignatureDoesNotMatch</Code><Message>The signature does not match.</Message></Error>"
+        if h.headers["x-amz-content-sha256"] != hashlib.sha256(body).hexdigest():
+            return 400, b"<Error><Message>The body is another.</Message></Error>"
+        url = urllib.parse.urlsplit(h.path)
+        bucket, _, key = url.path.lstrip("/").partition("/")
+        if bucket != "b":
+            return 404, b"<Error><Message>The specified bucket does not exist</Message></Error>"
+        key = urllib.parse.unquote(key)
+        if h.command == "PUT":
+            self.objects[key] = body
+            return 200, b""
+        if h.command == "DELETE":
+            self.objects.pop(key, None)
+            return 204, b""
+        if key:
+            return (200, self.objects[key]) if key in self.objects else (404, b"<Error><Message>no such key</Message></Error>")
+        q = urllib.parse.parse_qs(url.query)
+        names = sorted(k for k in self.objects if k.startswith(q["prefix"][0]))
+        at = int(q.get("continuation-token", ["0"])[0])
+        more = at + self.page < len(names)
+        return 200, ("<?xml version=\"1.0\"?><ListBucketResult><IsTruncated>%s</IsTruncated>%s%s</ListBucketResult>" % (
+            "true" if more else "false", "".join("<Contents><Key>%s</Key></Contents>" % k for k in names[at:at + self.page]),
+            "<NextContinuationToken>%d</NextContinuationToken>" % (at + self.page) if more else "")).encode()
+
+
+def agent(verb, cwd, **env):
+    base = {k: v for k, v in os.environ.items() if not k.startswith("ETCD")}
+    base.update(env)
+    r = subprocess.run([AGENT, verb], env=base, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+    return r.returncode, r.stdout.decode()
+
+
+def main():
+    if not all(os.access(p, os.X_OK) for p in (AGENT, ETCD, CTL)):
+        print("skipped: no programs")
+        return etcdproc.SKIPPED
+    top = tempfile.mkdtemp(prefix="etcd-backup-")
+    bin_dir = os.path.join(top, "bin")                       # the agent looks for the others beside itself
+    os.mkdir(bin_dir)
+    for name, path in (("etcd-agent", AGENT), ("etcdctl", CTL), ("etcdutl", os.environ["CETCD_ETCDUTL"])):
+        shutil.copy(path, os.path.join(bin_dir, name))
+    globals()["AGENT"] = os.path.join(bin_dir, "etcd-agent")
+    port, peer = etcdproc.free_port(), etcdproc.free_port()
+    url = "http://127.0.0.1:%d" % port
+    log = open(os.path.join(top, "etcd.log"), "wb")
+    server = subprocess.Popen([ETCD, "--data-dir", top + "/d", "--listen-client-urls", url, "--advertise-client-urls", url,
+                               "--listen-peer-urls", "http://127.0.0.1:%d" % peer, "--initial-advertise-peer-urls", "http://127.0.0.1:%d" % peer,
+                               "--initial-cluster", "default=http://127.0.0.1:%d" % peer], stdout=log, stderr=log,
+                              env=dict(os.environ, ETCD_ROOT_PASSWORD="pw"))
+    store, kube = Store(), Kube()
+    try:
+        for _ in range(50):
+            if subprocess.run([CTL, "--endpoints", url, "--user=root:pw", "put", "a", "b"], stdout=subprocess.PIPE, stderr=subprocess.PIPE).returncode == 0:
+                break
+            time.sleep(0.2)
+        work, place = os.path.join(top, "work"), os.path.join(top, "place")
+        os.mkdir(work), os.mkdir(place)
+        s3 = dict(S3_ENDPOINT=store.url, S3_BUCKET="b", S3_PREFIX="x y/r/", S3_REGION=REGION, AWS_ACCESS_KEY_ID=KEY, AWS_SECRET_ACCESS_KEY=SECRET)
+        common = dict(BACKUP_ENDPOINTS=url, ETCD_ROOT_PASSWORD="pw", BACKUP_KEEP="3")
+        store.objects["x y/r/other.db"] = store.objects["elsewhere"] = b"mine"
+        for i in range(5):
+            code, out = agent("backup", work, **common, **s3)
+            assert code == 0, out
+            code, out = agent("backup", work, BACKUP_DIR=place, **common)
+            assert code == 0, out
+            time.sleep(1.1)                                  # names have seconds
+        kept = [k for k in store.objects if "etcd-snapshot-" in k]
+        assert len(kept) == 3 and len(store.objects) == 5 and len(os.listdir(place)) == 3, (store.objects.keys(), os.listdir(place))
+        assert not os.listdir(work), "left behind: %s" % os.listdir(work)
+        print("ok: backup, and pruning over pages of a list")
+        code, out = agent("backup", work, **common, **dict(s3, AWS_SECRET_ACCESS_KEY="wrong"))
+        assert code == 1 and "signature does not match" in out, out
+        code, out = agent("backup", work, **dict(common, ETCD_ROOT_PASSWORD="wrong"), **s3)
+        assert code == 1 and "etcdctl snapshot failed" in out, out
+        assert len([k for k in store.objects if "etcd-snapshot-" in k]) == 3
+        print("ok: what fails is said")
+
+        token = os.path.join(top, "token")
+        with open(token, "w") as f:
+            f.write(kube.token)
+        kube.put("statefulsets", "r-etcd", spec={"replicas": 3})
+        claim = kube.put("persistentvolumeclaims", "data-r-etcd-0")
+        pod = dict(POD_NAME="r-etcd-0", POD_NAMESPACE="n", POD_SELECTOR="app.kubernetes.io/name=r", KUBE_URL=kube.url, KUBE_TOKEN_FILE=token)
+        for source in (s3, dict(BACKUP_DIR=place)):
+            data = os.path.join(top, "restored-%d" % len(source))
+            code, out = agent("restore", work, ETCD_DATA_DIR=data, **pod, **source)
+            assert code == 0 and os.path.exists(data + "/member/wal"), out
+            code, out = agent("restore", work, ETCD_DATA_DIR=data, **pod, **source)
+            assert code == 0 and "there is data" in out, out
+        code, out = agent("restore", work, ETCD_DATA_DIR=top + "/no", **dict(pod, POD_NAME="r-etcd-1"), **s3)
+        assert code == 0 and not os.path.exists(top + "/no"), out
+        kube.patch("persistentvolumeclaims", "data-r-etcd-0", {"metadata": {"annotations": {"cetcd/cluster-id": "1"}}})
+        code, out = agent("restore", work, ETCD_DATA_DIR=top + "/no", **pod, **s3)
+        assert code == 0 and not os.path.exists(top + "/no") and "belongs to a cluster" in out, out
+        kube.patch("persistentvolumeclaims", "data-r-etcd-0", {"metadata": {"annotations": None}})
+        code, out = agent("restore", work, ETCD_DATA_DIR=top + "/no", RESTORE_SNAPSHOT="none.db", **pod, **s3)
+        assert code == 1 and "no such key" in out and not os.path.exists(top + "/no"), out
+        print("ok: restore, once and only where a cluster begins")
+    finally:
+        server.kill()
+        server.wait()
+        store.server.shutdown()
+        kube.server.shutdown()
+        shutil.rmtree(top, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
