@@ -315,6 +315,13 @@ static void reconcile(struct agent *a)
 	mem_free(m);
 }
 
+/* While the API is silent it is left at what it was. */
+static void show_quorum(struct agent *a, int state, const char *message)
+{
+	if (a->quorum_shown != state && a->api_answers && world_condition(a, state == 1, message))
+		a->quorum_shown = state;
+}
+
 static void look_at_quorum(struct agent *a)
 {
 	static const char LOST[] = "no leader for long: the majority is gone. Bring the other pods back; only if their data is lost for good: "
@@ -323,18 +330,17 @@ static void look_at_quorum(struct agent *a)
 
 	if (a->has_leader) {
 		a->led_ms = now;
-		if (!a->quorum_told || a->quorum_lost)
-			world_condition(a, true, "the local member has a leader");
 		if (a->quorum_lost)
 			LOG_INFO("the quorum is back");
-		a->quorum_told = true;
 		a->quorum_lost = false;
+		show_quorum(a, 1, "the local member has a leader");
 	} else if (!a->quorum_lost && now - a->led_ms > 1000ll * a->cfg.lost_s) {
 		LOG_ERROR("the quorum is lost", LOG_STR("reason", LOST));
-		world_condition(a, false, LOST);
 		world_event(a, true, "QuorumLost", LOST);
-		a->quorum_told = a->quorum_lost = true;
+		a->quorum_lost = true;
 	}
+	if (a->quorum_lost)
+		show_quorum(a, 2, LOST);
 }
 
 /* While etcd runs: is its data of the past? Says so to decide_once by stopping it. */
@@ -377,6 +383,7 @@ static void round_of_service(struct agent *a, bool leaving, int64_t *reconcile_m
 		*reconcile_ms = agent_now_ms() + (a->acted ? 0 : RECONCILE_MS);
 	} else if (!a->is_leader) {
 		a->reconciler.added_id = 0; /* what another leader did since is not known */
+		a->acted = false;
 		password_rotate(a);
 	}
 }
@@ -397,7 +404,7 @@ static enum ending serve(struct agent *a)
 	bool leaving = false;
 
 	a->led_ms = agent_now_ms();
-	a->quorum_told = a->quorum_lost = a->suspect = false;
+	a->quorum_lost = a->suspect = false;
 	for (;;) {
 		if (child_ended(&a->child))
 			return ENDED;

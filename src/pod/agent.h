@@ -44,8 +44,8 @@ struct config {
 	char set_room[HOST_SIZE], service_room[HOST_SIZE], program_room[4096], claim[HOST_SIZE];
 };
 
-/* The name of ordinal's pod, or -1 of a name that is none. */
 NODISCARD err_t config_read(struct config *c, struct why *why);
+/* The ordinal of a pod's name; -1: no pod of the StatefulSet, or beyond POD_PLACES_MAX. */
 int config_ordinal(const struct config *c, const char *pod);
 void config_host(const struct config *c, int ordinal, char out[HOST_SIZE]);
 void config_peer_url(const struct config *c, int ordinal, char out[POD_URL_SIZE]);
@@ -110,7 +110,7 @@ struct agent {
 
 	/* as read from Kubernetes */
 	bool api_answers;
-	const char *api_silent;         /* reason last logged, see agent_say */
+	bool api_told;                  /* its silence was logged */
 	struct pod_world world;
 	bool cluster_known;
 	char recover_pod[HOST_SIZE], recover_nonce[POD_NONCE_SIZE];
@@ -120,11 +120,13 @@ struct agent {
 	uint64_t cluster_id, member_id; /* of the data */
 	bool has_data, suspect;
 	char annotated[512];            /* what our pod was last seen to carry */
+	int64_t annotate_ms;            /* not before, after a failure */
 
 	/* of the local member */
 	bool answers, has_leader, is_leader, is_learner;
 	int64_t led_ms;                 /* when it last had a leader */
-	bool quorum_told, quorum_lost;
+	bool quorum_lost;
+	int quorum_shown;               /* by the pod's condition: 0 nothing, 1 there, 2 lost */
 
 	struct pod_reconciler reconciler;
 	bool acted;                     /* the last round changed something: look again soon */
@@ -151,7 +153,7 @@ bool world_read_set(struct agent *a);   /* the set alone */
 bool world_annotate_pod(struct agent *a, const char *phase);
 bool world_bind(struct agent *a, const struct pod_action *act);
 bool world_recovered(struct agent *a, const char *nonce);
-void world_condition(struct agent *a, bool has_quorum, const char *message);
+bool world_condition(struct agent *a, bool has_quorum, const char *message);
 void world_event(struct agent *a, bool warning, const char *reason, const char *message);
 
 /* members.c: etcd */

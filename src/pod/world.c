@@ -9,6 +9,8 @@
 #include "obs/log.h"
 #include "pod/agent.h"
 
+enum { ANNOTATE_AGAIN_MS = 5000 };
+
 static const char *note(const json_t *object, const char *key)
 {
 	return kube_text(object, "metadata", "annotations", key);
@@ -31,9 +33,9 @@ static bool heard(struct agent *a, err_t err, const struct why *why)
 
 	if (answers && !a->api_answers)
 		LOG_INFO("the Kubernetes API answers");
-	if (!answers && (a->api_answers || !a->api_silent))
+	if (!answers && !a->api_told)
 		LOG_WARN("the Kubernetes API does not answer as it should", LOG_WHY(why));
-	a->api_silent = answers ? NULL : "said";
+	a->api_told = !answers;
 	a->api_answers = answers;
 	return answers;
 }
@@ -174,6 +176,9 @@ bool world_annotate_pod(struct agent *a, const char *phase)
 		 (unsigned long long)a->member_id);
 	if (!strcmp(now, a->annotated))
 		return true;
+	if (agent_now_ms() < a->annotate_ms)
+		return false;
+	a->annotate_ms = agent_now_ms() + ANNOTATE_AGAIN_MS;
 	notes = json_pack("{s:s, s:o, s:o, s:o, s:o}", POD_ANNOTATION_PHASE, phase, POD_ANNOTATION_JOIN, asks ? json_string(join) : json_null(),
 			  POD_ANNOTATION_CLUSTER_ID, hex(a->has_data ? a->cluster_id : 0), POD_ANNOTATION_MEMBER_ID,
 			  hex(a->has_data ? a->member_id : 0), POD_ANNOTATION_CLAIM_UID,
@@ -181,6 +186,7 @@ bool world_annotate_pod(struct agent *a, const char *phase)
 	if (!patch_notes(a, "pods", a->cfg.pod, notes))
 		return false;
 	memcpy(a->annotated, now, sizeof(now));
+	a->annotate_ms = 0;
 	return true;
 }
 
@@ -214,20 +220,23 @@ static void time_text(char out[32])
 	strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }
 
-void world_condition(struct agent *a, bool has_quorum, const char *message)
+bool world_condition(struct agent *a, bool has_quorum, const char *message)
 {
 	char now[32], path[2 * HOST_SIZE];
 	struct why why = {0};
 	json_t *patch;
+	err_t err;
 
 	time_text(now);
 	snprintf(path, sizeof(path), "%s/status", a->cfg.pod);
 	patch = json_pack("{s:{s:[{s:s, s:s, s:s, s:s, s:s}]}}", "status", "conditions", "type", "cetcd/Quorum", "status",
 			  has_quorum ? "True" : "False", "reason", has_quorum ? "HasLeader" : "QuorumLost", "message", message,
 			  "lastTransitionTime", now);
-	if (kube_patch(a->kube, "v1", "pods", path, true, patch, &why))
-		LOG_WARN("the pod's condition could not be written", LOG_WHY(&why));
+	err = kube_patch(a->kube, "v1", "pods", path, true, patch, &why);
 	json_decref(patch);
+	if (err && err != ERR_NOT_EXIST) /* the pod is going */
+		LOG_WARN("the pod's condition could not be written", LOG_WHY(&why));
+	return !err;
 }
 
 void world_event(struct agent *a, bool warning, const char *reason, const char *message)
