@@ -25,6 +25,7 @@ enum {
 	KUBE_WATCH_MS = 10 * 1000,      /* how often a member that does not lead looks at the StatefulSet */
 	LEADERLESS_SUSPECT_MS = 5 * 1000, /* then others are asked whether we were removed */
 	CALL_MS = 3000,
+	LOGIN_MS = 6000,                /* bcrypt, on a busy machine */
 	OTHERS_MS = 1000,               /* for one of many, who may be gone */
 	ALIVE_MS = 60 * 1000,
 	READY_MS = 10 * 1000,
@@ -176,6 +177,6 @@ void password_read(struct agent *a);
 void password_rotate(struct agent *a);
 /* False: wrong password, or no answer (code). */
 bool members_login(struct agent *a, const char *url, const char *password, struct client_status *st);
-bool members_set_password(struct agent *a, const char *from, const char *to, char why[CLIENT_ERROR_SIZE]);
+bool members_set_password(struct agent *a, const char *from, const char *to, struct client_status *st);
 
 #endif

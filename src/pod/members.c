@@ -103,7 +103,7 @@ bool members_login(struct agent *a, const char *url, const char *password, struc
 
 	request.name = (char *)"root";
 	request.password = (char *)password;
-	if (!ask_with(a, url, NULL, RPC_AUTHENTICATE, &request.base, CALL_MS, &response, st))
+	if (!ask_with(a, url, NULL, RPC_AUTHENTICATE, &request.base, LOGIN_MS, &response, st))
 		return false;
 	snprintf(a->token, sizeof(a->token), "%s", strlen(response->token) < sizeof(a->token) ? response->token : "");
 	return true;
@@ -249,18 +249,15 @@ bool members_do(struct agent *a, const struct pod_action *act, uint64_t *id, cha
 	UNREACHABLE();
 }
 
-bool members_set_password(struct agent *a, const char *from, const char *to, char why[CLIENT_ERROR_SIZE])
+bool members_set_password(struct agent *a, const char *from, const char *to, struct client_status *st)
 {
 	Etcdserverpb__AuthUserChangePasswordRequest request = ETCDSERVERPB__AUTH_USER_CHANGE_PASSWORD_REQUEST__INIT;
-	struct client_status st;
 	char url[POD_URL_SIZE];
 
 	config_client_url(&a->cfg, a->cfg.ordinal, url);
-	if (!members_login(a, url, from, &st)) {
-		client_error(why, &st);
+	if (!members_login(a, url, from, st))
 		return false;
-	}
 	request.name = (char *)"root";
 	request.password = (char *)to;
-	return change(a, url, RPC_USER_CHANGE_PASSWORD, &request.base, NULL, why);
+	return ask(a, url, RPC_USER_CHANGE_PASSWORD, &request.base, LOGIN_MS, NULL, st);
 }

@@ -52,7 +52,7 @@ static bool is_refused(const struct client_status *st)
 /* Only what is refused is changed; a server without authentication refuses nothing that matters here. */
 void password_rotate(struct agent *a)
 {
-	char url[POD_URL_SIZE], why[CLIENT_ERROR_SIZE];
+	char url[POD_URL_SIZE];
 	struct client_status st;
 	int64_t now = agent_now_ms();
 
@@ -70,7 +70,7 @@ void password_rotate(struct agent *a)
 	}
 	if (!is_refused(&st))
 		return;
-	if (strcmp(a->wanted, a->password) && members_set_password(a, a->password, a->wanted, why)) {
+	if (strcmp(a->wanted, a->password) && members_set_password(a, a->password, a->wanted, &st)) {
 		memcpy(a->password, a->wanted, sizeof(a->password));
 		a->token[0] = '\0';
 		a->password_told = false;
@@ -78,6 +78,8 @@ void password_rotate(struct agent *a)
 		world_event(a, false, "PasswordChanged", "root's password in etcd was changed to that of the secret");
 		return;
 	}
+	if (!is_refused(&st))
+		return; /* no answer in time, say: once more, soon */
 	a->password_at_ms = now + TELL_MS;
 	a->password_told = true;
 	LOG_ERROR("root's password in the file is not the one in etcd, and no older one that works is held: set it by etcdctl user passwd root, or "
