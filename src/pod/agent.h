@@ -2,7 +2,7 @@
  * child, etcd, and a thread that answers probes.
  *
  *	             +-- no data: ask, wait, ask ... --+
- *	  start --> DECIDE ------------------------> SERVE ---- SIGTERM ----> stop, or LEAVING until removed
+ *	  start --> BEGIN -------------------------> SERVE ---- SIGTERM ----> stop, or LEAVING until removed
  *	             ^        data, or an id            |
  *	             +---- data is of the past ---------+ */
 #ifndef POD_AGENT_H
@@ -141,6 +141,12 @@ void agent_say(struct agent *a, const char *what, const char *reason);
 /* Waits for a signal, at most ms. Handles it: child's end, stop, what is passed on. */
 void agent_pause(struct agent *a, unsigned ms);
 int agent_run(int argc, char **argv);
+
+/* begin.c: one look at how to start, and what follows from it. True: etcd runs. */
+bool agent_begin(struct agent *a);
+struct members_seen;
+/* What start.c decides upon. Others are asked only where it matters; *others is then what they say. */
+void agent_gather(struct agent *a, struct pod_start *s, struct members_seen *others);
 /* Configuration and the Kubernetes API. */
 NODISCARD err_t agent_open(struct agent *a, struct why *why);
 
