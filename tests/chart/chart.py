@@ -235,7 +235,7 @@ AXES = (
       "tls.client.extraAddresses={192.0.2.7}")),
     ((), ("tls.peer.mode=chart",), ("tls.peer.mode=secret", "tls.peer.existingSecret=peers")),
     ((), ("backup.enabled=true",), ("backup.enabled=true", "backup.destination=s3", "backup.s3.endpoint=https://s3.example.com:9000",
-     "backup.s3.bucket=b", "backup.s3.existingSecret=keys")),
+     "backup.s3.bucket=b", "backup.s3.existingSecret=keys", "backup.s3.caKey=ca.crt", "backup.s3.prefix=a/b")),
     ((), ("restore.enabled=true", "restore.pvc.existingClaim=old", "restore.pvc.shared=true"),
      ("restore.enabled=true", "restore.source=s3", "restore.s3.endpoint=http://minio:9000", "restore.s3.bucket=b", "restore.s3.existingSecret=keys",
       "auth.rbac.existingSecret=pw", "auth.rbac.existingSecretKey=etcd")),

@@ -52,6 +52,8 @@ is no data, only while no claim of the release belongs to a cluster.
   - name: backup
     mountPath: /backup
     readOnly: true
+  {{- else }}
+  {{- include "etcd.s3-mount" .Values.restore.s3 | nindent 2 }}
   {{- end }}
 {{- end -}}
 
@@ -61,5 +63,7 @@ is no data, only while no claim of the release belongs to a cluster.
   persistentVolumeClaim:
     claimName: {{ .Values.restore.pvc.existingClaim }}
     readOnly: true
+{{- else if .Values.restore.enabled -}}
+{{ include "etcd.s3-volume" .Values.restore.s3 }}
 {{- end -}}
 {{- end -}}
