@@ -123,12 +123,13 @@ static err_t peer_init(struct secure *s, struct config *cfg, const char *data_di
 
 /* ---- clients ---- */
 
+/* Unlike a member's, a client's certificate may name any addresses, as upstream has it. */
 static err_t client_init(struct secure *s, struct config *cfg, const char *data_dir, struct why *why)
 {
 	struct tls_config t = {.cert_file = cfg->cert_file, .key_file = cfg->key_file, .trusted_ca_file = cfg->trusted_ca_file,
 		.crl_file = cfg->client_crl_file, .client_cert_auth = cfg->client_cert_auth, .allowed_cns = cfg->client_cert_allowed_cn.at,
 		.allowed_cn_count = cfg->client_cert_allowed_cn.count, .allowed_hostnames = cfg->client_cert_allowed_hostname.at,
-		.allowed_hostname_count = cfg->client_cert_allowed_hostname.count, .check_client_san = true, .offer_h2 = true};
+		.allowed_hostname_count = cfg->client_cert_allowed_hostname.count, .offer_h2 = true};
 	bool given = cfg->cert_file[0];
 	char *dir, *cert = NULL, *key = NULL;
 	err_t err = check_pair(cfg->cert_file, cfg->key_file, why);

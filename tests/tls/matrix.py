@@ -1,0 +1,436 @@
+#!/usr/bin/env python3
+"""TLS, flag by flag: what is accepted and what is refused, by openssl s_client, curl and etcdctl, on the client port and on the peer port; the
+same against Go etcd, where it is there, and the answers are compared.
+
+usage: matrix.py [--ours ETCD] [--ctl ETCDCTL] [--go ETCD] [--only NAME]
+
+A case is a set of flags and a list of clients; each gets a word: ok, refused, or what the handshake settled on."""
+import argparse
+import os
+import re
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+
+import etcdproc
+from authority import Authority
+
+ARGS = None
+
+
+class Server:
+    """One member with any listeners; the environment holds nothing of etcd."""
+    def __init__(self, binary, root, flags, client="https", peer="http"):
+        self.root = tempfile.mkdtemp(prefix="s", dir=root)
+        self.dir, self.log_path = os.path.join(self.root, "data"), os.path.join(self.root, "log")
+        self.port, self.peer_port = etcdproc.free_port(), etcdproc.free_port()
+        self.client_url = "%s://127.0.0.1:%d" % (client, self.port) if "://" not in client else client
+        self.peer_url = "%s://127.0.0.1:%d" % (peer, self.peer_port)
+        args = [binary, "--name=n1", "--data-dir=" + self.dir, "--listen-client-urls=" + self.client_url, "--advertise-client-urls=" +
+                self.client_url.split(",")[0], "--listen-peer-urls=" + self.peer_url, "--initial-advertise-peer-urls=" + self.peer_url,
+                "--initial-cluster=n1=" + self.peer_url] + flags
+        env = {k: v for k, v in os.environ.items() if not k.startswith("ETCD")}
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(args, stdout=log, stderr=log, env=env, cwd=self.root)
+
+    def log(self):
+        with open(self.log_path, errors="replace") as f:
+            return f.read()
+
+    def ready(self, seconds=15):
+        """False: it ended instead."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                return False
+            if "ready to serve client requests" in self.log():
+                return True
+            time.sleep(0.02)
+        raise AssertionError("neither ready nor ended:\n" + self.log()[-2000:])
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.stop()
+
+
+def run(*args, stdin=None, seconds=10, env=None):
+    try:
+        return subprocess.run(list(args), input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds,
+                              env=dict({k: v for k, v in os.environ.items() if not k.startswith("ETCD")}, **(env or {})))
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(args, 124, b"timed out", b"")
+
+
+# ---- clients: each returns a word ----
+
+def ctl(s, ca, cert=None, name="put", more=(), endpoint=None):
+    """etcdctl puts: ok or refused."""
+    args = [ARGS.ctl, "--endpoints=" + (endpoint or s.client_url.split(",")[0]), "--command-timeout=2s", "--dial-timeout=2s"] + list(more)
+    if ca:
+        args.append("--cacert=" + ca)
+    if cert:
+        args += ["--cert=" + cert[0], "--key=" + cert[1]]
+    r = run(*args, "put", "a", "b")
+    return "ok" if r.returncode == 0 else "refused"
+
+
+def curl(port, ca, cert=None, path="/version", more=(), scheme="https", host="127.0.0.1"):
+    args = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{http_version}", "--max-time", "5"] + list(more)
+    if ca:
+        args += ["--cacert", ca]
+    if cert:
+        args += ["--cert", cert[0], "--key", cert[1]]
+    r = run(*args, "%s://%s:%d%s" % (scheme, host, port, path))
+    return r.stdout.decode().strip() if r.returncode == 0 else "refused"
+
+
+def s_client(port, *more, cert=None, read=True):
+    """Protocol and suite, or refused. With TLS 1.3 a refusal of the client's certificate comes behind the handshake: a request shows it."""
+    args = ["openssl", "s_client", "-connect", "127.0.0.1:%d" % port, "-ign_eof"] + list(more)
+    if cert:
+        args += ["-cert", cert[0], "-key", cert[1]]
+    r = run(*args, stdin=b"GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", seconds=6)
+    text = r.stdout.decode(errors="replace")
+    if read and "HTTP/1.1 " not in text:
+        return "refused"
+    suite = re.search(r"New, (\S+), Cipher is (\S+)", text)
+    alpn = re.search(r"ALPN protocol: (\S+)", text)
+    return "%s %s%s" % (suite.group(1), suite.group(2), " " + alpn.group(1) if alpn else "") if suite else "refused"
+
+
+CASES = []
+
+# Where ours is to differ: (case, name) -> why.
+KNOWN = {
+    ("certificate_and_key", "no certificate"): "Go's starts and ends a moment later; ours says at once what is missing",
+    ("certificate_and_key", "no such file"): "the same",
+    ("alpn", "http/1.1"): "Go's knows h2 alone and lets http/1.1 pass without a word; ours names it",
+}
+
+
+def case(f):
+    CASES.append(f)
+    return f
+
+
+def flags_of(a, **more):
+    return ["--cert-file=" + a.server[0], "--key-file=" + a.server[1]] + ["--%s=%s" % (k.replace("_", "-"), v) for k, v in more.items()]
+
+
+def starts(binary, root, flags, **more):
+    """(does it start, the last error's text without file names)"""
+    with Server(binary, root, flags, **more) as s:
+        return "starts" if s.ready() else "refused to start"
+
+
+# ---- client port ----
+
+@case
+def certificate_and_key(binary, a, root):
+    with Server(binary, root, flags_of(a)) as s:
+        yield "starts", s.ready()
+        yield "right CA", ctl(s, a.ca)
+        yield "another CA", ctl(s, a.other.ca)
+        yield "no CA", ctl(s, None)
+        yield "insecure-skip-tls-verify", ctl(s, None, more=["--insecure-skip-tls-verify"])
+        yield "wrong host", curl(s.port, a.ca, host="other.test", more=["--resolve", "other.test:%d:127.0.0.1" % s.port])
+        yield "SAN by name", curl(s.port, a.ca, host="localhost")
+        yield "plain http", curl(s.port, None, scheme="http")
+        yield "curl h2", curl(s.port, a.ca, more=["--http2"])
+        yield "curl h1", curl(s.port, a.ca, more=["--http1.1"])
+        yield "a client certificate that nobody asked for", ctl(s, a.ca, a.client)
+    yield "no key", starts(binary, root, ["--cert-file=" + a.server[0]])
+    yield "no certificate", starts(binary, root, ["--key-file=" + a.server[1]])
+    yield "neither", starts(binary, root, [])
+    yield "key of another", starts(binary, root, ["--cert-file=" + a.server[0], "--key-file=" + a.client[1]])
+    yield "no such file", starts(binary, root, ["--cert-file=/nowhere", "--key-file=" + a.server[1]])
+
+
+@case
+def client_cert_auth(binary, a, root):
+    for name, more in (("trusted CA", {"trusted_ca_file": a.ca}), ("and client-cert-auth", {"trusted_ca_file": a.ca, "client_cert_auth": "true"})):
+        with Server(binary, root, flags_of(a, **more)) as s:
+            yield name, s.ready()
+            yield "its certificate", ctl(s, a.ca, a.client)
+            yield "none", ctl(s, a.ca)
+            yield "another CA's", ctl(s, a.ca, a.other.client)
+            yield "expired", ctl(s, a.ca, a.expired)
+            yield "not yet valid", ctl(s, a.ca, a.early)
+            yield "for servers only", ctl(s, a.ca, a.server_only)
+            yield "self-signed", ctl(s, a.ca, a.self_signed)
+            yield "by an intermediate, chain sent", ctl(s, a.ca, a.below)
+            for tls in ("-tls1_2", "-tls1_3"):
+                yield tls + " with", s_client(s.port, tls, cert=a.client) != "refused"
+                yield tls + " without", s_client(s.port, tls)
+            yield "curl with", curl(s.port, a.ca, a.client)
+            yield "curl without", curl(s.port, a.ca)
+
+
+@case
+def allowed_names(binary, a, root):
+    for flag in ("client-cert-allowed-hostname",):
+        for allowed, who in (("client.test", "a.san"), ("*.test", "a.san"), ("deep.wild.test", "a.wild"), ("wild.test", "a.wild"), ("127.0.0.9", "a.ip"),
+                             ("127.0.0.1", "a.ip"), ("client", "a.client")):
+            with Server(binary, root, flags_of(a, trusted_ca_file=a.ca, client_cert_auth="true") + ["--%s=%s" % (flag, allowed)]) as s:
+                yield "%s for %s" % (allowed, who), s.ready() and ctl(s, a.ca, getattr(a, who[2:]))
+    with Server(binary, root, flags_of(a, trusted_ca_file=a.ca, client_cert_auth="true") + ["--client-cert-allowed-hostname=other.test,client.test"]) as s:
+        yield "second of two", s.ready() and ctl(s, a.ca, a.san)
+        yield "none of two", ctl(s, a.ca, a.wild)
+
+
+@case
+def san_of_clients(binary, a, root):
+    """The address of the client against its certificate's SAN."""
+    with Server(binary, root, flags_of(a, trusted_ca_file=a.ca)) as s:
+        yield "starts", s.ready()
+        yield "own address", ctl(s, a.ca, a.local)
+        yield "another's address", ctl(s, a.ca, a.ip)
+
+
+@case
+def crl(binary, a, root):
+    for form, path in (("DER", a.crl_der),):
+        with Server(binary, root, flags_of(a, trusted_ca_file=a.ca) + ["--client-crl-file=" + path]) as s:
+            yield form, s.ready()
+            yield "not listed", ctl(s, a.ca, a.client)
+            yield "listed", ctl(s, a.ca, a.revoked)
+            yield "listed, curl", curl(s.port, a.ca, a.revoked)
+    http = etcdproc.free_port()
+    with Server(binary, root, flags_of(a, trusted_ca_file=a.ca) + ["--client-crl-file=" + a.crl_der,
+                                                                 "--listen-client-http-urls=https://127.0.0.1:%d" % http]) as s:
+        yield "http listener of its own", s.ready()
+        yield "grpc, listed (CVE-2026-59818)", ctl(s, a.ca, a.revoked)
+        yield "http, listed", curl(http, a.ca, a.revoked)
+        yield "grpc, not listed", ctl(s, a.ca, a.client)
+        yield "http, not listed", curl(http, a.ca, a.client)
+
+
+@case
+def versions(binary, a, root):
+    for more in ({}, {"tls_min_version": "TLS1.3"}, {"tls_max_version": "TLS1.2"}, {"tls_min_version": "TLS1.2", "tls_max_version": "TLS1.3"}):
+        with Server(binary, root, flags_of(a, **more)) as s:
+            yield "%s" % more, s.ready()
+            for v in ("-tls1_1", "-tls1_2", "-tls1_3"):
+                yield v, s_client(s.port, v, "-cipher", "DEFAULT@SECLEVEL=0") != "refused"
+    for more in ({"tls_min_version": "TLS1.1"}, {"tls_min_version": "TLS1.3", "tls_max_version": "TLS1.2"}, {"tls_max_version": "1.3"}):
+        yield "%s" % more, starts(binary, root, flags_of(a, **more))
+
+
+@case
+def cipher_suites(binary, a, root):
+    suite = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
+    with Server(binary, root, flags_of(a, cipher_suites=suite)) as s:
+        yield "starts", s.ready()
+        yield "that one", s_client(s.port, "-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256")
+        yield "another", s_client(s.port, "-tls1_2", "-cipher", "ECDHE-ECDSA-AES256-GCM-SHA384")
+        yield "1.3 has its own", s_client(s.port, "-tls1_3") != "refused"
+    with Server(binary, root, flags_of(a)) as s:
+        yield "by default", s.ready()
+        for name in ("ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305"):
+            yield name, s_client(s.port, "-tls1_2", "-cipher", name)
+        for weak in ("RC4-SHA", "DES-CBC3-SHA", "AES128-SHA", "NULL-SHA256", "ADH-AES128-SHA"):
+            yield weak, s_client(s.port, "-tls1_2", "-cipher", weak + "@SECLEVEL=0")
+    yield "no such suite", starts(binary, root, flags_of(a, cipher_suites="TLS_NONE"))
+    yield "with 1.3 alone", starts(binary, root, flags_of(a, cipher_suites=suite, tls_min_version="TLS1.3"))
+
+
+@case
+def alpn(binary, a, root):
+    with Server(binary, root, flags_of(a)) as s:
+        yield "starts", s.ready()
+        for offer in ("h2", "http/1.1", "h2,http/1.1", "http/1.1,h2"):
+            yield offer, s_client(s.port, "-alpn", offer, read=False).split(" ")[-1]
+
+
+@case
+def auto_tls(binary, a, root):
+    with Server(binary, root, ["--auto-tls"]) as s:
+        yield "starts", s.ready()
+        yield "skipping verification", ctl(s, None, more=["--insecure-skip-tls-verify"])
+        yield "without", ctl(s, None)
+        fixtures = os.path.join(s.dir, "fixtures", "client")
+        yield "files", sorted(os.listdir(fixtures))
+        yield "of modes", [oct(stat.S_IMODE(os.stat(p).st_mode)) for p in (s.dir, os.path.join(fixtures, "key.pem"))]
+        cert = os.path.join(fixtures, "cert.pem")
+        text = run("openssl", "x509", "-in", cert, "-noout", "-text", "-nameopt", "RFC2253").stdout.decode()
+        yield "subject", re.search(r"Subject: (.*)", text).group(1)
+        yield "key", re.search(r"NIST CURVE: (\S+)", text).group(1)
+        yield "for", re.search(r"Extended Key Usage: *\n *(.*)", text).group(1)
+        yield "SAN", re.search(r"Subject Alternative Name: *\n *(.*)", text).group(1)
+        days = run("openssl", "x509", "-in", cert, "-noout", "-checkend", str(364 * 86400)).returncode, \
+            run("openssl", "x509", "-in", cert, "-noout", "-checkend", str(366 * 86400)).returncode
+        yield "a year", days
+        with open(cert) as f:
+            kept = f.read()
+        s.stop()
+    with Server(binary, root, ["--auto-tls", "--self-signed-cert-validity=3", "--data-dir=" + s.dir]) as again:
+        yield "again", again.ready()
+        with open(cert) as f:
+            yield "the same files", f.read() == kept
+    with Server(binary, root, ["--auto-tls", "--self-signed-cert-validity=3"]) as s:
+        yield "of three years", s.ready()
+        cert = os.path.join(s.dir, "fixtures", "client", "cert.pem")
+        yield "they are", [run("openssl", "x509", "-in", cert, "-noout", "-checkend", str(d * 86400)).returncode for d in (1094, 1096)]
+    yield "of none", starts(binary, root, ["--auto-tls", "--self-signed-cert-validity=0"])
+    with Server(binary, root, ["--auto-tls"] + flags_of(a)) as s:
+        yield "beside certificates", s.ready() and ctl(s, a.ca)
+
+
+@case
+def mixed_listeners(binary, a, root):
+    tls, plain, sock = etcdproc.free_port(), etcdproc.free_port(), os.path.join(root, "c.sock")
+    urls = "https://127.0.0.1:%d,http://127.0.0.1:%d,http://127.0.0.1:%d" % (tls, tls, plain)
+    with Server(binary, root, flags_of(a, trusted_ca_file=a.ca, client_cert_auth="true"), client=urls) as s:
+        yield "starts", s.ready()
+        yield "https, certificate", ctl(s, a.ca, a.client, endpoint="https://127.0.0.1:%d" % tls)
+        yield "https, none", ctl(s, a.ca, endpoint="https://127.0.0.1:%d" % tls)
+        yield "http on the same", ctl(s, None, endpoint="http://127.0.0.1:%d" % tls)
+        yield "http", ctl(s, None, endpoint="http://127.0.0.1:%d" % plain)
+    for scheme in ("unix", "unixs"):
+        with Server(binary, root, flags_of(a), client="%s://%s" % (scheme, sock)) as s:
+            yield scheme, s.ready()
+            yield "curl through it", curl(80, a.ca, host="localhost", scheme="https" if scheme == "unixs" else "http", more=["--unix-socket", sock])
+
+
+@case
+def hosts_and_origins(binary, a, root):
+    with Server(binary, root, ["--host-whitelist=good.test", "--cors=http://page.test"], client="http") as s:
+        yield "starts", s.ready()
+        for host in ("good.test", "bad.test", "127.0.0.1", "localhost", "good.test.bad.test", "GOOD.test"):
+            yield "Host: " + host, curl(s.port, None, scheme="http", more=["-H", "Host: " + host])
+        for origin in ("http://page.test", "http://other.test"):
+            r = run("curl", "-s", "-D", "-", "-o", "/dev/null", "-H", "Host: good.test", "-H", "Origin: " + origin, "http://127.0.0.1:%d/version" % s.port)
+            yield "Origin: " + origin, re.findall(r"(?i)access-control-allow-origin: *(\S+)", r.stdout.decode())
+    with Server(binary, root, flags_of(a) + ["--host-whitelist=good.test"]) as s:
+        yield "https is not asked", s.ready() and curl(s.port, a.ca, more=["-H", "Host: bad.test"])
+
+
+# ---- peer port ----
+
+def peer_flags(a, **more):
+    return ["--peer-cert-file=" + a.server[0], "--peer-key-file=" + a.server[1]] + ["--peer-%s=%s" % (k.replace("_", "-"), v) for k, v in more.items()]
+
+
+def peer(s, a, cert=None):
+    return curl(s.peer_port, a.ca, cert, path="/members", more=["--http1.1"]).split(" ")[0]
+
+
+@case
+def peer_certificates(binary, a, root):
+    plain = {"client": "http", "peer": "https"}
+    with Server(binary, root, peer_flags(a), **plain) as s:
+        yield "starts", s.ready()
+        yield "no certificate asked for", peer(s, a)
+        yield "another CA", curl(s.peer_port, a.other.ca, path="/members", more=["--http1.1"])
+    for name, more in (("trusted CA", {"trusted_ca_file": a.ca}), ("and client-cert-auth", {"trusted_ca_file": a.ca, "client_cert_auth": "true"})):
+        with Server(binary, root, peer_flags(a, **more), **plain) as s:
+            yield name, s.ready()
+            for who in ("client", "local", "ip", "server_only", "expired", "self_signed"):
+                yield who, peer(s, a, getattr(a, who))
+            yield "none", peer(s, a)
+            yield "another CA's", peer(s, a, a.other.client)
+    with Server(binary, root, peer_flags(a, trusted_ca_file=a.ca) + ["--peer-skip-client-san-verification"], **plain) as s:
+        yield "SAN skipped", s.ready()
+        yield "another's address", peer(s, a, a.ip)
+    with Server(binary, root, peer_flags(a, trusted_ca_file=a.ca, cert_allowed_cn="client,third"), **plain) as s:
+        yield "allowed CN", s.ready()
+        yield "that one", peer(s, a, a.client)
+        yield "another", peer(s, a, a.second)
+    with Server(binary, root, peer_flags(a, trusted_ca_file=a.ca, cert_allowed_hostname="client.test") + ["--peer-skip-client-san-verification"], **plain) as s:
+        yield "allowed host", s.ready()
+        yield "that one", peer(s, a, a.san)
+        yield "another", peer(s, a, a.client)
+    with Server(binary, root, peer_flags(a, trusted_ca_file=a.ca, crl_file=a.crl_der), **plain) as s:
+        yield "CRL", s.ready()
+        yield "not listed", peer(s, a, a.client)
+        yield "listed", peer(s, a, a.revoked)
+    with Server(binary, root, peer_flags(a, trusted_ca_file=a.ca, client_cert_file=a.client[0], client_key_file=a.client[1]), **plain) as s:
+        yield "certificate of its own for dialling", s.ready()
+    yield "CN and host", starts(binary, root, peer_flags(a, cert_allowed_cn="x", cert_allowed_hostname="y"), **plain)
+    yield "no certificate", starts(binary, root, [], **plain)
+    yield "no key", starts(binary, root, ["--peer-cert-file=" + a.server[0]], **plain)
+
+
+@case
+def peer_auto_tls(binary, a, root):
+    with Server(binary, root, ["--peer-auto-tls"], client="http", peer="https") as s:
+        yield "starts", s.ready()
+        fixtures = os.path.join(s.dir, "fixtures", "peer")
+        yield "files", sorted(os.listdir(fixtures))
+        yield "mode", oct(stat.S_IMODE(os.stat(os.path.join(fixtures, "key.pem")).st_mode))
+        yield "serves", curl(s.peer_port, None, path="/members", more=["-k", "--http1.1"])
+
+
+# ---- ours alone ----
+
+def ours_alone(binary, a, root):
+    """Resumption, the limit of a handshake, an existing directory's mode."""
+    with Server(binary, root, flags_of(a)) as s:
+        assert s.ready()
+        for v in ("-tls1_2", "-tls1_3"):
+            saved = os.path.join(root, "session" + v)
+            run("openssl", "s_client", "-connect", "127.0.0.1:%d" % s.port, v, "-sess_out", saved, "-ign_eof",
+                stdin=b"GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            r = run("openssl", "s_client", "-connect", "127.0.0.1:%d" % s.port, v, "-sess_in", saved, "-ign_eof",
+                    stdin=b"GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert b"Reused, TLSv1" in r.stdout and b"HTTP/1.1 200" in r.stdout, r.stdout[-500:]
+            print("ok: %s: sessions are resumed" % v)
+        idle = socket.create_connection(("127.0.0.1", s.port))
+        began = time.monotonic()
+        idle.settimeout(15)
+        assert idle.recv(1) == b"" and 9 < time.monotonic() - began < 12
+        print("ok: a handshake has ten seconds")
+    left = os.path.join(root, "open")
+    os.mkdir(left, 0o755)
+    with Server(binary, root, flags_of(a) + ["--data-dir=" + left]) as s:
+        assert s.ready() and ("not recommended" in s.log() or "permission" in s.log()), s.log()[-800:]
+        modes = {os.path.relpath(os.path.join(d, f), left): stat.S_IMODE(os.stat(os.path.join(d, f)).st_mode)
+                 for d, dirs, files in os.walk(left) for f in dirs + files}
+        wide = {f: oct(m) for f, m in modes.items() if m & 0o077}
+        assert not wide, "others may look into %s" % wide
+        print("ok: %d files and directories are the owner's alone" % len(modes))
+
+
+def main():
+    global ARGS
+    p = argparse.ArgumentParser()
+    p.add_argument("--ours", default=os.environ.get("CETCD_ETCD"))
+    p.add_argument("--ctl", default=os.environ.get("CETCD_ETCDCTL") or etcdproc.oracle("etcdctl"))
+    p.add_argument("--go", default=etcdproc.oracle("etcd"))
+    p.add_argument("--only")
+    ARGS = p.parse_args()
+    if not ARGS.ours or not ARGS.go or not ARGS.ctl or not shutil.which("openssl") or not shutil.which("curl"):
+        print("SKIP: needs a server (CETCD_ETCD), etcdctl, openssl, curl, and Go etcd to compare with (make oracle)")
+        sys.exit(etcdproc.SKIPPED)
+    failed = count = 0
+    with tempfile.TemporaryDirectory(prefix="tls") as root:
+        a = Authority(os.path.join(root, "ca"))
+        for f in CASES:
+            if ARGS.only and f.__name__ != ARGS.only:
+                continue
+            for (name, got), (_, want) in zip(f(ARGS.ours, a, root), f(ARGS.go, a, root)):
+                count += 1
+                known = KNOWN.get((f.__name__, name))
+                failed += got != want and not known
+                print("%s%s: %s: %s%s" % ("" if got == want or known else "DIFFERS ", f.__name__, name, got,
+                                          "" if got == want else "   Go: %s%s" % (want, known and " (%s)" % known or "")), flush=True)
+        if ARGS.only in (None, "ours_alone"):
+            ours_alone(ARGS.ours, a, root)
+    print("%d answers, %d differ" % (count, failed))
+    sys.exit(1 if failed else 0)
+
+
+main()
