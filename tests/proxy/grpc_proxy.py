@@ -59,6 +59,13 @@ def metric(port, name, path="/metrics"):
     return float(re.search(r"^%s (\S+)$" % name, text, re.M).group(1))
 
 
+def growth_max(size):
+    """A sanitizer's allocator has bytes of its own beside each of ours, and keeps what was freed."""
+    with open(ETCD, "rb") as f:
+        program = f.read()
+    return size * (8 if b"__tsan_init" in program or b"__asan_init" in program else 1)
+
+
 def until(what, check, seconds=10):
     end = time.monotonic() + seconds
     while not check():
@@ -191,7 +198,7 @@ def check_who_does_not_read_costs_little(server):
                         break
             peak = max(peak, p.anonymous() - before)
         print("    %.1f MB more at most" % (peak / 1e6))
-        assert peak < 64 << 20, peak
+        assert peak < growth_max(64 << 20), peak
         for channel, answers, over in idle:
             over.append(True)
             answers.cancel()
