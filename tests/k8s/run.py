@@ -8,6 +8,7 @@ A scenario brings its own cluster up and down; the first line of its docstring i
 import argparse
 import importlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -30,7 +31,8 @@ def main():
     p.add_argument("wanted", nargs="*")
     settings = p.parse_args()
     settings.ours, settings.go = os.path.abspath(settings.ours), os.path.abspath(settings.go)
-    scenarios = [(g, s) for g in GROUPS for s in importlib.import_module(g).SCENARIOS
+    scenarios = [(g, s) for g in GROUPS if not settings.wanted or g in [w.split(".")[0] for w in settings.wanted]
+                 for s in importlib.import_module(g).SCENARIOS
                  if not settings.wanted or g in settings.wanted or "%s.%s" % (g, s.__name__) in settings.wanted]
     if settings.list or not scenarios:
         for group, s in scenarios:
@@ -39,6 +41,8 @@ def main():
     if os.getuid() or not os.path.exists(os.path.join(LAB, "up")):
         print("skipped: needs root and a lab in K8S_LAB (%s)" % LAB)
         return 77
+    # whoever ends us: the cluster goes down first
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     lines, failed = [], 0
 
     def say(text):
