@@ -3,14 +3,20 @@
 
 #include "ctl/ctl_impl.h"
 
+enum { NS_PER_MS = 1000000 };
+
 bool ctl_call_on(struct ctl *c, struct client *client, enum rpc rpc, const ProtobufCMessage *request,
 		 uint64_t timeout_ms, void *out)
 {
 	struct client_call_opts opts = {.timeout_ms = timeout_ms};
 	err_t err;
 
+	if (!timeout_ms && c->o.command_timeout < NS_PER_MS) {
+		c->status = (struct client_status){GRPC_DEADLINE_EXCEEDED, true, ""}; /* over before it began */
+		return false;
+	}
 	if (!timeout_ms)
-		opts.timeout_ms = MAX(ms_of(c->o.command_timeout), (uint64_t)1);
+		opts.timeout_ms = ms_of(c->o.command_timeout);
 	else if (timeout_ms == CTL_NO_TIMEOUT)
 		opts.timeout_ms = 0;
 	buf_clear(&c->request);

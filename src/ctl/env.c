@@ -56,9 +56,11 @@ int ctl_env(struct ctl *c)
 				"environment-variable", ctl_copy(c, "%.*s", (int)(equals - *e), *e));
 			return EXIT_ERROR;
 		}
-		/* What does not parse is passed over, as upstream does. */
-		if (!cli_set(&c->o, f, equals + 1, &why) && !strcmp(f->name, "command-timeout"))
-			c->command_timeout_set = true;
+		/* What does not parse is passed over, as upstream does, but that a boolean is false then. */
+		if (!cli_set(&c->o, f, equals + 1, &why))
+			c->command_timeout_set |= !strcmp(f->name, "command-timeout");
+		else if (f->kind == CLI_BOOL)
+			*(bool *)((char *)&c->o + f->offset) = false;
 	}
 	return 0;
 }

@@ -143,6 +143,44 @@ class Faults:
         self.check("message", "Error: could not write snapshot: write full.db.part: file too large\n", err)
         self.check("files", [], self.files())
 
+    def full_file_system(self):
+        """A file system of 1 MB of its own, where that is allowed."""
+        folder = os.path.join(self.server.root, "small")
+        os.mkdir(folder)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], capture_output=True).returncode:
+            print("  no right to mount: only the limit of file sizes was tried")
+            return
+        try:
+            code, out, err = self.run("snapshot", "save", "small/full.db")
+            left = os.listdir(folder)
+        finally:
+            subprocess.run(["umount", folder], check=True)
+        self.check("code", 5, code)
+        self.check("message", "Error: could not write snapshot: write small/full.db.part: no space left on device\n", err)
+        self.check("files", [], left)
+
+    def endpoint_dies_in_a_stream(self):
+        """The first of two endpoints is cut; what comes later goes over the other."""
+        pipe = Pipe(self.server.port, 0)
+        p = self.start("watch", "s", endpoint="%s,%s" % (pipe.endpoint, self.server.target))
+        time.sleep(0.7)
+        self.run("put", "s", "1")
+        time.sleep(0.3)
+        pipe.close()
+        self.run("put", "s", "2")
+        time.sleep(1.5)
+        self.run("put", "s", "3")
+        time.sleep(0.5)
+        p.send_signal(signal.SIGTERM)
+        self.check("every event once", "PUT\ns\n1\nPUT\ns\n2\nPUT\ns\n3\n", p.communicate(timeout=5)[0])
+
+    def wrong_authority(self):
+        """A file that holds no certificate, and one that is not there: said at once, before anything is sent."""
+        for name, text in (("none.pem", "no such file or directory"), (os.path.abspath(__file__), "")):
+            code, out, err = self.run("get", "k", "--cacert=" + name)
+            self.check("code", 128 if text else code, code)
+            self.check("message", True, code != 0 and not out and text in err and "Error: " in err)
+
     def snapshot_in_bounded_memory(self):
         p = self.start("snapshot", "save", "big.db")
         _, status, usage = os.wait4(p.pid, 0)
@@ -183,7 +221,7 @@ def main():
             p = f.start("put", "k%d" % i, stdin=subprocess.PIPE)
             p.communicate("x" * MEGABYTE)
         for test in (f.second_endpoint_serves, f.snapshot_in_bounded_memory, f.connection_lost_in_a_call,
-                     f.interrupted_snapshot, f.full_disk, f.lock_is_given_back, f.output_that_nobody_reads,
+                     f.interrupted_snapshot, f.full_disk, f.full_file_system, f.endpoint_dies_in_a_stream, f.wrong_authority, f.lock_is_given_back, f.output_that_nobody_reads,
                      f.watch_outlives_its_server, f.lease_outlives_its_server):
             test()
             for name in f.files():
