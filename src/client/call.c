@@ -5,7 +5,7 @@
  * Which attempt may be repeated (upstream client/v3/retry.go and retry_interceptor.go): reads and lease calls while the
  * answer is UNAVAILABLE; any call that the server refused before it looked at it (REFUSED_STREAM, or the connection
  * went before the request left); any call that a learner refused while there are other endpoints; any call whose token
- * is not taken any more, once a new one is there. */
+ * is not taken, with a new one: more than once, for a member that is behind does not know it yet. */
 #include <stdio.h>
 
 #include "base/endian.h"
@@ -159,7 +159,6 @@ static void fetch_token(struct client_call *call)
 	struct buf body;
 
 	call->state = CALL_LOGIN;
-	call->login_tried = true;
 	if (c->login)
 		return;
 	buf_init(&body, 1 << 20);
@@ -174,7 +173,7 @@ static bool wants_token(const struct client_call *call)
 	const struct client *c = call->client;
 	err_t row = client_error_row(&call->status);
 
-	if (call->token || c->token_given || !c->user || call->login_tried || call->rpc == RPC_AUTHENTICATE)
+	if (call->token || c->token_given || !c->user || call->rpc == RPC_AUTHENTICATE || call->attempt + 1 >= CLIENT_RETRIES_MAX)
 		return false;
 	return row == ERR_USER_EMPTY || row == ERR_INVALID_AUTH_TOKEN || row == ERR_AUTH_OLD_REVISION;
 }

@@ -16,7 +16,7 @@
  *
  * Retry (upstream client v3.7, retry.go): a unary call that only reads, and a lease call, is repeated while the status
  *is UNAVAILABLE, up to 100 times, after 25 ms each time it was tried on a quorum of the endpoints; a call that writes
- *only if the request never left. A token that the server does not take any more is fetched again once per attempt.
+ *only if the request never left. A token that the server does not take is fetched again, as often as calls are repeated.
  *Streams are not repeated here: client_watch resumes, see below.
  *
  * Thread: that of the uv loop, all of it. The program ignores SIGPIPE. No threads are made but libuv's own for host

@@ -104,7 +104,6 @@ struct client_call {
 	uint64_t deadline_ms; /* UINT64_MAX: none */
 	uint64_t retry_at_ms;
 	unsigned attempt;
-	bool login_tried;
 
 	struct buf request; /* framed; of a bidirectional stream what is not sent yet */
 	size_t request_sent;
