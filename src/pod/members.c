@@ -190,8 +190,16 @@ bool members_status(struct agent *a, const char *url, uint64_t id, uint64_t lead
 	Etcdserverpb__StatusResponse *r;
 	struct client_status st;
 
-	/* A learner cannot log anybody in: the token is the leader's. */
-	if (!url[0] || !ask_with(a, url, a->token, RPC_STATUS, &request.base, 1000, &r, &st) || !r->header)
+	/* A learner cannot log anybody in: the token is the leader's. One that came by a snapshot has not applied that login: the token is dropped, so
+	 * that the next question to the leader makes another, which the learner applies too. */
+	if (!url[0])
+		return false;
+	if (!ask_with(a, url, a->token, RPC_STATUS, &request.base, 1000, &r, &st)) {
+		if (wants_login(&st))
+			a->token[0] = '\0';
+		return false;
+	}
+	if (!r->header)
 		return false;
 	*raft_index = r->raftindex;
 	return r->header->member_id == id && r->leader == leader_id;
