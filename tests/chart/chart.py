@@ -481,8 +481,24 @@ def documents():
     equal("dashboard in its map", json.loads(o["ConfigMap", R + "-etcd-dashboards"]["data"][R + "-etcd.json"]), dashboard)
 
 
+    agent()
     pages(values)
     marketplace(values)
+
+
+def agent():
+    """What the agent is told it knows: every variable is in its contract, or etcd's or etcdctl's own."""
+    with open(os.path.join(TOP, "docs", "etcd-agent.md")) as f:
+        known = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", f.read()))
+    for values in (AXES[1][1] + AXES[3][1] + AXES[4][1], AXES[3][2] + AXES[4][2]):
+        o = render(*values)
+        containers = [c for _, pod, _ in pods_in(o) for c in pod["spec"]["containers"] + pod["spec"].get("initContainers", [])]
+        for c in containers:
+            assert c["command"][0] == "etcd-agent"
+            for e in c["env"]:
+                assert e["name"] in known or e["name"].startswith(("ETCD_", "ETCDCTL_")), "the agent knows no %s" % e["name"]
+    assert {"POD_NAME", "STATEFULSET", "POD_SELECTOR"} <= {e["name"] for e in container_of(o)["env"]}
+    print("ok: the agent's variables")
 
 
 def pages(values):
