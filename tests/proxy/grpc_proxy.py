@@ -113,26 +113,26 @@ def check_nothing_is_lost_on_the_way_into_a_shared_watch(server):
     for n in range(300):
         last = server.api.call("KV/Put", rpc.PutRequest(key=b"h", value=b"%d" % n)).header.revision
     with Proxy([server.target]) as p:
-        streams = {}
+        streams = {}  # each with the revision that it asked for; 0: from now on
         for start in list(range(first, last, 7)) + [0] * 20:
             s = p.api.stream("Watch/Watch")
             s.send(create(b"h", start_revision=start))
             streams[s] = start
             if start % 3 == 0:
                 last = server.api.call("KV/Put", rpc.PutRequest(key=b"h", value=b"x")).header.revision
-        last = server.api.call("KV/Put", rpc.PutRequest(key=b"h", value=b"end")).header.revision
+        since = {}
         for s, start in streams.items():
+            r = s.next(20)
+            assert r is not None and r.created, "from %d: %s" % (start, r)
+            since[s] = start or r.header.revision + 1
+        last = server.api.call("KV/Put", rpc.PutRequest(key=b"h", value=b"end")).header.revision
+        for s, start in since.items():
             seen = []
-            now = 0
             while not seen or seen[-1] != last:
                 r = s.next(20)
                 assert r is not None, "from %d: ends at %s" % (start, seen[-3:])
-                now = now or r.header.revision
                 seen += [e.kv.mod_revision for e in r.events]
-            if start:
-                assert seen == list(range(start, last + 1)), (start, seen[:5], len(seen), last)
-            else:
-                assert seen == list(range(now + 1, last + 1)), (now, seen[:5], last)
+            assert seen == list(range(start, last + 1)), (start, seen[:5], len(seen), last)
 
 
 def check_filters_and_previous_values(server):
@@ -313,10 +313,8 @@ def check_pages(server):
         assert etcdproc.get(p.port, "/debug/pprof/")[0] == 200
 
 
-CHECKS = [f for name, f in sorted(globals().items()) if name.startswith("check_")]
-for check in CHECKS:
-    if len(sys.argv) > 1 and check.__name__[6:] not in sys.argv[1:]:
-        continue
+CHECKS = {name[6:]: f for name, f in sorted(globals().items()) if name.startswith("check_")}
+for check in [CHECKS[name] for name in sys.argv[1:] or CHECKS]:
     with etcdproc.Server(ETCD) as etcd:
         etcd.api = Api(etcd.target)
         check(etcd)
