@@ -21,7 +21,7 @@ static void remove_for_ever(struct members *ms, uint64_t id)
 	char key[MEMBER_ID_TEXT_SIZE];
 
 	members_drop(ms, id);
-	members_add_removed(ms, id);
+	ids_add(&ms->removed, id);
 	if (!ms->store)
 		return;
 	member_id_text(id, key);
@@ -103,7 +103,7 @@ err_t members_load(struct members *ms, enum backend_bucket b, struct slice key, 
 		return ERR_CORRUPT_FILE;
 	if (b == BUCKET_MEMBERS)
 		return load_member(ms, id, value);
-	members_add_removed(ms, id);
+	ids_add(&ms->removed, id);
 	return OK;
 }
 

@@ -21,7 +21,7 @@ void members_clear(struct members *ms)
 		mem_free(ms->list.at[i]);
 	}
 	VEC_FREE(&ms->list);
-	VEC_FREE(&ms->removed);
+	ids_fini(&ms->removed);
 	ms->version[0] = 0;
 	ms->downgrade = (struct downgrade_info){0};
 }
@@ -79,38 +79,9 @@ void members_put(struct members *ms, struct member *take_m)
 	ms->list.count++;
 }
 
-static size_t removed_lower_bound(const struct members *ms, uint64_t id)
-{
-	size_t low = 0, high = ms->removed.count;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (ms->removed.at[mid] < id)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
-}
-
 bool members_is_removed(const struct members *ms, uint64_t id)
 {
-	size_t at = removed_lower_bound(ms, id);
-
-	return at < ms->removed.count && ms->removed.at[at] == id;
-}
-
-void members_add_removed(struct members *ms, uint64_t id)
-{
-	size_t at = removed_lower_bound(ms, id);
-
-	if (at < ms->removed.count && ms->removed.at[at] == id)
-		return;
-	VEC_RESERVE(&ms->removed, ms->removed.count + 1);
-	memmove(&ms->removed.at[at + 1], &ms->removed.at[at], (ms->removed.count - at) * sizeof(id));
-	ms->removed.at[at] = id;
-	ms->removed.count++;
+	return ids_has(&ms->removed, id);
 }
 
 size_t members_count(const struct members *ms)

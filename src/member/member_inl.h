@@ -2,6 +2,7 @@
 #ifndef MEMBER_MEMBER_INL_H
 #define MEMBER_MEMBER_INL_H
 
+#include "base/ids.h"
 #include "member/json.h"
 #include "member/member.h"
 
@@ -9,7 +10,7 @@ struct members {
 	const struct store *store; /* NULL: rows go nowhere */
 	uint32_t learners_max;
 	VEC(struct member *) list; /* ascending by id */
-	VEC(uint64_t) removed;     /* ascending */
+	struct ids removed;
 	char version[24];
 	struct downgrade_info downgrade;
 };
@@ -25,6 +26,5 @@ struct member *members_get(const struct members *ms, uint64_t id);
 /* take_m is consumed; replaces one with the same id. */
 void members_put(struct members *ms, struct member *take_m);
 void members_drop(struct members *ms, uint64_t id);
-void members_add_removed(struct members *ms, uint64_t id);
 
 #endif

@@ -31,7 +31,7 @@ void core_alarms_changed(struct node *n)
 	n->changed = true;
 }
 
-static void ids_json(struct buf *b, const char *name, const struct raft_ids *ids)
+static void ids_json(struct buf *b, const char *name, const struct ids *ids)
 {
 	if (!ids->count)
 		return;

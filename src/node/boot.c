@@ -269,7 +269,7 @@ static void conf_state_of_members(const struct members *ms, struct raft_conf_sta
 	cs->learners.at = NEW_ARRAY(uint64_t, count);
 	for (size_t i = 0; i < count; i++) {
 		const struct member *m = members_at(ms, i);
-		struct raft_ids *ids = m->is_learner ? &cs->learners : &cs->voters;
+		struct ids *ids = m->is_learner ? &cs->learners : &cs->voters;
 
 		ids->at[ids->count++] = m->id;
 	}

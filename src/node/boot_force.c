@@ -2,32 +2,6 @@
  * stays, as far as this member knows it: the log's commit mark may lag behind what the database has applied. */
 #include "node/boot_impl.h"
 
-static bool ids_drop(struct raft_ids *ids, uint64_t id)
-{
-	for (size_t i = 0; i < ids->count; i++)
-		if (ids->at[i] == id) {
-			ids->count--;
-			memmove(&ids->at[i], &ids->at[i + 1], (ids->count - i) * sizeof(ids->at[0]));
-			return true;
-		}
-	return false;
-}
-
-/* Kept ascending. */
-static void ids_add(struct raft_ids *ids, uint64_t id)
-{
-	size_t at = 0;
-
-	while (at < ids->count && ids->at[at] < id)
-		at++;
-	if (at < ids->count && ids->at[at] == id)
-		return;
-	ids->at = mem_realloc(ids->at, (ids->count + 1) * sizeof(ids->at[0]));
-	memmove(&ids->at[at + 1], &ids->at[at], (ids->count - at) * sizeof(ids->at[0]));
-	ids->at[at] = id;
-	ids->count++;
-}
-
 static void drop_uncommitted(struct boot *b)
 {
 	struct wal_content *c = &b->content;
@@ -45,7 +19,7 @@ static void drop_uncommitted(struct boot *b)
 }
 
 /* Who is in the cluster after the last entry. */
-static err_t members_at_end(const struct boot *b, struct raft_ids *ids, struct why *why)
+static err_t members_at_end(const struct boot *b, struct ids *ids, struct why *why)
 {
 	for (size_t i = 0; i < b->mark.conf_state.voters.count; i++)
 		ids_add(ids, b->mark.conf_state.voters.at[i]);
@@ -61,7 +35,7 @@ static err_t members_at_end(const struct boot *b, struct raft_ids *ids, struct w
 			return why_set(why, ERR_CORRUPT_FILE, "log entry %llu: the configuration change does not parse",
 				       (unsigned long long)e->index);
 		if (cc.type == CONF_REMOVE_NODE)
-			ids_drop(ids, cc.node_id);
+			ids_remove(ids, cc.node_id);
 		else if (cc.type != CONF_UPDATE_NODE)
 			ids_add(ids, cc.node_id);
 	}
@@ -102,7 +76,7 @@ static void append_self(struct boot *b)
 err_t boot_force_alone(struct boot *b, struct why *why)
 {
 	struct wal_content *c = &b->content;
-	struct raft_ids ids = {0};
+	struct ids ids = {0};
 	uint64_t was = c->hard_state.commit, self = b->n->member_id;
 	size_t kept;
 	err_t err;
@@ -113,7 +87,7 @@ err_t boot_force_alone(struct boot *b, struct why *why)
 	err = members_at_end(b, &ids, why);
 	if (!err) {
 		/* Self first: there must be a voter at any time. */
-		if (!ids_drop(&ids, self))
+		if (!ids_remove(&ids, self))
 			append_self(b);
 		for (size_t i = 0; i < ids.count; i++)
 			append_change(b, CONF_REMOVE_NODE, ids.at[i], (struct slice){0});
@@ -123,6 +97,6 @@ err_t boot_force_alone(struct boot *b, struct why *why)
 	if (!err)
 		LOG_INFO("forcing restart member", LOG_HEX("cluster-id", b->n->cluster_id), LOG_HEX("local-member-id", self),
 			 LOG_UINT("wal-commit-index", was), LOG_UINT("commit-index", c->hard_state.commit));
-	mem_free(ids.at);
+	ids_fini(&ids);
 	return err;
 }

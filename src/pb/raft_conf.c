@@ -7,7 +7,7 @@ enum { CHANGE_ID = 1, CHANGE_TYPE = 2, CHANGE_NODE = 3, CHANGE_CONTEXT = 4 };
 enum { SINGLE_TYPE = 1, SINGLE_NODE = 2 };
 enum { V2_TRANSITION = 1, V2_CHANGES = 2, V2_CONTEXT = 3 };
 
-static size_t ids_size(const struct raft_ids *ids)
+static size_t ids_size(const struct ids *ids)
 {
 	size_t size = 0;
 
@@ -16,7 +16,7 @@ static size_t ids_size(const struct raft_ids *ids)
 	return size;
 }
 
-static uint8_t *ids_write(const struct raft_ids *ids, uint32_t number, uint8_t *out)
+static uint8_t *ids_write(const struct ids *ids, uint32_t number, uint8_t *out)
 {
 	for (size_t i = 0; i < ids->count; i++)
 		out = uint_field_write(out, number, ids->at[i]);
@@ -47,14 +47,14 @@ void raft_conf_state_encode(const struct raft_conf_state *c, struct buf *out)
 }
 
 /* Room doubles: whenever count is a power of two the array is full. */
-static void ids_add(struct raft_ids *ids, uint64_t id)
+static void append_id(struct ids *ids, uint64_t id)
 {
 	if ((ids->count & (ids->count - 1)) == 0)
 		ids->at = mem_realloc(ids->at, (ids->count ? ids->count * 2 : 1) * sizeof(*ids->at));
 	ids->at[ids->count++] = id;
 }
 
-static bool ids_add_packed(struct raft_ids *ids, struct slice packed)
+static bool append_packed(struct ids *ids, struct slice packed)
 {
 	struct pb_reader r = pb_reader_of(packed);
 	uint64_t id;
@@ -62,14 +62,14 @@ static bool ids_add_packed(struct raft_ids *ids, struct slice packed)
 	while (r.at < r.end) {
 		if (!varint_read(&r, &id))
 			return false;
-		ids_add(ids, id);
+		append_id(ids, id);
 	}
 	return true;
 }
 
 err_t raft_conf_state_merge(struct slice s, struct raft_conf_state *c)
 {
-	struct raft_ids *lists[] = {
+	struct ids *lists[] = {
 		[STATE_VOTERS] = &c->voters, [STATE_LEARNERS] = &c->learners,
 		[STATE_OUTGOING] = &c->voters_outgoing, [STATE_NEXT] = &c->learners_next,
 	};
@@ -81,8 +81,8 @@ err_t raft_conf_state_merge(struct slice s, struct raft_conf_state *c)
 			c->auto_leave = f.value != 0;
 		} else if (f.number >= STATE_VOTERS && f.number <= STATE_NEXT) {
 			if (f.wire == PB_VARINT)
-				ids_add(lists[f.number], f.value);
-			else if (f.wire == PB_BYTES && !ids_add_packed(lists[f.number], f.bytes))
+				append_id(lists[f.number], f.value);
+			else if (f.wire == PB_BYTES && !append_packed(lists[f.number], f.bytes))
 				return ERR_MALFORMED;
 		}
 	}
@@ -99,18 +99,6 @@ err_t raft_conf_state_decode(struct slice s, struct raft_conf_state *out)
 	else
 		*out = c;
 	return err;
-}
-
-static struct raft_ids ids_copy(const struct raft_ids *ids)
-{
-	struct raft_ids copy = {0};
-
-	if (ids->count) {
-		copy.at = mem_alloc(ids->count * sizeof(*ids->at));
-		memcpy(copy.at, ids->at, ids->count * sizeof(*ids->at));
-		copy.count = ids->count;
-	}
-	return copy;
 }
 
 void raft_conf_state_copy(struct raft_conf_state *out, const struct raft_conf_state *c)

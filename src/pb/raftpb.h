@@ -6,6 +6,7 @@
 
 #include "base/blob.h"
 #include "base/buf.h"
+#include "base/ids.h"
 #include "base/mem.h"
 
 enum raft_entry_type { ENTRY_NORMAL = 0, ENTRY_CONF_CHANGE = 1, ENTRY_CONF_CHANGE_V2 = 2 };
@@ -23,17 +24,12 @@ struct raft_hard_state {
 	uint64_t commit;
 };
 
-/* Lists are owned (mem_free); sorted as the owner keeps them. */
-struct raft_ids {
-	uint64_t *at;
-	size_t count;
-};
-
+/* As read from the wire the lists are in its order, in raft ascending. */
 struct raft_conf_state {
-	struct raft_ids voters;
-	struct raft_ids learners;
-	struct raft_ids voters_outgoing;
-	struct raft_ids learners_next;
+	struct ids voters;
+	struct ids learners;
+	struct ids voters_outgoing;
+	struct ids learners_next;
 	bool auto_leave;
 };
 

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/ids.h"
 #include "base/list.h"
 #include "http/http.h"
 #include "peer/codec.h"
@@ -231,7 +232,7 @@ struct peer_set {
 	pthread_cond_t job_done;
 	unsigned jobs;                  /* on workers; under lock */
 	VEC(struct peer *) peers;       /* ascending by id */
-	VEC(uint64_t) removed;          /* ascending */
+	struct ids removed;
 	struct list calls;              /* call_state */
 	unsigned snaps_in;
 	size_t body_bytes;              /* in bodies that are being gathered */

@@ -95,26 +95,9 @@ struct peer *set_find(struct peer_set *s, uint64_t id)
 	return i < s->peers.count && s->peers.at[i]->id == id ? s->peers.at[i] : NULL;
 }
 
-static size_t removed_bound(const struct peer_set *s, uint64_t id)
-{
-	size_t lo = 0, hi = s->removed.count;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (s->removed.at[mid] < id)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
 bool set_is_removed(const struct peer_set *s, uint64_t id)
 {
-	size_t i = removed_bound(s, id);
-
-	return i < s->removed.count && s->removed.at[i] == id;
+	return ids_has(&s->removed, id);
 }
 
 static void insert(struct peer_set *s, struct peer *p)
@@ -172,19 +155,13 @@ static void add(struct peer_set *s, uint64_t id, bool is_remote, const char *url
 
 static void refuse(struct peer_set *s, uint64_t id)
 {
-	size_t i = removed_bound(s, id);
 	struct peer *p = set_find(s, id);
 
 	if (p) {
 		LOG_INFO("removed remote peer", LOG_STR("local-member-id", s->id_text), LOG_STR("removed-remote-peer-id", p->id_text));
 		take_out(s, lower_bound(s, id));
 	}
-	if (set_is_removed(s, id))
-		return;
-	VEC_RESERVE(&s->removed, s->removed.count + 1);
-	memmove(s->removed.at + i + 1, s->removed.at + i, (s->removed.count - i) * sizeof(s->removed.at[0]));
-	s->removed.at[i] = id;
-	s->removed.count++;
+	ids_add(&s->removed, id);
 }
 
 static void clear(struct peer_set *s)
@@ -659,7 +636,7 @@ void peer_set_free(struct peer_set *s)
 	pthread_cond_destroy(&s->job_done);
 	buf_fini(&s->scratch);
 	VEC_FREE(&s->peers);
-	VEC_FREE(&s->removed);
+	ids_fini(&s->removed);
 	VEC_FREE(&s->early);
 	mem_free((char *)s->cfg.snap_dir);
 	mem_free((char *)s->cfg.version);

@@ -66,7 +66,7 @@ static void handle_heartbeat(struct raft *r, struct raft_message *m)
 			     .type = MSG_HEARTBEAT_RESP, .to = m->from, .context = blob_ref(m->context)});
 }
 
-static bool is_listed(const struct raft_ids *ids, uint64_t id)
+static bool is_listed(const struct ids *ids, uint64_t id)
 {
 	for (size_t i = 0; i < ids->count; i++) {
 		if (ids->at[i] == id)

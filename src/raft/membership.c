@@ -9,7 +9,7 @@
 
 #include <inttypes.h>
 
-#include "raft/ids.h"
+#include "raft/quorum.h"
 
 void raft_membership_fini(struct raft_membership *m)
 {
@@ -56,10 +56,10 @@ static struct raft_membership membership_copy(const struct raft_membership *from
 {
 	struct raft_membership m = {
 		.conf = {
-			.voters = raft_ids_copy(&from->conf.voters),
-			.learners = raft_ids_copy(&from->conf.learners),
-			.voters_outgoing = raft_ids_copy(&from->conf.voters_outgoing),
-			.learners_next = raft_ids_copy(&from->conf.learners_next),
+			.voters = ids_copy(&from->conf.voters),
+			.learners = ids_copy(&from->conf.learners),
+			.voters_outgoing = ids_copy(&from->conf.voters_outgoing),
+			.learners_next = ids_copy(&from->conf.learners_next),
 			.auto_leave = from->conf.auto_leave,
 		},
 	};
@@ -73,7 +73,7 @@ static struct raft_membership membership_copy(const struct raft_membership *from
 	return m;
 }
 
-static err_t check_all_members(const struct raft_membership *m, const struct raft_ids *ids, struct why *why)
+static err_t check_all_members(const struct raft_membership *m, const struct ids *ids, struct why *why)
 {
 	for (size_t i = 0; i < ids->count; i++) {
 		if (!member_find(m, ids->at[i]))
@@ -87,7 +87,7 @@ static err_t check_learners_next(const struct raft_membership *m, struct why *wh
 	for (size_t i = 0; i < m->conf.learners_next.count; i++) {
 		uint64_t id = m->conf.learners_next.at[i];
 
-		if (!raft_ids_has(&m->conf.voters_outgoing, id))
+		if (!ids_has(&m->conf.voters_outgoing, id))
 			return why_set(why, ERR_INVALID, "%" PRIu64 " is in LearnersNext, but not Voters[1]", id);
 		if (member_find(m, id)->is_learner)
 			return why_set(why, ERR_INVALID,
@@ -101,9 +101,9 @@ static err_t check_learners(const struct raft_membership *m, struct why *why)
 	for (size_t i = 0; i < m->conf.learners.count; i++) {
 		uint64_t id = m->conf.learners.at[i];
 
-		if (raft_ids_has(&m->conf.voters_outgoing, id))
+		if (ids_has(&m->conf.voters_outgoing, id))
 			return why_set(why, ERR_INVALID, "%" PRIu64 " is in Learners and Voters[1]", id);
-		if (raft_ids_has(&m->conf.voters, id))
+		if (ids_has(&m->conf.voters, id))
 			return why_set(why, ERR_INVALID, "%" PRIu64 " is in Learners and Voters[0]", id);
 		if (!member_find(m, id)->is_learner)
 			return why_set(why, ERR_INVALID, "%" PRIu64 " is in Learners, but is not marked as learner",
@@ -141,10 +141,10 @@ static void change_remove(struct raft_membership *m, uint64_t id)
 {
 	if (!member_find(m, id))
 		return;
-	raft_ids_remove(&m->conf.voters, id);
-	raft_ids_remove(&m->conf.learners, id);
-	raft_ids_remove(&m->conf.learners_next, id);
-	if (!raft_ids_has(&m->conf.voters_outgoing, id))
+	ids_remove(&m->conf.voters, id);
+	ids_remove(&m->conf.learners, id);
+	ids_remove(&m->conf.learners_next, id);
+	if (!ids_has(&m->conf.voters_outgoing, id))
 		member_delete(m, id);
 }
 
@@ -154,12 +154,12 @@ static void change_to_voter(struct raft_membership *m, uint64_t id)
 
 	if (member) {
 		member->is_learner = false;
-		raft_ids_remove(&m->conf.learners, id);
-		raft_ids_remove(&m->conf.learners_next, id);
+		ids_remove(&m->conf.learners, id);
+		ids_remove(&m->conf.learners_next, id);
 	} else {
 		member_insert(m, (struct raft_member){.id = id, .is_fresh = true});
 	}
-	raft_ids_add(&m->conf.voters, id);
+	ids_add(&m->conf.voters, id);
 }
 
 static void change_to_learner(struct raft_membership *m, uint64_t id)
@@ -168,17 +168,17 @@ static void change_to_learner(struct raft_membership *m, uint64_t id)
 
 	if (!member) {
 		member_insert(m, (struct raft_member){.id = id, .is_learner = true, .is_fresh = true});
-		raft_ids_add(&m->conf.learners, id);
+		ids_add(&m->conf.learners, id);
 		return;
 	}
 	if (member->is_learner)
 		return;
-	raft_ids_remove(&m->conf.voters, id);
-	if (raft_ids_has(&m->conf.voters_outgoing, id)) {
-		raft_ids_add(&m->conf.learners_next, id);
+	ids_remove(&m->conf.voters, id);
+	if (ids_has(&m->conf.voters_outgoing, id)) {
+		ids_add(&m->conf.learners_next, id);
 	} else {
 		member->is_learner = true;
-		raft_ids_add(&m->conf.learners, id);
+		ids_add(&m->conf.learners, id);
 	}
 }
 
@@ -237,7 +237,7 @@ err_t raft_membership_simple(const struct raft_membership *from, const struct ra
 
 	struct raft_membership m = membership_copy(from);
 	err = change_all(&m, changes, count, why);
-	if (!err && raft_ids_difference(&from->conf.voters, &m.conf.voters) > 1)
+	if (!err && ids_difference(&from->conf.voters, &m.conf.voters) > 1)
 		err = why_set(why, ERR_INVALID, "more than one voter changed without entering joint config");
 	return membership_finish(&m, err, why, out);
 }
@@ -256,7 +256,7 @@ err_t raft_membership_enter_joint(const struct raft_membership *from, bool auto_
 		return why_set(why, ERR_INVALID, "can't make a zero-voter config joint");
 
 	struct raft_membership m = membership_copy(from);
-	m.conf.voters_outgoing = raft_ids_copy(&m.conf.voters);
+	m.conf.voters_outgoing = ids_copy(&m.conf.voters);
 	err = change_all(&m, changes, count, why);
 	m.conf.auto_leave = auto_leave;
 	return membership_finish(&m, err, why, out);
@@ -273,17 +273,17 @@ err_t raft_membership_leave_joint(const struct raft_membership *from, struct why
 
 	struct raft_membership m = membership_copy(from);
 	for (size_t i = 0; i < m.conf.learners_next.count; i++) {
-		raft_ids_add(&m.conf.learners, m.conf.learners_next.at[i]);
+		ids_add(&m.conf.learners, m.conf.learners_next.at[i]);
 		member_find(&m, m.conf.learners_next.at[i])->is_learner = true;
 	}
-	raft_ids_fini(&m.conf.learners_next);
+	ids_fini(&m.conf.learners_next);
 	for (size_t i = 0; i < m.conf.voters_outgoing.count; i++) {
 		uint64_t id = m.conf.voters_outgoing.at[i];
 
-		if (!raft_ids_has(&m.conf.voters, id) && !raft_ids_has(&m.conf.learners, id))
+		if (!ids_has(&m.conf.voters, id) && !ids_has(&m.conf.learners, id))
 			member_delete(&m, id);
 	}
-	raft_ids_fini(&m.conf.voters_outgoing);
+	ids_fini(&m.conf.voters_outgoing);
 	m.conf.auto_leave = false;
 	return membership_finish(&m, OK, why, out);
 }
@@ -303,21 +303,30 @@ err_t raft_membership_apply(const struct raft_membership *from, const struct raf
 					   cc->change_count, why, out);
 }
 
+/* (1 2 a) */
+static void print_ids(const struct ids *ids, struct buf *out)
+{
+	buf_put_byte(out, '(');
+	for (size_t i = 0; i < ids->count; i++)
+		buf_printf(out, "%s%" PRIx64, i ? " " : "", ids->at[i]);
+	buf_put_byte(out, ')');
+}
+
 void raft_conf_print(const struct raft_conf_state *c, struct buf *out)
 {
 	buf_printf(out, "voters=");
-	raft_ids_print(&c->voters, out);
+	print_ids(&c->voters, out);
 	if (c->voters_outgoing.count) {
 		buf_printf(out, "&&");
-		raft_ids_print(&c->voters_outgoing, out);
+		print_ids(&c->voters_outgoing, out);
 	}
 	if (c->learners.count) {
 		buf_printf(out, " learners=");
-		raft_ids_print(&c->learners, out);
+		print_ids(&c->learners, out);
 	}
 	if (c->learners_next.count) {
 		buf_printf(out, " learners_next=");
-		raft_ids_print(&c->learners_next, out);
+		print_ids(&c->learners_next, out);
 	}
 	if (c->auto_leave)
 		buf_printf(out, " autoleave");

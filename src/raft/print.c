@@ -130,7 +130,7 @@ void raft_conf_change_print(const struct raft_conf_change_v2 *cc, struct buf *ou
 
 /* ---- snapshots and messages ---- */
 
-static void print_decimal_ids(const char *name, const struct raft_ids *ids, struct buf *out)
+static void print_decimal_ids(const char *name, const struct ids *ids, struct buf *out)
 {
 	buf_printf(out, "%s:[", name);
 	for (size_t i = 0; i < ids->count; i++)
@@ -153,7 +153,7 @@ void raft_conf_state_print(const struct raft_conf_state *cs, struct buf *out)
 {
 	const struct {
 		const char *name;
-		const struct raft_ids *ids;
+		const struct ids *ids;
 	} lists[] = {
 		{"voters", &cs->voters},
 		{"learners", &cs->learners},

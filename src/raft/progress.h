@@ -12,7 +12,7 @@
 #ifndef RAFT_PROGRESS_H
 #define RAFT_PROGRESS_H
 
-#include "raft/ids.h"
+#include "raft/quorum.h"
 #include "raft/membership.h"
 #include "raft/raft.h"
 

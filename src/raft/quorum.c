@@ -1,5 +1,7 @@
 /* What majorities agree on. A joint configuration agrees when both halves do (raft thesis, section 4.3). */
-#include "raft/ids.h"
+#include "raft/quorum.h"
+
+#include "base/mem.h"
 
 /* Enough for any sane cluster without touching the heap. */
 enum { VOTERS_ON_STACK = 16 };
@@ -16,7 +18,7 @@ static void sort_ascending(uint64_t *at, size_t count)
 	}
 }
 
-uint64_t raft_majority_committed(const struct raft_ids *ids, raft_acked_fn *acked, const void *ctx)
+uint64_t raft_majority_committed(const struct ids *ids, raft_acked_fn *acked, const void *ctx)
 {
 	uint64_t stack[VOTERS_ON_STACK];
 	size_t n = ids->count;
@@ -37,7 +39,7 @@ uint64_t raft_majority_committed(const struct raft_ids *ids, raft_acked_fn *acke
 	return committed;
 }
 
-uint64_t raft_joint_committed(const struct raft_ids *incoming, const struct raft_ids *outgoing, raft_acked_fn *acked,
+uint64_t raft_joint_committed(const struct ids *incoming, const struct ids *outgoing, raft_acked_fn *acked,
 			      const void *ctx)
 {
 	uint64_t a = raft_majority_committed(incoming, acked, ctx);
@@ -46,7 +48,7 @@ uint64_t raft_joint_committed(const struct raft_ids *incoming, const struct raft
 	return MIN(a, b);
 }
 
-enum raft_vote_result raft_majority_vote(const struct raft_ids *ids, raft_voted_fn *voted, const void *ctx)
+enum raft_vote_result raft_majority_vote(const struct ids *ids, raft_voted_fn *voted, const void *ctx)
 {
 	size_t quorum = ids->count / 2 + 1;
 	size_t yes = 0, missing = 0;
@@ -64,7 +66,7 @@ enum raft_vote_result raft_majority_vote(const struct raft_ids *ids, raft_voted_
 	return yes + missing >= quorum ? RAFT_VOTE_PENDING : RAFT_VOTE_LOST;
 }
 
-enum raft_vote_result raft_joint_vote(const struct raft_ids *incoming, const struct raft_ids *outgoing,
+enum raft_vote_result raft_joint_vote(const struct ids *incoming, const struct ids *outgoing,
 				      raft_voted_fn *voted, const void *ctx)
 {
 	enum raft_vote_result a = raft_majority_vote(incoming, voted, ctx);

@@ -36,7 +36,7 @@ static void log_new_raft(struct raft *r)
 	if (!r->logger.fn)
 		return;
 	buf_init(&peers, 64 << 10);
-	struct raft_ids voters = raft_ids_union(&c->voters, &c->voters_outgoing);
+	struct ids voters = ids_union(&c->voters, &c->voters_outgoing);
 	for (size_t i = 0; i < voters.count; i++)
 		buf_printf(&peers, "%s" X64, i ? "," : "", voters.at[i]);
 	RAFT_LOGF(r, INFO,
@@ -44,7 +44,7 @@ static void log_new_raft(struct raft *r)
 		  ", lastterm: " U64 "]",
 		  r->config.id, SLICE_ARG(buf_slice(&peers)), r->term, r->log.committed, r->log.applied, last.index,
 		  last.term);
-	raft_ids_fini(&voters);
+	ids_fini(&voters);
 	buf_fini(&peers);
 }
 

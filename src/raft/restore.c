@@ -1,6 +1,6 @@
 /* The membership that a stored ConfState describes, built by the changes that lead there, so that what cannot be
  * reached by changes is refused. */
-#include "raft/ids.h"
+#include "raft/quorum.h"
 #include "raft/membership.h"
 
 /* One step of the way from nothing to a stored configuration: *m is replaced. */
@@ -17,7 +17,7 @@ static err_t restore_one(struct raft_membership *m, enum raft_conf_change_type t
 	return err;
 }
 
-static err_t restore_each(struct raft_membership *m, enum raft_conf_change_type type, const struct raft_ids *ids,
+static err_t restore_each(struct raft_membership *m, enum raft_conf_change_type type, const struct ids *ids,
 			  struct why *why)
 {
 	err_t err = OK;
@@ -32,7 +32,7 @@ static err_t restore_joint(struct raft_membership *m, const struct raft_conf_sta
 {
 	const struct {
 		enum raft_conf_change_type type;
-		const struct raft_ids *ids;
+		const struct ids *ids;
 	} steps[] = {
 		{CONF_REMOVE_NODE, &cs->voters_outgoing},
 		{CONF_ADD_NODE, &cs->voters},
@@ -55,10 +55,10 @@ static err_t restore_joint(struct raft_membership *m, const struct raft_conf_sta
 	return err;
 }
 
-static bool same_ids(const struct raft_ids *sorted, const struct raft_ids *ids)
+static bool same_ids(const struct ids *sorted, const struct ids *ids)
 {
 	for (size_t i = 0; i < ids->count; i++) {
-		if (!raft_ids_has(sorted, ids->at[i]))
+		if (!ids_has(sorted, ids->at[i]))
 			return false;
 	}
 	return sorted->count == ids->count;

@@ -199,7 +199,7 @@ static void campaign(struct raft *r, enum raft_campaign kind)
 
 	/* A pre-vote asks about the next term without entering it. */
 	uint64_t term = is_pre ? r->term + 1 : r->term;
-	struct raft_ids voters = raft_ids_union(&c->voters, &c->voters_outgoing);
+	struct ids voters = ids_union(&c->voters, &c->voters_outgoing);
 	for (size_t i = 0; i < voters.count; i++) {
 		if (voters.at[i] == r->config.id)       /* the own vote counts when it is durable: R3 */
 			raft_send(r, &(struct raft_message){.type = is_pre ? MSG_PRE_VOTE_RESP : MSG_VOTE_RESP,
@@ -209,7 +209,7 @@ static void campaign(struct raft *r, enum raft_campaign kind)
 			ask_for_vote(r, voters.at[i], is_pre ? MSG_PRE_VOTE : MSG_VOTE, term,
 				     kind == RAFT_CAMPAIGN_TRANSFER);
 	}
-	raft_ids_fini(&voters);
+	ids_fini(&voters);
 }
 
 void raft_hup(struct raft *r, enum raft_campaign kind)

@@ -62,7 +62,7 @@ void raft_tracker_install(struct raft_tracker *t, struct raft_membership *take, 
 
 bool raft_tracker_is_voter(const struct raft_tracker *t, uint64_t id)
 {
-	return raft_ids_has(&t->membership.conf.voters, id) || raft_ids_has(&t->membership.conf.voters_outgoing, id);
+	return ids_has(&t->membership.conf.voters, id) || ids_has(&t->membership.conf.voters_outgoing, id);
 }
 
 bool raft_tracker_is_only_voter(const struct raft_tracker *t)

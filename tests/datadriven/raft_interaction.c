@@ -43,7 +43,7 @@ static struct node_list nodes_arg(struct env *env, const struct dd_command *cmd)
 
 /* ---- nodes ---- */
 
-static void parse_ids(const struct dd_command *cmd, const struct dd_arg *arg, struct raft_ids *ids)
+static void parse_ids(const struct dd_command *cmd, const struct dd_arg *arg, struct ids *ids)
 {
 	ids->at = NEW_ARRAY(uint64_t, arg->value_count);
 	for (size_t i = 0; i < arg->value_count; i++)

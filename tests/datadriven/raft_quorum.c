@@ -1,19 +1,19 @@
 /* Runs the transcripts of raft/quorum: what majorities agree on. Where the transcript prints one answer, the same
  * question is also put in other ways; a line appears only when those disagree. */
 #include "lib/datadriven.h"
-#include "raft/ids.h"
+#include "raft/quorum.h"
 
 enum { UNKNOWN = 0, VOTE_NO = 1, VOTE_YES = 2 };
 
 /* What each id has acknowledged or voted; UNKNOWN: nothing. */
 struct answers {
-	struct raft_ids ids;    /* in order of appearance in values, not sorted */
+	struct ids ids;    /* in order of appearance in values, not sorted */
 	uint64_t values[64];
 };
 
 struct question {
-	struct raft_ids cfg;
-	struct raft_ids cfgj;
+	struct ids cfg;
+	struct ids cfgj;
 	bool is_joint;
 	struct answers answers;
 };
@@ -47,7 +47,7 @@ static int voted(const void *ctx, uint64_t id)
 
 /* ---- reading the question ---- */
 
-static void append_id(struct raft_ids *list, uint64_t id)
+static void append_id(struct ids *list, uint64_t id)
 {
 	for (size_t i = 0; i < list->count; i++) {
 		if (list->at[i] == id)
@@ -57,7 +57,7 @@ static void append_id(struct raft_ids *list, uint64_t id)
 	list->at[list->count++] = id;
 }
 
-static void parse_config(const struct dd_command *cmd, const char *key, struct raft_ids *cfg, struct raft_ids *order)
+static void parse_config(const struct dd_command *cmd, const char *key, struct ids *cfg, struct ids *order)
 {
 	const struct dd_arg *arg = dd_find_arg(cmd, key);
 
@@ -65,7 +65,7 @@ static void parse_config(const struct dd_command *cmd, const char *key, struct r
 		if (strcmp(arg->values[i], "zero") == 0 || arg->values[i][0] == 0)
 			continue;
 		uint64_t id = dd_uint(cmd, arg->values[i]);
-		raft_ids_add(cfg, id);
+		ids_add(cfg, id);
 		append_id(order, id);
 	}
 }
@@ -117,7 +117,7 @@ static void print_repeated(char c, size_t n, struct buf *out)
 }
 
 /* How many ids have a smaller index than this one: the length of its bar. */
-static size_t bar_of(const struct answers *a, const struct raft_ids *ids, uint64_t index)
+static size_t bar_of(const struct answers *a, const struct ids *ids, uint64_t index)
 {
 	size_t n = 0;
 
@@ -126,7 +126,7 @@ static size_t bar_of(const struct answers *a, const struct raft_ids *ids, uint64
 	return n;
 }
 
-static void print_description(const struct raft_ids *ids, const struct answers *a, struct buf *out)
+static void print_description(const struct ids *ids, const struct answers *a, struct buf *out)
 {
 	size_t n = ids->count;
 
@@ -161,7 +161,7 @@ static void print_index(uint64_t index, const char *tail, struct buf *out)
 }
 
 /* The definition, counted out: the largest acknowledged index that a majority has reached. */
-static uint64_t committed_by_counting(const struct raft_ids *ids, const struct answers *a)
+static uint64_t committed_by_counting(const struct ids *ids, const struct answers *a)
 {
 	uint64_t best = 0;
 
@@ -201,13 +201,13 @@ static void check_overlays(const struct question *q, uint64_t index, struct buf 
 
 static void print_committed(const struct question *q, struct buf *out)
 {
-	static const struct raft_ids empty;
+	static const struct ids empty;
 	const struct answers *a = &q->answers;
-	struct raft_ids all = raft_ids_union(&q->cfg, &q->cfgj);
+	struct ids all = ids_union(&q->cfg, &q->cfgj);
 	uint64_t index, other;
 
 	print_description(&all, a, out);
-	raft_ids_fini(&all);
+	ids_fini(&all);
 	if (q->is_joint) {
 		index = raft_joint_committed(&q->cfg, &q->cfgj, acked, a);
 		other = raft_joint_committed(&q->cfgj, &q->cfg, acked, a);
@@ -272,9 +272,9 @@ static void handle(void *ctx, const struct dd_command *cmd, struct buf *out)
 		else
 			print_committed(&q, out);
 	}
-	raft_ids_fini(&q.cfg);
-	raft_ids_fini(&q.cfgj);
-	raft_ids_fini(&q.answers.ids);
+	ids_fini(&q.cfg);
+	ids_fini(&q.cfgj);
+	ids_fini(&q.answers.ids);
 }
 
 int main(int argc, char **argv)

@@ -7,6 +7,7 @@
 #include "base/crc.h"
 #include "base/endian.h"
 #include "base/epoch.h"
+#include "base/ids.h"
 #include "base/rng.h"
 
 static void test_crc_vectors(void **state)
@@ -197,6 +198,40 @@ static void test_rng_is_seeded(void **state)
 	assert_int_equal(be32_get("\x01\x02\x03\x04"), 0x01020304);
 }
 
+/* Against 64 bits: every answer, the order, and what two sets have in common. */
+static void test_ids_are_a_set(void **state)
+{
+	struct rng r;
+	struct ids set[2] = {{0}};
+	uint64_t bits[2] = {0};
+
+	rng_init(&r, 7);
+	for (int n = 0; n < 2000; n++) {
+		int k = (int)(rng_next(&r) & 1);
+		uint64_t id = rng_next(&r) % 64, bit = UINT64_C(1) << id;
+		struct ids both;
+
+		assert_int_equal(ids_has(&set[k], id), (bits[k] & bit) != 0);
+		if (rng_next(&r) & 1) {
+			assert_int_equal(ids_add(&set[k], id), (bits[k] & bit) == 0);
+			bits[k] |= bit;
+		} else {
+			assert_int_equal(ids_remove(&set[k], id), (bits[k] & bit) != 0);
+			bits[k] &= ~bit;
+		}
+		both = ids_union(&set[0], &set[1]);
+		assert_int_equal(both.count, __builtin_popcountll(bits[0] | bits[1]));
+		for (size_t i = 0; i < both.count; i++) {
+			assert_true((bits[0] | bits[1]) >> both.at[i] & 1);
+			assert_true(i == 0 || both.at[i - 1] < both.at[i]);
+		}
+		assert_int_equal(ids_difference(&set[0], &set[1]), __builtin_popcountll(bits[0] ^ bits[1]));
+		ids_fini(&both);
+	}
+	ids_fini(&set[0]);
+	ids_fini(&set[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -208,6 +243,7 @@ int main(void)
 		cmocka_unit_test(test_epoch_readers_never_see_freed),
 		cmocka_unit_test(test_epoch_holds_while_inside),
 		cmocka_unit_test(test_rng_is_seeded),
+		cmocka_unit_test(test_ids_are_a_set),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

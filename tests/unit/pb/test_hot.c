@@ -288,7 +288,7 @@ static void test_internal_requests(void **state)
 	}
 }
 
-static bool same_ids(const struct raft_ids *o, size_t count, const uint64_t *at)
+static bool same_ids(const struct ids *o, size_t count, const uint64_t *at)
 {
 	return o->count == count && (!count || memcmp(o->at, at, count * sizeof(*at)) == 0);
 }

@@ -578,7 +578,7 @@ static const struct raft_conf_state *present_conf(struct sim *s)
 	return &best->conf;
 }
 
-static bool lists(const struct raft_ids *ids, uint64_t id)
+static bool lists(const struct ids *ids, uint64_t id)
 {
 	for (size_t i = 0; i < ids->count; i++) {
 		if (ids->at[i] == id)

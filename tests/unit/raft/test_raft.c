@@ -146,7 +146,7 @@ static void test_impossible_snapshot_is_ignored(void **state)
 
 	node_init(&n, 3);
 	*snap = (struct raft_snapshot){.index = 20, .term = 2};
-	snap->conf_state.voters = (struct raft_ids){NEW_ARRAY(uint64_t, 2), 2};
+	snap->conf_state.voters = (struct ids){NEW_ARRAY(uint64_t, 2), 2};
 	snap->conf_state.voters.at[0] = snap->conf_state.voters.at[1] = 1;      /* twice the same */
 	assert_ok(node_step(&n, (struct raft_message){.type = MSG_SNAP, .from = 2, .to = 1, .term = 2, .snapshot = snap}));
 	assert_int_equal(raft_last_index(n.raft), 10);
