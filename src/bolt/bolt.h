@@ -66,6 +66,7 @@ struct bolt_options {
 	bool read_only;               /* the file must exist */
 	bool must_exist;              /* ERR_NOT_EXIST instead of a new file */
 	bool lock;                    /* flock, shared if read_only; does not wait: ERR_LOCKED */
+	bool lock_memory;             /* the whole file stays in memory (mlock) */
 	uint64_t grow_bytes;          /* the file's length is a multiple of this once it has grown; 0: 16 MiB */
 	uint64_t reserve_bytes;       /* address space for the mapping; 0: 1 TiB; less if the kernel grants less */
 	const struct bolt_rows *rows; /* NULL: none */

@@ -267,6 +267,8 @@ static err_t grow_file(struct bolt_tx *tx)
 	if (tx->meta.high_water * db->page_size <= db->file_size)
 		return OK;
 	err = vfs_truncate(db->file, want);
+	if (!err && db->lock_memory)
+		err = vfs_map_lock(db->file, db->map + db->file_size, want - db->file_size);
 	if (!err)
 		db->file_size = want;
 	return err;

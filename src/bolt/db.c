@@ -355,6 +355,10 @@ static err_t open_file(struct bolt *db, const struct bolt_options *o, struct why
 		err = vfs_map(db->file, o->reserve_bytes ? o->reserve_bytes : RESERVE_BYTES, &db->map, &db->reserved);
 	if (err)
 		return why_set(why, err, "%s: %s", db->path, err_text(err));
+	err = o->lock_memory ? vfs_map_lock(db->file, db->map, db->file_size) : OK;
+	if (err)
+		return why_set(why, err, "%s: %llu bytes cannot be locked in memory: RLIMIT_MEMLOCK (ulimit -l) is smaller", db->path,
+			       (unsigned long long)db->file_size);
 	return OK;
 }
 
@@ -369,6 +373,7 @@ err_t bolt_open(struct vfs *fs, const char *path, const struct bolt_options *o, 
 	db->path = mem_strdup(path);
 	db->read_only = o->read_only;
 	db->pacer = o->pacer;
+	db->lock_memory = o->lock_memory;
 	db->grow_bytes = o->grow_bytes ? o->grow_bytes : BOLT_GROW_BYTES;
 	buf_init(&db->staging, SIZE_MAX / 2);
 	pthread_mutex_init(&db->lock, NULL);

@@ -63,6 +63,7 @@ struct bolt {
 	unsigned valid_metas; /* at opening */
 	const uint8_t *map;
 	uint64_t reserved;
+	bool lock_memory;
 	uint64_t grow_bytes;
 	uint64_t file_size; /* writer */
 	uint64_t cut_txid;  /* the file may be cut once the oldest pin is >= this; 0: nothing to cut */

@@ -76,6 +76,11 @@ void vfs_map_out(struct vfs_file *f, const uint8_t *at, size_t size)
 		f->fs->ops->map_out(f, at, size);
 }
 
+err_t vfs_map_lock(struct vfs_file *f, const uint8_t *at, size_t size)
+{
+	return f->fs->ops->map_lock ? f->fs->ops->map_lock(f, at, size) : OK;
+}
+
 void vfs_start(struct vfs_io *io)
 {
 	if (!host || !host->take(host, io))

@@ -72,6 +72,7 @@ struct vfs_ops {
 	void (*unmap)(struct vfs_file *f, const uint8_t *map, uint64_t reserved);
 	bool (*map_in)(struct vfs_file *f, const uint8_t *at, size_t size);     /* NULL: never */
 	void (*map_out)(struct vfs_file *f, const uint8_t *at, size_t size);
+	err_t (*map_lock)(struct vfs_file *f, const uint8_t *at, size_t size);  /* NULL: it is memory */
 	void (*start)(struct vfs_io *io);
 	err_t (*rename)(struct vfs *fs, const char *from, const char *to);
 	err_t (*remove)(struct vfs *fs, const char *path);
@@ -118,6 +119,8 @@ void vfs_unmap(struct vfs_file *f, const uint8_t *map, uint64_t reserved);
 bool vfs_map_in(struct vfs_file *f, const uint8_t *at, size_t size);
 /* The process lets go of that part: it stays in the system's cache. */
 void vfs_map_out(struct vfs_file *f, const uint8_t *at, size_t size);
+/* Keeps that part (within the file) in memory as long as it is mapped: mlock and its errors. */
+NODISCARD err_t vfs_map_lock(struct vfs_file *f, const uint8_t *at, size_t size);
 /* Starts one write-and-sync; returns at once, io->done is called when it ended. Several on one file may be
  * under way only if the caller doesn't mind their order. */
 void vfs_start(struct vfs_io *io);

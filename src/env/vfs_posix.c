@@ -219,6 +219,11 @@ static void posix_map_out(struct vfs_file *f, const uint8_t *at, size_t size)
 	(void)!madvise((void *)(uintptr_t)at, size, MADV_DONTNEED);
 }
 
+static err_t posix_map_lock(struct vfs_file *f, const uint8_t *at, size_t size)
+{
+	return mlock(at, size) ? err_from_errno(errno) : OK;
+}
+
 /* A thread that waits is handed its next write directly, the one that went to sleep last first: one wake, no lock taken on
  * waking, and a lone writer stays with one thread. */
 struct pool_thread {
@@ -417,6 +422,7 @@ static const struct vfs_ops posix_ops = {
 	.unmap = posix_unmap,
 	.map_in = posix_map_in,
 	.map_out = posix_map_out,
+	.map_lock = posix_map_lock,
 	.start = posix_start,
 	.rename = posix_rename,
 	.remove = posix_remove,

@@ -103,6 +103,7 @@ struct node_config {
 	bool initial_corrupt_check;             /* of data that is there, before it is served */
 	bool force_new_cluster;                 /* make the data's cluster one of this member alone */
 	bool no_fsync;                          /* --unsafe-no-fsync */
+	bool lock_memory;                       /* --memory-mlock: pages of the database */
 };
 
 /* What readers see: one immutable object per batch of core. Everything in it belongs together. */

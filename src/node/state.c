@@ -40,7 +40,7 @@ err_t state_open(struct node_state *s, struct node *n, const char *path, struct 
 {
 	const struct slice names[] = {SLICE_LIT("key")};
 	struct bolt_rows rows = {names, 1, key_row, s};
-	struct bolt_options o = {.page_size = n->cfg.file_page_bytes, .lock = true, .rows = &rows, .pacer = n->cfg.pacer};
+	struct bolt_options o = {.page_size = n->cfg.file_page_bytes, .lock = true, .lock_memory = n->cfg.lock_memory, .rows = &rows, .pacer = n->cfg.pacer};
 	err_t err;
 
 	s->loader = mvcc_loader_new();

@@ -38,7 +38,7 @@ FLAG(URLS, listen_client_http_urls, "listen-client-http-urls", "listen-client-ht
 FLAG(UINT, max_snapshots, "max-snapshots", "max-snapshots", "5", DEPRECATED,
      "Snapshot files to keep, 0 for all. Deprecated since 3.6, to go in 3.8.")
 FLAG(UINT, max_wals, "max-wals", "max-wals", "5", 0, "Files of the write-ahead log to keep, 0 for all.")
-FLAG(BOOL, memory_mlock, "memory-mlock", "memory-mlock", "false", LATER, "Lock the database's pages in memory.")
+FLAG(BOOL, memory_mlock, "memory-mlock", "memory-mlock", "false", 0, "Lock the database's pages in memory.")
 FLAG(INT64, quota_backend_bytes, "quota-backend-bytes", "quota-backend-bytes", "0", 0,
      "Bytes the database may take before writes are refused; 0 for 2 GiB, negative for no limit.")
 FLAG(STR, backend_freelist_type, "backend-bbolt-freelist-type", "backend-bbolt-freelist-type", "", 0,

@@ -479,6 +479,7 @@ static struct node_config node_options(struct server *s)
 		.initial_corrupt_check = config_gate(c, GATE_INITIAL_CORRUPT_CHECK),
 		.join_existing = strcmp(c->initial_cluster_state, "existing") == 0,
 		.no_fsync = c->unsafe_no_fsync,
+		.lock_memory = c->memory_mlock,
 	};
 }
 
