@@ -56,7 +56,8 @@ struct api_meta {
 	bool as_root;                   /* the server's own probe of itself: never from a client */
 	bool has_token;                 /* metadata token, else authorization: the first value */
 	struct slice token;             /* copied by api_begin */
-	struct slice common_name;       /* of a verified client certificate, where those name users; copied by api_begin */
+	bool has_certificate;           /* a verified one of the client */
+	struct slice common_name;       /* its name, perhaps none; copied by api_begin */
 	bool internal;                  /* the server's own: not counted as a client's */
 };
 

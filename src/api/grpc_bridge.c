@@ -88,7 +88,8 @@ static struct api_meta meta_of(const struct grpc_stream *s)
 		m.client_version = v;
 		m.client_version_bad = !slice_is_utf8(v);
 	}
-	if (grpc_peer(s)->cert_cn)
+	m.has_certificate = grpc_peer(s)->cert_cn != NULL;
+	if (m.has_certificate)
 		m.common_name = slice_str(grpc_peer(s)->cert_cn);
 	m.has_token = grpc_metadata(s, SLICE_LIT("token"), &m.token) || grpc_metadata(s, SLICE_LIT("authorization"), &m.token);
 	return m;

@@ -99,7 +99,8 @@ err_t api_who(struct api_rpc *r, const struct publication *p)
 		return OK;
 	}
 	if (!r->meta.has_token) {
-		if (r->io->api->opts.certificates_name_users && r->meta.common_name.size && !r->meta.from_gateway)
+		/* One without a name is a user whom nobody knows, not nobody. */
+		if (r->io->api->opts.certificates_name_users && r->meta.has_certificate && !r->meta.from_gateway)
 			be(r, r->meta.common_name, p->auth->revision);
 		return OK;
 	}

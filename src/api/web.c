@@ -16,6 +16,20 @@ static struct http_header header(const char *name, const char *value)
 	return (struct http_header){slice_str(name), slice_str(value), false};
 }
 
+/* A call through the gateway is never whom its certificate names (api_who); as upstream, one that shows such a certificate is refused,
+ * so that nobody takes it for a login. */
+static bool certificate_would_mislead(const struct web_req *w)
+{
+	const char *cn = http_req_peer(w->http)->cert_cn;
+	bool enabled;
+
+	if (!w->listener->gateway || !w->io->api->opts.certificates_name_users || !cn || !cn[0] || !slice_has_prefix(w->path, SLICE_LIT("/v3/")))
+		return false;
+	enabled = node_view(w->io->node)->auth->enabled;
+	node_leave(w->io->node);
+	return enabled;
+}
+
 bool web_front(struct web_req *w)
 {
 	struct slice host = http_host_name(w->http->authority);
@@ -23,6 +37,11 @@ bool web_front(struct web_req *w)
 
 	if (w->listener->kind != WEB_CLIENT)
 		return true;
+	if (certificate_would_mislead(w)) {
+		web_reply(w, 400, "text/plain; charset=utf-8", SLICE_LIT(
+			"CommonName of client sending a request against gateway will be ignored and not used as expected\n"), true);
+		return false;
+	}
 	switch (http_front_check(&w->listener->front, w->http, w->cors, &w->cors_count)) {
 	case HTTP_FRONT_PASSED:
 		return true;

@@ -113,7 +113,7 @@ struct net_peer {
 	char local[112];
 	bool is_unix;
 	bool is_tls;
-	const char *cert_cn; /* of a verified client certificate; NULL without */
+	const char *cert_cn; /* of a verified client certificate, "" if it names nobody; NULL without one */
 };
 
 struct net_stream {

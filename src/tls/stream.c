@@ -146,7 +146,7 @@ static void check_certificate(struct tls_stream *t)
 		return;
 	}
 	t->cn = tls_common_name(cert);
-	t->base.peer.cert_cn = t->cn;
+	t->base.peer.cert_cn = t->cn ? t->cn : "";
 	t->cert = cert;
 	if (!t->context->check_client_san || t->base.peer.is_unix ||
 	    tls_san_fits(cert, t->base.peer.remote, false, &lookup, t->verdict.why, sizeof(t->verdict.why))) {

@@ -6,14 +6,17 @@
 
 #include "tls/tls_impl.h"
 
+/* The last one, where there are several, as Go's Subject.CommonName. */
 char *tls_common_name(X509 *cert)
 {
 	X509_NAME *name = X509_get_subject_name(cert);
-	int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
+	int at = -1;
 	unsigned char *utf8 = NULL;
 	char *out = NULL;
 	int size;
 
+	for (int next; (next = X509_NAME_get_index_by_NID(name, NID_commonName, at)) >= 0;)
+		at = next;
 	if (at < 0)
 		return NULL;
 	size = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));

@@ -1281,3 +1281,4 @@ def etcdctl(t):
 
 
 import sections_auth  # noqa: E402,F401  adds its own
+import sections_matrix  # noqa: E402,F401

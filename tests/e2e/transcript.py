@@ -195,7 +195,10 @@ def b64(s):
 
 
 def record(binary, section, flags=()):
-    with Server(binary, list(flags) + getattr(section, "flags", [])) as server:
+    """A section's flags: a list, or a function of the server, whose ports they may need."""
+    server, more = Server(binary, flags), getattr(section, "flags", [])
+    server.flags += more(server) if callable(more) else more
+    with server:
         t = Transcript(server, Api(server.target))
         try:
             section(t)

@@ -1,6 +1,6 @@
 """A plain gRPC client for etcd: every method by name, messages made from proto/*.proto.
 
-    api = Api("127.0.0.1:2379")
+    api = Api("127.0.0.1:2379")                              Api(target, ca=PEM, pair=(certificate, key)): over TLS, all of them bytes
     api.call("KV/Range", rpc.RangeRequest(key=b"a"))         -> the response message, or grpc.RpcError
     api.stream("Watch/Watch")                                -> Stream: send(message), next(seconds), close()
 
@@ -84,10 +84,13 @@ class Stream:
 
 
 class Api:
-    def __init__(self, target, token=None, metadata=()):
+    def __init__(self, target, token=None, metadata=(), ca=None, pair=(None, None)):
         options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
                    ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
-        self.channel = grpc.insecure_channel(target, options)
+        if ca:
+            self.channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(ca, pair[1], pair[0]), options)
+        else:
+            self.channel = grpc.insecure_channel(target, options)
         self.metadata = list(metadata) + ([("token", token)] if token else [])
 
     def with_token(self, token):

@@ -57,9 +57,9 @@ class Authority:
                     f.write("1000\n")
         return ["ca", "-config", self.path("ca.cnf"), "-batch", "-cert", self.ca, "-keyfile", self.path("ca-key.pem")]
 
-    def leaf(self, name, san=None, usage="serverAuth,clientAuth", dates=None, ca=None):
+    def leaf(self, name, san=None, usage="serverAuth,clientAuth", dates=None, ca=None, subject=None):
         cert, request, ext = self.path(name + ".pem"), self.path(name + ".csr"), self.path(name + ".ext")
-        self.openssl("req", *self.key(name), "-subj", "/CN=" + name, "-out", request)
+        self.openssl("req", *self.key(name), "-subj", subject or "/CN=" + name, "-out", request)
         with open(ext, "w") as f:
             f.write("basicConstraints=CA:FALSE\nextendedKeyUsage=%s\n%s" % (usage, "subjectAltName=%s\n" % san if san else ""))
         if ca:

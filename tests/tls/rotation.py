@@ -29,18 +29,14 @@ def read(path):
         return f.read()
 
 
-class Client(Api):
-    def __init__(self, target, ca, pair):
-        credentials = grpc.ssl_channel_credentials(read(ca), read(pair[1]), read(pair[0]))
-        self.channel = grpc.secure_channel(target, credentials, [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0),
-                                                                 ("grpc.ssl_target_name_override", "localhost")])
-        self.metadata = []
+def client(target, ca, pair):
+    return Api(target, ca=read(ca), pair=(read(pair[0]), read(pair[1])))
 
 
 class Load:
     """Puts and a watch over one connection, for as long as the test lasts."""
     def __init__(self, target, ca, pair, number):
-        self.api, self.key, self.failed, self.done, self.stop = Client(target, ca, pair), b"k%d" % number, None, 0, False
+        self.api, self.key, self.failed, self.done, self.stop = client(target, ca, pair), b"k%d" % number, None, 0, False
         self.watch = self.api.stream("Watch/Watch")
         self.watch.send(rpc.WatchRequest(create_request=rpc.WatchCreateRequest(key=self.key)))
         assert self.watch.next(5).created
@@ -62,7 +58,7 @@ class Load:
 
 
 def connects(target, ca, pair):
-    api = Client(target, ca, pair)
+    api = client(target, ca, pair)
     try:
         api.call("KV/Range", rpc.RangeRequest(key=b"a"), timeout=3)
         return True
