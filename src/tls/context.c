@@ -142,6 +142,20 @@ static int alpn_choose(SSL *ssl, const unsigned char **out, unsigned char *out_s
 	return SSL_TLSEXT_ERR_OK;
 }
 
+/* Whoever comes back with a ticket is not verified again, so a session must not outlive its client's certificate: then the whole handshake
+ * is made, and refuses it. (Lists, authorities and allowed names that change make a new SSL_CTX, which knows no old ticket.) */
+static SSL_TICKET_RETURN ticket_check(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t name_size, SSL_TICKET_STATUS status, void *arg)
+{
+	X509 *cert;
+
+	if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
+		return SSL_TICKET_RETURN_IGNORE_RENEW;
+	cert = SSL_SESSION_get0_peer(session);
+	if (cert && X509_cmp_current_time(X509_get0_notAfter(cert)) <= 0)
+		return SSL_TICKET_RETURN_IGNORE_RENEW;
+	return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
 static SSL_CTX *ctx_new(const struct tls_context *c, bool server)
 {
 	SSL_CTX *ctx = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
@@ -157,8 +171,11 @@ static SSL_CTX *ctx_new(const struct tls_context *c, bool server)
 		SSL_CTX_set_alpn_select_cb(ctx, alpn_choose, NULL);
 	else if (c->offer_h2)
 		SSL_CTX_set_alpn_protos(ctx, (const unsigned char *)"\x02h2", 3);
-	if (server)
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);        /* tickets alone, as Go's: nothing is kept here */
+	if (server) {
 		SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"cetcd", 5);
+		SSL_CTX_set_session_ticket_cb(ctx, NULL, ticket_check, NULL);
+	}
 	return ctx;
 }
 

@@ -98,7 +98,7 @@ static void check(const char *host, const struct name *names, size_t count, X509
 		dns |= names[i].kind == 0 && (same_text(names[i].text, h) || go_matches(names[i].text, h));
 		same_dns |= names[i].kind == 0 && slice_eq(names[i].text, h);
 		address |= names[i].kind == 1 && (names[i].text.size == 4 || names[i].text.size == 16);
-		if (names[i].kind == 2 && !cn.data)
+		if (names[i].kind == 2)
 			cn = names[i].text;
 	}
 	if (tls_names_allowed(&by_host, cert))

@@ -376,8 +376,33 @@ def peer_auto_tls(binary, a, root):
 
 # ---- ours alone ----
 
+def s_client_session(s, version, saved, cert, write):
+    """A request with a session that is saved or taken up again: what s_client printed."""
+    return run("openssl", "s_client", "-connect", "127.0.0.1:%d" % s.port, version, "-sess_out" if write else "-sess_in", saved, "-ign_eof",
+               "-cert", cert[0], "-key", cert[1], stdin=b"GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").stdout
+
+
+def expired_sessions(binary, a, root):
+    """A session lives no longer than the certificate that began it."""
+    when = lambda t: time.strftime("%Y%m%d%H%M%SZ", time.gmtime(t))
+    end = time.time() + 4
+    short = a.leaf("short", dates=(when(end - 86400), when(end)))
+    with Server(binary, root, flags_of(a, trusted_ca_file=a.ca)) as s:
+        assert s.ready()
+        saved = {v: os.path.join(root, "short" + v) for v in ("-tls1_2", "-tls1_3")}
+        for v in saved:
+            assert b"HTTP/1.1 200" in s_client_session(s, v, saved[v], short, True)
+            assert b"Reused, TLSv1" in s_client_session(s, v, saved[v], short, False)
+        time.sleep(max(0, end + 1.5 - time.time()))
+        for v in saved:
+            out = s_client_session(s, v, saved[v], short, False)
+            assert b"HTTP/1.1 200" not in out, "%s: an expired certificate is let in again:\n%s" % (v, out.decode(errors="replace")[-600:])
+            print("ok: %s: a session ends with its client's certificate" % v)
+
+
 def ours_alone(binary, a, root):
     """Resumption, the limit of a handshake, an existing directory's mode."""
+    expired_sessions(binary, a, root)
     with Server(binary, root, flags_of(a)) as s:
         assert s.ready()
         for v in ("-tls1_2", "-tls1_3"):
