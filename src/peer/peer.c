@@ -137,6 +137,17 @@ void peer_became_inactive(struct peer *p, const char *action, const char *why)
 		LOG_STR("action", action), LOG_STR("error", why));
 }
 
+/* Streams that live are the newer evidence, and no message will go by POST again and make the peer active. */
+void peer_post_failed(struct peer *p, const char *why)
+{
+	bool streams = false;
+
+	for (size_t k = 0; k < ARRAY_COUNT(p->in) && !p->is_remote; k++)
+		streams |= p->in[k].decoding || p->out[k].req;
+	if (!streams)
+		peer_became_inactive(p, "post", why);
+}
+
 void peer_unreachable(struct peer *p)
 {
 	p->set->cfg.events.unreachable(p->set->cfg.events.arg, p->id);

@@ -176,6 +176,7 @@ void peer_url_failed(struct peer *p, size_t url_at);
 void peer_became_active(struct peer *p);
 /* action: what failed, for the log. */
 void peer_became_inactive(struct peer *p, const char *action, const char *why);
+void peer_post_failed(struct peer *p, const char *why);         /* of a message or a snapshot */
 void peer_unreachable(struct peer *p);
 /* Chooses the channel. */
 void peer_post_message(struct peer *p, struct raft_message *take_m);

@@ -92,7 +92,7 @@ static void failed(struct peer *p, const struct post *o, const char *why)
 	atomic_fetch_add_explicit(&p->dropped_messages, 1, memory_order_relaxed);
 	pipeline_drop_idle(&p->pipeline);       /* they lead to the URL that failed */
 	peer_url_failed(p, o->url_at);
-	peer_became_inactive(p, "post", why);
+	peer_post_failed(p, why);
 	e->unreachable(e->arg, p->id);
 	if (o->is_snapshot)
 		e->snapshot_status(e->arg, p->id, false);

@@ -73,7 +73,7 @@ static void conclude(struct snap_out *n, bool ok, const char *why)
 			LOG_STR("remote-peer-id", p->id_text), LOG_STR("error", why));
 		metric_add(series(METRIC_NETWORK_SNAPSHOT_SEND_FAILURES, p), 1);
 		metric_add(p->m_send_failed, 1);
-		peer_became_inactive(p, "post", why);
+		peer_post_failed(p, why);
 		peer_url_failed(p, n->url_at);
 		e->unreachable(e->arg, p->id);
 	}

@@ -323,6 +323,29 @@ static void liar_close(struct liar *l)
 
 #define OK_HEAD "HTTP/1.1 200 OK\r\nX-Server-Version: 3.7.1\r\n"
 
+/* A POST was under way to where B is not when the streams to B came up; that it fails then says nothing of B, and nothing
+ * would make B active again. */
+static void late_failure_of_a_post(void **state)
+{
+#define REFUSAL "HTTP/1.1 503 no\r\nX-Server-Version: 3.7.1\r\nContent-Length: 0\r\n\r\n"
+	struct liar l;
+	char url[64];
+
+	open_pair();
+	liar_open(&l, REFUSAL, sizeof(REFUSAL) - 1);
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u", l.port);
+	peer_add(a.set, B, url);
+	side_send(&a, MSG_HEARTBEAT, B, 0, 0, 0);
+	side_settle(&a);
+	peer_add(a.set, B, b.url);
+	peer_add(b.set, A, a.url);
+	WAIT_UNTIL(side_streams_up(&a, B));
+	liar_close(&l);
+	SIDE_WAIT(&a, a.unreachable == 1);
+	side_settle(&a);
+	assert_true(peer_active_since_ns(a.set, B) > 0);
+}
+
 /* Each of these ends the connection at once (or, the silent one, after silence_ms), and another is dialled. */
 static void bad_streams_are_left(void **state)
 {
@@ -408,6 +431,7 @@ int main(void)
 		cmocka_unit_test_teardown(receiving_is_bounded, close_pair),
 		cmocka_unit_test_teardown(slow_reader, close_pair),
 		cmocka_unit_test_teardown(newer_stream_replaces, close_pair),
+		cmocka_unit_test_teardown(late_failure_of_a_post, close_pair),
 		cmocka_unit_test(bad_streams_are_left),
 		cmocka_unit_test(gone_means_removed),
 		cmocka_unit_test_teardown(heartbeats_keep_it_open, close_pair),
