@@ -6,6 +6,7 @@
 - durations with a unit of time behind "took": <took>; sizes of the database file, which depend on when it was
   committed, and the raft index and term, which a slow election moves: <size>, <index> in the output of endpoint status. A table that holds a duration loses its
   widths.
+- lines of endpoint health come as the members answered: sorted.
 - stderr: log lines (JSON) are left out, and so is the usage text behind a flag error, for its words are our own.
 - help: what follows "Usage:" on stdout is reduced to the names of commands and flags in it, in order of names,
   without those of ours that etcd has not.
@@ -58,6 +59,9 @@ class Names:
         text = re.sub(r"(\"?raft_?(?:Applied)?(?:Index|Term|term)\"?|\"Raft(?:AppliedIndex|Index|Term)\" ) ?: ?\d+",
                       r"\1:<index>", text)
         text = re.sub(r"(true|false), (true|false), \d+, \d+, \d+,", r"\1, \2, <index>, <index>, <index>,", text)
+        lines = text.splitlines(True)
+        if all("healthy: " in line for line in lines):
+            text = "".join(sorted(lines))
         if "<took>" in text:
             text = re.sub("─+", "─", re.sub(" +", " ", text))
         if "Usage:\n" in text:
