@@ -99,6 +99,7 @@ err_t client_new(uv_loop_t *loop, const struct client_opts *o, struct why *why, 
 		return err;
 	c = NEW(struct client);
 	c->loop = loop;
+	c->read_room = mem_alloc(CLIENT_READ_SIZE);
 	c->tls = tls;
 	c->timer = NEW(uv_timer_t);
 	uv_timer_init(loop, c->timer);
@@ -135,6 +136,7 @@ static void timer_closed(uv_handle_t *h)
 	struct client *c = h->data;
 
 	/* Links end before: their handles were closed earlier in the same turn. */
+	mem_free(c->read_room);
 	mem_free(c);
 	mem_free(h);
 }
@@ -156,10 +158,11 @@ void client_free(struct client *c)
 	}
 	mem_free(c->conns);
 	mem_free(c->server_name);
-	SSL_CTX_free(c->tls);
+	if (c->tls)
+		SSL_CTX_free(c->tls);
 	mem_free(c->user);
 	if (c->password)
-		OPENSSL_cleanse(c->password, strlen(c->password));
+		explicit_bzero(c->password, strlen(c->password));
 	mem_free(c->password);
 	mem_free(c->token);
 	uv_close((uv_handle_t *)c->timer, timer_closed);

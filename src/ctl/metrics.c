@@ -47,7 +47,9 @@ static bool fetch(BIO *b, const char *host, uint64_t timeout_ms, struct buf *bod
 
 	if (!dial(b, timeout_ms))
 		return false;
-	BIO_printf(b, "GET /metrics HTTP/1.0\r\nHost: %s\r\n\r\n", host);
+	buf_printf(body, "GET /metrics HTTP/1.0\r\nHost: %s\r\n\r\n", host);
+	BIO_write(b, body->data, (int)body->size);
+	buf_clear(body);
 	do {
 		uint8_t *at = buf_add(body, PART);
 
@@ -73,7 +75,8 @@ bool metrics_fetch(struct ctl *c, const char *endpoint, bool tls, uint64_t timeo
 	ok = fetch(b, host, timeout_ms, out);
 	buf_put_byte(out, 0);
 	BIO_free_all(b);
-	SSL_CTX_free(ctx);
+	if (ctx)
+		SSL_CTX_free(ctx);
 	return ok;
 }
 
