@@ -13,6 +13,11 @@ void env_random(void *out, size_t size);        /* getrandom */
  * file and page, through fatal(). Before threads start. Other faults do what they did. */
 void env_sigbus_install(void);
 
+/* From now on a core file holds no memory of this process, for passwords, tokens and keys are in it; /proc/PID/coredump_filter takes
+ * that back. So that a crash is understood without, SIGSEGV, SIGILL, SIGFPE and SIGABRT write the frames of their thread to
+ * stderr before they end the process as they would. Before threads start. */
+void env_crash_install(void);
+
 /* Gives freed memory that the allocator keeps back to the system, once much of it has stayed free from one look to the next. Zeroed
  * before the first look; look every few seconds, on a thread that may take milliseconds (allocations of others wait as long). */
 struct env_spare {

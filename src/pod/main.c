@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "env/env.h"
 #include "pod/agent.h"
 
 static const char USAGE[] =
@@ -15,6 +16,7 @@ int pod_main(int argc, char **argv)
 {
 	const char *verb = argc > 1 ? argv[1] : "run";
 
+	env_crash_install();
 	if (!strcmp(verb, "--"))
 		return agent_run(argc - 1, argv + 1);
 	if (!strcmp(verb, "run"))

@@ -132,6 +132,7 @@ int main(int argc, char **argv)
 	signals_block(&set);
 	fatal_set_hook(log_fatal_hook);
 	env_sigbus_install();
+	env_crash_install();
 	if (proxy_is_command(argc, argv))
 		return run_proxy(argc, argv, &set);
 	config_load(argc, argv, environ, &cfg, &o);
