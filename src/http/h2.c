@@ -17,6 +17,12 @@ struct h2_shared {
 
 static const struct engine_ops h2_ops;
 
+static int on_begin_frame(nghttp2_session *s, const nghttp2_frame_hd *hd, void *user)
+{
+	h2_guard_frame(user, hd);
+	return 0;
+}
+
 static int on_begin_headers(nghttp2_session *s, const nghttp2_frame *f, void *user)
 {
 	struct http_conn *c = user;
@@ -149,6 +155,7 @@ static struct h2_shared *shared_of(struct http_io *io)
 	sh = io->h2_shared = NEW(struct h2_shared);
 	h2_mem_init(&sh->mem);
 	ASSERT(nghttp2_session_callbacks_new(&sh->callbacks) == 0);
+	nghttp2_session_callbacks_set_on_begin_frame_callback(sh->callbacks, on_begin_frame);
 	nghttp2_session_callbacks_set_on_begin_headers_callback(sh->callbacks, on_begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback(sh->callbacks, on_header);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(sh->callbacks, on_frame_recv);

@@ -99,6 +99,19 @@ void h2_guard_control(struct http_conn *c)
 		h2_end(c, NGHTTP2_ENHANCE_YOUR_CALM, "too_many_control_frames");
 }
 
+/* What nghttp2, which remembers no closed streams, would pass over in silence and Go's server does not: a header block for a stream
+ * that is over (RFC 9113 5.1, 5.1.1), and PRIORITY without a stream (6.3). */
+void h2_guard_frame(struct http_conn *c, const nghttp2_frame_hd *hd)
+{
+	nghttp2_session *s = c->h2->session;
+
+	if (hd->type == NGHTTP2_PRIORITY && hd->stream_id == 0)
+		h2_end(c, NGHTTP2_PROTOCOL_ERROR, "priority_of_no_stream");
+	else if (hd->type == NGHTTP2_HEADERS && hd->stream_id <= nghttp2_session_get_last_proc_stream_id(s) &&
+		 !nghttp2_session_find_stream(s, hd->stream_id))
+		h2_end(c, NGHTTP2_STREAM_CLOSED, "headers_of_closed_stream");
+}
+
 /* A server ping after silence; any byte that comes is as good as its answer. */
 static void tick_ping(struct http_conn *c, uint64_t now_ms)
 {

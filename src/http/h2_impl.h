@@ -45,6 +45,7 @@ void h2_guard_init(struct http_conn *c);
 void h2_guard_ping(struct http_conn *c, const nghttp2_ping *ping);
 void h2_guard_reset(struct http_conn *c, const struct req *r);
 void h2_guard_control(struct http_conn *c);
+void h2_guard_frame(struct http_conn *c, const nghttp2_frame_hd *hd);
 void h2_tick(struct http_conn *c, uint64_t now_ms);
 void h2_drain(struct http_conn *c);
 /* GOAWAY; nothing is read any more. */

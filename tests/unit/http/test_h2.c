@@ -525,6 +525,40 @@ static void slow_headers_time_out(void **state)
 	assert_true(http_conn_ended(t.conn));
 }
 
+/* RFC 9113 5.1 and 5.1.1: a header block for a stream that is over, or one that was passed over, and 6.3: PRIORITY of no stream. */
+static void frames_of_no_stream_end_the_connection(void **state)
+{
+	static const uint8_t request[] = {0, 0, 6, 1, 5, 0, 0, 0, 5, 0x82, 0x86, 0x84, 0x41, 1, 'a'};
+	static const struct {
+		const char *name;
+		uint8_t frame[16];
+		size_t size;
+		bool ends;
+	} cases[] = {
+	    {"headers after the end", {0, 0, 6, 1, 5, 0, 0, 0, 5, 0x82, 0x86, 0x84, 0x41, 1, 'a'}, 15, true},
+	    {"headers of an earlier stream", {0, 0, 6, 1, 5, 0, 0, 0, 3, 0x82, 0x86, 0x84, 0x41, 1, 'a'}, 15, true},
+	    {"headers of the next stream", {0, 0, 6, 1, 5, 0, 0, 0, 7, 0x82, 0x86, 0x84, 0x41, 1, 'a'}, 15, false},
+	    {"priority of no stream", {0, 0, 5, 2, 0, 0, 0, 0, 0, 0, 0, 0, 1, 15}, 14, true},
+	    {"priority of the ended stream", {0, 0, 5, 2, 0, 0, 0, 0, 5, 0, 0, 0, 1, 15}, 14, false},
+	};
+
+	t.answer_at_once = true;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		raw_preface();
+		assert_true(http_conn_input(t.conn, slice_of(request, sizeof(request))));
+		drain_output();
+		assert_false(http_conn_ended(t.conn));
+		http_conn_input(t.conn, slice_of(cases[i].frame, cases[i].size));
+		drain_output();
+		if (http_conn_ended(t.conn) != cases[i].ends)
+			fail_msg("%s", cases[i].name);
+		if (i + 1 < sizeof(cases) / sizeof(cases[0])) {
+			http_conn_free(t.conn);
+			h2_client_fini(&t.k);
+		}
+	}
+}
+
 static void silence_before_the_preface_times_out(void **state)
 {
 	t.conn = http_conn_new(t.io, &t.svc, &peer, NULL, NULL);
@@ -671,6 +705,7 @@ int main(void)
 	    T(settings_floods_end_the_connection),
 	    T(endless_continuation_ends_the_connection),
 	    T(slow_headers_time_out),
+	    T(frames_of_no_stream_end_the_connection),
 	    T(silence_before_the_preface_times_out),
 	    T(too_many_pings),
 	    T(slow_pings_with_a_stream_are_welcome),
