@@ -10,6 +10,7 @@
 #define ERROR_TEXT_MAX 16384 /* of texts that quote what a client sent */
 
 #define H2_INTERNAL_ERROR 2 /* RFC 9113 7 */
+#define H2_CANCEL 8
 
 struct gstream {
 	struct grpc_stream pub;

@@ -209,7 +209,8 @@ void gstream_finish(struct gstream *g, enum grpc_status status, struct slice mes
 		gstream_refuse(g, 200, status, message);
 	} else if (g->send_left) {
 		gstream_free(g);
-		http_reset(r, H2_INTERNAL_ERROR);
+		/* No trailers can follow half a message. Of CANCEL clients make "deadline exceeded" once their own has passed. */
+		http_reset(r, status == GRPC_DEADLINE_EXCEEDED || status == GRPC_CANCELLED ? H2_CANCEL : H2_INTERNAL_ERROR);
 	} else {
 		status_headers(h, status, message, &encoded);
 		gstream_free(g);

@@ -623,6 +623,22 @@ static void a_fault_within_a_message_resets(void **state)
 	assert_int_equal(t.cancels, 0);
 }
 
+/* grpc clients take CANCEL, once their deadline has passed, for that deadline; INTERNAL_ERROR would be told as a fault. */
+static void a_deadline_within_a_message_cancels(void **state)
+{
+	struct slice p = SLICE_LIT("part");
+	int32_t id;
+
+	t.echo = false;
+	id = call("Unary", NULL, message(0, SLICE_LIT("")), true);
+	grpc_send_begin(t.last, 100);
+	grpc_send_part(t.last, &p, 1);
+	grpc_finish(t.last, GRPC_DEADLINE_EXCEEDED, SLICE_LIT("late"));
+	h2_client_turn(&t.k);
+	assert_int_equal(h2_client_stream(&t.k, id)->error, NGHTTP2_CANCEL);
+	assert_int_equal(t.cancels, 0);
+}
+
 /* Beyond the stream window: needs a reservation; the budget has none for the second, which waits for the first. */
 static void large_requests_wait_for_the_budget(void **state)
 {
@@ -722,6 +738,7 @@ int main(void)
 	    T(a_large_answer_in_parts),
 	    T(messages_written_in_place),
 	    T(a_fault_within_a_message_resets),
+	    T(a_deadline_within_a_message_cancels),
 	    T(large_requests_wait_for_the_budget),
 	    T(pausing_holds_messages_back),
 	    T(calls_wait_for_a_client_that_does_not_read),
