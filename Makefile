@@ -94,6 +94,13 @@ helm:                             ## helm in build-oracle/, for the chart's test
 	@command -v go >/dev/null && GOBIN=$(CURDIR)/build-oracle go install helm.sh/helm/v3/cmd/helm@v3.19.5 || \
 		echo "helm: no Go here; the chart's tests need another helm in PATH"
 
+MINIO = github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
+s3-servers:                       ## MinIO and versitygw in build-oracle/, for tests/kube/s3.py (needs Go; 3 GB of its caches)
+	@mkdir -p build-oracle
+	@CGO_ENABLED=0 GOBIN=$(CURDIR)/build-oracle go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+	@dir=$$(go mod download -json $(MINIO) | sed -n 's/.*"Dir": "\(.*\)",/\1/p') && copy=$$(mktemp -d) && cp -r $$dir/. $$copy && \
+		chmod -R u+w $$copy && (cd $$copy && CGO_ENABLED=0 go build -o $(CURDIR)/build-oracle/minio .) && rm -rf $$copy
+
 bench: deps-bench all oracle      ## ours against Go etcd on this machine
 	@bench/run --ours bin/etcd --go build-oracle/etcd --write docs/benchmarks.md
 
@@ -125,5 +132,5 @@ deps-bench:
 help:                             ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: all run test slow asan tsan sim sim-bugs fuzz soak valgrind oracle helm bench k8s-test install clean deps deps-build deps-test deps-fuzz \
+.PHONY: all run test slow asan tsan sim sim-bugs fuzz soak valgrind oracle helm s3-servers bench k8s-test install clean deps deps-build deps-test deps-fuzz \
 	deps-bench help

@@ -304,10 +304,11 @@ static err_t send_file(struct https *h, const struct https_request *r, struct wh
 	err_t err = OK;
 
 	for (uint64_t at = 0; !err && at < r->body_file_size;) {
-		ssize_t n = pread(r->body_fd, room, (size_t)MIN((uint64_t)CHUNK_SIZE, r->body_file_size - at), (off_t)at);
+		ssize_t n = pread(r->body_fd, room, (size_t)MIN((uint64_t)CHUNK_SIZE, r->body_file_size - at),
+				  (off_t)(r->body_file_start + at));
 
 		if (n <= 0)
-			err = why_set(why, ERR_IO, "the file to be sent ends at %llu", (unsigned long long)at);
+			err = why_set(why, ERR_IO, "the file to be sent ends at %llu", (unsigned long long)(r->body_file_start + at));
 		else
 			err = send_all(h, room, (size_t)n, why);
 		at += (uint64_t)MAX(n, (ssize_t)0);
@@ -319,6 +320,8 @@ static err_t send_file(struct https *h, const struct https_request *r, struct wh
 static err_t exchange(struct https *h, const struct https_request *r, struct https_answer *out, bool *heard, struct why *why)
 {
 	struct reading g = {.h = h, .r = r, .a = out};
+	struct why ignored;
+	bool refused = false;
 	struct buf head;
 	err_t err;
 
@@ -331,8 +334,12 @@ static err_t exchange(struct https *h, const struct https_request *r, struct htt
 		err = r->body_file ? send_file(h, r, why) : send_all(h, r->body.data, r->body.size, why);
 	if (!err)
 		err = read_answer(&g, heard, why);
+	else if (err == ERR_IO)                 /* a refusal may have come before the body was taken, and the connection closed behind it */
+		refused = !read_answer(&g, heard, &ignored);
 	buf_fini(&head);
-	if (err || !g.keeps)
+	if (refused)
+		err = OK;
+	if (err || !g.keeps || refused)
 		hang_up(h);
 	return err;
 }

@@ -28,9 +28,9 @@ struct https_request {
 	const char *method, *path;      /* path with its query, encoded */
 	const char *headers;            /* lines that end in \r\n; host, content-length are added; NULL: none */
 	struct slice body;
-	int body_fd;                    /* if body_file: read from its start, body_file_size bytes, in place of body */
+	int body_fd;                    /* if body_file: body_file_size bytes from body_file_start on, in place of body */
 	bool body_file;
-	uint64_t body_file_size;
+	uint64_t body_file_start, body_file_size;
 	int sink_fd;                    /* if sink: a body of status 200 goes there */
 	bool sink;
 	size_t body_size_max;

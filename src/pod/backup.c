@@ -75,7 +75,7 @@ static err_t place_open(struct place *p, struct why *why)
 {
 	struct s3_opts o = {.endpoint = text_of("S3_ENDPOINT"), .ca_file = text_of("S3_CACERT"), .bucket = text_of("S3_BUCKET"),
 			    .prefix = text_of("S3_PREFIX"), .region = text_of("S3_REGION"), .access_key = text_of("AWS_ACCESS_KEY_ID"),
-			    .secret_key = text_of("AWS_SECRET_ACCESS_KEY")};
+			    .secret_key = text_of("AWS_SECRET_ACCESS_KEY"), .part_size = strtoull(text_of("S3_PART_SIZE"), NULL, 10)};
 
 	*p = (struct place){.dir = text_of("BACKUP_DIR")};
 	if (p->dir[0])

@@ -3,7 +3,8 @@
  *	s3_open(&opts, &why, &s);
  *	s3_put(s, "a.db", fd, size, &why);  s3_list(s, fn, arg, &why);  s3_get(s, "a.db", fd, &why);  s3_delete(s, "a.db", &why);
  *
- * Addresses are endpoint/bucket/key ("path style"). Keys are prefix and name. One PUT a file: at most 5 GiB, as the service takes.
+ * Addresses are endpoint/bucket/key ("path style"). Keys are prefix and name. A file up to part_size is one PUT, a larger one
+ * an upload in parts, of part_size or as large as 10,000 of them have to be: the service takes 5 GiB a PUT, 5 MiB and more a part but the last.
  * Blocking; thread: one. s3_sign is pure. Errors: those of kube/https.h; ERR_NOT_EXIST (404), ERR_PERMISSION (403), ERR_AGAIN (any other status). */
 #ifndef POD_S3_H
 #define POD_S3_H
@@ -22,6 +23,7 @@ struct s3_opts {
 	const char *ca_file;    /* NULL, "": the system's */
 	const char *bucket, *prefix, *region;
 	const char *access_key, *secret_key;
+	uint64_t part_size;     /* 0: 64 MiB */
 };
 
 NODISCARD err_t s3_open(const struct s3_opts *o, struct why *why, struct s3 **out);
