@@ -198,6 +198,9 @@ void bolt_bucket_cursor_init(struct bolt_cursor *c, struct bolt_bucket *b);
  * in front and commits; the end is cut off when no pin is older than the commit that gave it up. *done: nothing is left
  * to gain now. Safe at a crash at any point; readers never notice. Progress: bolt_size() against bolt_size_in_use(). */
 NODISCARD err_t bolt_move_step(struct bolt *db, size_t pages_max, bool *done);
+/* Whether pins keep pages that were given up, or the file's tail, so that another run may gain more once they are gone. The
+ * writer's thread. */
+bool bolt_pages_held(const struct bolt *db);
 /* Steps to the end: etcdutl defrag. */
 NODISCARD err_t bolt_move_all(struct bolt *db);
 

@@ -220,6 +220,11 @@ err_t bolt_move_step(struct bolt *db, size_t pages_max, bool *out)
 	return err;
 }
 
+bool bolt_pages_held(const struct bolt *db)
+{
+	return db->pending.count || db->cut_txid;
+}
+
 err_t bolt_move_all(struct bolt *db)
 {
 	bool done = false;

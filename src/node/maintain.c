@@ -2,6 +2,10 @@
  * writes between them. */
 #include "node/node_impl.h"
 
+/* A reader inside the last publication holds the pages of the last step for microseconds, one of a snapshot for long: after so many
+ * runs that gained nothing for it, the rest is left to the next request. */
+enum { HELD_RUNS_MAX = 20 };
+
 /* Merges and page moves both are the file's one writer: a move runs on the backend actor's thread between merges. */
 
 static void answer_defrags(struct node *n, err_t err)
@@ -29,6 +33,23 @@ void core_defrag(struct node *n)
 	actor_post(n->persist.backend_actor, &n->defrag.msg);
 }
 
+void core_defrag_tick(struct node *n)
+{
+	if (n->defrag_waits) {
+		n->defrag_waits = false;
+		core_defrag(n);
+	}
+}
+
+/* The first time at once: what this publication replaces is let go with it. */
+static bool held_run(struct node *n)
+{
+	if (!n->defrag.held || n->defrag_waited == HELD_RUNS_MAX)
+		return false;
+	n->defrag_waits = n->defrag_waited++ > 0;
+	return true;
+}
+
 void core_defrag_stepped(struct node *n)
 {
 	n->merging = false;
@@ -36,13 +57,13 @@ void core_defrag_stepped(struct node *n)
 	n->changed = true;
 	if (backend_refreshed(n->backend))
 		fatal("backend file: cannot be read back after pages were moved");
-	if (n->defrag.err)
+	if (n->defrag.err || (n->defrag.done && !held_run(n))) {
+		n->defrag_waited = 0;
 		answer_defrags(n, n->defrag.err);
-	else if (n->defrag.done)
-		answer_defrags(n, OK);
+	}
 	/* Writes first; core_merged comes back here. */
-	if (!backend_pending_ops(n->backend))
+	if (!backend_pending_ops(n->backend) && !n->defrag_waits)
 		core_defrag(n);
-	else
+	else if (backend_pending_ops(n->backend))
 		n->commit_wanted = true;
 }

@@ -233,6 +233,7 @@ void core_tick(struct node *n)
 	core_removed_check(n, now);
 	core_old_files_close(n, false);
 	core_auto_compact(n, now);
+	core_defrag_tick(n);
 	watch_tick(n->hub, now);
 	publish_self(n);
 	if (now >= n->next_monitor_ns) {

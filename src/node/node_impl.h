@@ -240,6 +240,8 @@ struct node {
 	struct list defrags;
 	struct persist_move defrag;
 	bool defrag_running;
+	bool defrag_waits;                      /* for readers to let go, until the next tick */
+	unsigned defrag_waited;                 /* runs that readers cut short, one after the other */
 	uint64_t defrag_started_ns;             /* 0: none asked for */
 
 	struct op_series {                      /* of each kind of request that came; in order of coming */
@@ -431,6 +433,7 @@ err_t core_lease_list_permitted(struct node *n, const struct call *c);
 /* maintain.c */
 void core_defrag(struct node *n);
 void core_defrag_stepped(struct node *n);
+void core_defrag_tick(struct node *n);
 
 /* The file is being replaced, or about to be: nothing new begins with it. */
 static inline bool core_installing(const struct node *n)

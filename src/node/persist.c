@@ -190,6 +190,7 @@ static void move(struct persist *p, struct persist_move *m)
 	if (m->err)
 		fatal("backend file: %s while moving pages; nothing acknowledged is lost, start the member again on a sound disk",
 		      err_text(m->err));
+	m->held = bolt_pages_held(m->db);
 	actor_post(p->core, &m->msg);
 }
 

@@ -48,7 +48,8 @@ struct persist_move {
 	struct msg msg;
 	struct bolt *db;
 	err_t err;
-	bool done;                              /* nothing left to move; the file's tail is cut */
+	bool done;                              /* nothing left to move */
+	bool held;                              /* but for what pins hold: pages, or the tail */
 };
 
 /* A received snapshot's file takes the database's place; run() does it on the backend actor. */

@@ -269,6 +269,57 @@ static void test_defragment_ends(void **state)
 	stop(d);
 }
 
+/* ---- a reader that is inside a publication for a while ---- */
+
+struct reader {
+	struct node *node;
+	struct timer leaves;
+	bool left;
+};
+
+static void reader_receive(void *self, struct msg *m)
+{
+	struct reader *r = self;
+
+	node_leave(r->node);
+	r->left = true;
+}
+
+/* It holds the pages that were in use when it came; the file is shrunk all the same before Defragment is answered. */
+static void test_defragment_waits_for_readers(void **state)
+{
+	static const struct actor_ops ops = {reader_receive, NULL};
+	struct driver *d = start();
+	struct reader r = {.node = d->node};
+	struct actor *a = actor_new(d->sched, "reader", &ops, &r, ACTOR_OWN_THREAD);
+	char value[2000];
+	struct slice answer;
+	uint64_t before;
+	struct buf b;
+
+	memset(value, 'x', sizeof(value) - 1);
+	value[sizeof(value) - 1] = 0;
+	for (int i = 0; i < 2000; i++)
+		assert_ok(put(d, "one key", value, 0));
+	driver_run(d, 1000000000);
+	buf_init(&b, 100);
+	pb_put_uint(&b, 1, 2000);
+	pb_put_uint(&b, 2, 1);
+	assert_ok(driver_call(d, RPC_COMPACT, buf_slice(&b), NULL));
+	assert_ok(driver_call(d, RPC_STATUS, (struct slice){0}, &answer));
+	before = field(answer, 3);
+	timer_init(&r.leaves, a, 1);
+	timer_set(&r.leaves, 450000000);
+	node_view(r.node);
+	assert_ok(driver_call(d, RPC_DEFRAGMENT, (struct slice){0}, &answer));
+	assert_true(r.left);
+	assert_ok(driver_call(d, RPC_STATUS, (struct slice){0}, &answer));
+	assert_true(field(answer, 3) < before / 10);
+	buf_fini(&b);
+	actor_free(a);
+	stop(d);
+}
+
 /* ---- a client that takes nothing ---- */
 
 struct deaf {
@@ -428,6 +479,7 @@ int main(void)
 		cmocka_unit_test(test_hash_gives_its_hold_back),
 		cmocka_unit_test(test_cancelled_hold),
 		cmocka_unit_test(test_defragment_ends),
+		cmocka_unit_test(test_defragment_waits_for_readers),
 		cmocka_unit_test(test_stalled_client_is_cut),
 		cmocka_unit_test(test_deaf_watcher_stays),
 		cmocka_unit_test(test_alarms_are_bounded),
