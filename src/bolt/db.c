@@ -353,12 +353,10 @@ static err_t open_file(struct bolt *db, const struct bolt_options *o, struct why
 	}
 	if (!err)
 		err = vfs_map(db->file, o->reserve_bytes ? o->reserve_bytes : RESERVE_BYTES, &db->map, &db->reserved);
+	if (!err && o->lock_memory)
+		err = vfs_map_lock(db->file, db->map, db->file_size);
 	if (err)
 		return why_set(why, err, "%s: %s", db->path, err_text(err));
-	err = o->lock_memory ? vfs_map_lock(db->file, db->map, db->file_size) : OK;
-	if (err)
-		return why_set(why, err, "%s: %llu bytes cannot be locked in memory: RLIMIT_MEMLOCK (ulimit -l) is smaller", db->path,
-			       (unsigned long long)db->file_size);
 	return OK;
 }
 

@@ -119,7 +119,7 @@ void vfs_unmap(struct vfs_file *f, const uint8_t *map, uint64_t reserved);
 bool vfs_map_in(struct vfs_file *f, const uint8_t *at, size_t size);
 /* The process lets go of that part: it stays in the system's cache. */
 void vfs_map_out(struct vfs_file *f, const uint8_t *at, size_t size);
-/* Keeps that part (within the file) in memory as long as it is mapped: mlock and its errors. */
+/* Keeps that part (within the file) in memory as long as it is mapped. ERR_MEMORY_LOCK. */
 NODISCARD err_t vfs_map_lock(struct vfs_file *f, const uint8_t *at, size_t size);
 /* Starts one write-and-sync; returns at once, io->done is called when it ended. Several on one file may be
  * under way only if the caller doesn't mind their order. */

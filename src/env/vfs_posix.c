@@ -221,7 +221,7 @@ static void posix_map_out(struct vfs_file *f, const uint8_t *at, size_t size)
 
 static err_t posix_map_lock(struct vfs_file *f, const uint8_t *at, size_t size)
 {
-	return mlock(at, size) ? err_from_errno(errno) : OK;
+	return mlock(at, size) ? ERR_MEMORY_LOCK : OK;
 }
 
 /* A thread that waits is handed its next write directly, the one that went to sleep last first: one wake, no lock taken on

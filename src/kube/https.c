@@ -335,7 +335,7 @@ static err_t exchange(struct https *h, const struct https_request *r, struct htt
 	if (!err)
 		err = read_answer(&g, heard, why);
 	else if (err == ERR_IO)                 /* a refusal may have come before the body was taken, and the connection closed behind it */
-		refused = !read_answer(&g, heard, &ignored);
+		refused = !read_answer(&g, heard, &ignored) && out->status >= 400;
 	buf_fini(&head);
 	if (refused)
 		err = OK;

@@ -25,6 +25,7 @@ void core_defrag(struct node *n)
 	if (list_empty(&n->defrags) || n->merging || n->defrag_running || core_installing(n))
 		return;
 	n->defrag_running = true;
+	n->defrag_waits = false;
 	if (!n->defrag_started_ns)
 		n->defrag_started_ns = core_now(n);
 	n->merging = true;
@@ -35,10 +36,8 @@ void core_defrag(struct node *n)
 
 void core_defrag_tick(struct node *n)
 {
-	if (n->defrag_waits) {
-		n->defrag_waits = false;
+	if (n->defrag_waits)
 		core_defrag(n);
-	}
 }
 
 /* The first time at once: what this publication replaces is let go with it. */

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "obs/log.h"
 #include "pod/agent.h"
 #include "pod/s3.h"
@@ -29,6 +30,7 @@ struct names {
 struct place {
 	const char *dir;
 	struct s3 *s3;
+	uint64_t keep;  /* of the newest; 0: all */
 };
 
 static const char *text_of(const char *name)
@@ -71,15 +73,28 @@ static void names_fini(struct names *n)
 	VEC_FREE(&n->v);
 }
 
+/* 0 if it is empty. */
+static err_t number_of(const char *name, uint64_t *out, struct why *why)
+{
+	const char *text = text_of(name);
+
+	*out = 0;
+	if (text[0] && text_parse_uint(text, 64, out) != TEXT_NUMBER_OK)
+		return why_set(why, ERR_INVALID, "%s: \"%s\" is no number", name, text);
+	return OK;
+}
+
 static err_t place_open(struct place *p, struct why *why)
 {
 	struct s3_opts o = {.endpoint = text_of("S3_ENDPOINT"), .ca_file = text_of("S3_CACERT"), .bucket = text_of("S3_BUCKET"),
 			    .prefix = text_of("S3_PREFIX"), .region = text_of("S3_REGION"), .access_key = text_of("AWS_ACCESS_KEY_ID"),
-			    .secret_key = text_of("AWS_SECRET_ACCESS_KEY"), .part_size = strtoull(text_of("S3_PART_SIZE"), NULL, 10)};
+			    .secret_key = text_of("AWS_SECRET_ACCESS_KEY")};
+	err_t err = number_of("S3_PART_SIZE", &o.part_size, why);
 
 	*p = (struct place){.dir = text_of("BACKUP_DIR")};
-	if (p->dir[0])
-		return OK;
+	err = err ? err : number_of("BACKUP_KEEP", &p->keep, why);
+	if (err || p->dir[0])
+		return err;
 	if (!o.endpoint[0] || !o.bucket[0] || !o.access_key[0] || !o.secret_key[0])
 		return why_set(why, ERR_INVALID, "neither BACKUP_DIR is set, nor S3_ENDPOINT, S3_BUCKET, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
 	return s3_open(&o, why, &p->s3);
@@ -204,11 +219,10 @@ static err_t upload(struct place *p, const char *path, const char *name, struct 
 
 static err_t prune(struct place *p, struct why *why)
 {
-	unsigned long keep = strtoul(text_of("BACKUP_KEEP"), NULL, 10);
 	struct names names = {0};
-	err_t err = keep ? place_list(p, &names, why) : OK;
+	err_t err = p->keep ? place_list(p, &names, why) : OK;
 
-	for (size_t i = 0; !err && i + keep < names.v.count; i++) {
+	for (size_t i = 0; !err && i + p->keep < names.v.count; i++) {
 		err = place_remove(p, names.v.at[i], why);
 		if (!err)
 			LOG_INFO("an old snapshot was removed", LOG_STR("name", names.v.at[i]));

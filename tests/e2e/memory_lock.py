@@ -42,6 +42,7 @@ def check_grows(etcd):
 
 def check_refused(etcd):
     if os.getuid():
+        print("not as this user: the refusal")
         return
     with tempfile.TemporaryDirectory() as folder:
         flags = ["--name=n1", "--data-dir=" + os.path.join(folder, "d"), "--memory-mlock", "--initial-cluster=n1=http://127.0.0.1:%d" % etcdproc.free_port()]

@@ -3,7 +3,6 @@
 
 usage: backup.py      programs from CETCD_AGENT, CETCD_ETCD, CETCD_ETCDCTL"""
 import hashlib
-import hmac
 import json
 import os
 import shutil
@@ -19,26 +18,17 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import etcdproc
 from fake_kube import Kube
+from s3_client import signature
 
 AGENT, ETCD, CTL = (os.environ.get(v, "") for v in ("CETCD_AGENT", "CETCD_ETCD", "CETCD_ETCDCTL"))
 KEY, SECRET, REGION = "access", "a/secret+key", "eu-test-1"
 
 
-def signature(handler):
-    """Signature Version 4 of a request as it arrived."""
-    auth = handler.headers["authorization"]
-    names = auth.split("SignedHeaders=")[1].split(",")[0]
-    date = handler.headers["x-amz-date"]
+def signed(handler):
+    """The signature that a request should have, as it arrived."""
+    names = handler.headers["authorization"].split("SignedHeaders=")[1].split(",")[0].split(";")
     url = urllib.parse.urlsplit(handler.path)
-    headers = "".join("%s:%s\n" % (n, handler.headers[n].strip()) for n in names.split(";"))
-    canonical = "\n".join([handler.command, url.path, "&".join(sorted(url.query.split("&"))) if url.query else "", headers, names,
-                           handler.headers["x-amz-content-sha256"]])
-    scope = "/".join([date[:8], REGION, "s3", "aws4_request"])
-    text = "\n".join(["AWS4-HMAC-SHA256", date, scope, hashlib.sha256(canonical.encode()).hexdigest()])
-    key = ("AWS4" + SECRET).encode()
-    for part in scope.split("/"):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+    return signature(handler.command, url.path, url.query, handler.headers, names, handler.headers["x-amz-content-sha256"], REGION, SECRET)
 
 
 class Store:
@@ -68,7 +58,7 @@ class Store:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def answer(self, h, body):
-        if not h.headers["authorization"].endswith("Signature=" + signature(h)):
+        if not h.headers["authorization"].endswith("Signature=" + signed(h)):
             return 403, b"<Error><Code>SignatureDoesNotMatch</Code><Message>The signature does not match.</Message></Error>"
         if h.headers["x-amz-content-sha256"] != hashlib.sha256(body).hexdigest():
             return 400, b"<Error><Message>The body is another.</Message></Error>"
@@ -143,6 +133,9 @@ def main():
         assert code == 1 and "signature does not match" in out, out
         code, out = agent("backup", work, **dict(common, ETCD_ROOT_PASSWORD="wrong"), **s3)
         assert code == 1 and "etcdctl snapshot failed" in out, out
+        for name in ("S3_PART_SIZE", "BACKUP_KEEP"):
+            code, out = agent("backup", work, **dict(dict(common, **s3), **{name: "many"}))
+            assert code == 1 and '%s: \\"many\\" is no number' % name in out, out
         assert len([k for k in store.objects if "etcd-snapshot-" in k]) == 3
         print("ok: what fails is said")
 

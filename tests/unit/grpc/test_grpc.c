@@ -608,7 +608,7 @@ static void messages_written_in_place(void **state)
 	assert_int_equal(t.sent, at - 5 * n);
 }
 
-static void a_fault_within_a_message_resets(void **state)
+static void end_within_a_message(enum grpc_status status, uint32_t reset)
 {
 	struct slice p = SLICE_LIT("part");
 	int32_t id;
@@ -617,26 +617,21 @@ static void a_fault_within_a_message_resets(void **state)
 	id = call("Unary", NULL, message(0, SLICE_LIT("")), true);
 	grpc_send_begin(t.last, 100);
 	grpc_send_part(t.last, &p, 1);
-	grpc_finish(t.last, GRPC_INTERNAL, SLICE_LIT("lost"));
+	grpc_finish(t.last, status, SLICE_LIT("lost"));
 	h2_client_turn(&t.k);
-	assert_int_equal(h2_client_stream(&t.k, id)->error, NGHTTP2_INTERNAL_ERROR);
+	assert_int_equal(h2_client_stream(&t.k, id)->error, reset);
 	assert_int_equal(t.cancels, 0);
+}
+
+static void a_fault_within_a_message_resets(void **state)
+{
+	end_within_a_message(GRPC_INTERNAL, NGHTTP2_INTERNAL_ERROR);
 }
 
 /* grpc clients take CANCEL, once their deadline has passed, for that deadline; INTERNAL_ERROR would be told as a fault. */
 static void a_deadline_within_a_message_cancels(void **state)
 {
-	struct slice p = SLICE_LIT("part");
-	int32_t id;
-
-	t.echo = false;
-	id = call("Unary", NULL, message(0, SLICE_LIT("")), true);
-	grpc_send_begin(t.last, 100);
-	grpc_send_part(t.last, &p, 1);
-	grpc_finish(t.last, GRPC_DEADLINE_EXCEEDED, SLICE_LIT("late"));
-	h2_client_turn(&t.k);
-	assert_int_equal(h2_client_stream(&t.k, id)->error, NGHTTP2_CANCEL);
-	assert_int_equal(t.cancels, 0);
+	end_within_a_message(GRPC_DEADLINE_EXCEEDED, NGHTTP2_CANCEL);
 }
 
 /* Beyond the stream window: needs a reservation; the budget has none for the second, which waits for the first. */
