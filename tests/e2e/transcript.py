@@ -165,7 +165,7 @@ class Transcript:
         self.say("POST /v3/%s %s" % (path, json.dumps(body) if not isinstance(body, str) else body))
         status, got, data = get(self.server.port, "/v3/" + path, "POST",
                                 body if isinstance(body, str) else json.dumps(body), headers)
-        # on an error Go's gateway has it or not, as its client's goroutines happen to run
+        # on an error etcd's gateway has it in some runs and not in others
         metadata = got.get("Grpc-Metadata-Content-Type") if status == 200 else None
         self.say("   %d %s %s" % (status, got.get("Content-Type"), metadata))
         for line in data.decode("utf-8", "replace").splitlines():
