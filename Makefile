@@ -39,11 +39,11 @@ all: build/build.ninja            ## release programs in bin/
 run: deps-build all               ## install what is missing, build, start a node on http://localhost:2379
 	@tools/run
 
-test: deps-test build/build.ninja ## build and run all tests
+test: deps-test build/.tests      ## build and run all tests
 	@ninja -C build
 	@$(MESON) test -C build --no-rebuild --print-errorlogs --no-suite slow $(TESTS)
 
-slow:   build/build.ninja         ## the tests that take minutes
+slow: deps-test build/.tests      ## the tests that take minutes
 	@ninja -C build
 	@$(MESON) test -C build --no-rebuild --print-errorlogs --suite slow $(TESTS)
 
@@ -59,7 +59,7 @@ tsan: deps-test                   ## unit tests under ThreadSanitizer
 	@TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp $(TSAN_OPTIONS)" \
 		$(MESON) test -C build-tsan --no-rebuild --print-errorlogs $(SANITIZED) -t 10 $(TESTS)
 
-sim: deps-test build/build.ninja  ## whole clusters in a simulator: new seeds for SECONDS, or SEED
+sim: deps-test build/.tests       ## whole clusters in a simulator: new seeds for SECONDS, or SEED
 	@ninja -C build tests/sim/sim
 	@build/tests/sim/sim $(if $(SEED),-s $(SEED),-t $(SECONDS))
 
@@ -118,6 +118,11 @@ clean:                            ## remove all that was built, the oracle aside
 
 build/build.ninja:
 	@$(MESON) setup build --buildtype=release --prefix=$(PREFIX)
+
+# The build may be from before their libraries were installed (`make run`), and then has no tests.
+build/.tests: | build/build.ninja
+	@$(MESON) setup --reconfigure build -Dtests=enabled >/dev/null
+	@touch $@
 
 deps: deps-build deps-test deps-fuzz deps-bench  ## install all packages that anything here needs
 deps-build:
