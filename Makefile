@@ -24,7 +24,7 @@ BUGS ?=
 # What is missing of these is installed through apt by `make deps`.
 DEPS_BUILD = gcc libc6-dev meson ninja-build pkg-config libuv1-dev libnghttp2-dev libprotobuf-c-dev \
 	protobuf-c-compiler libjansson-dev libyaml-dev libhttp-parser-dev libssl-dev zlib1g-dev libcrypt-dev libjwt-dev
-DEPS_TEST = libcmocka-dev python3 python3-grpcio python3-protobuf python3-yaml protobuf-compiler curl xz-utils dnsmasq-base
+DEPS_TEST = libcmocka-dev python3 python3-grpcio python3-protobuf python3-yaml protobuf-compiler curl xz-utils dnsmasq-base iproute2 openssl
 DEPS_FUZZ = clang llvm libclang-rt-14-dev
 DEPS_BENCH = nghttp2-client
 

@@ -26,10 +26,13 @@ def skip(why):
 def enter_namespaces():
     if os.environ.get("DISCOVERY_INSIDE"):
         return
-    if os.geteuid() or not shutil.which("unshare") or not shutil.which("dnsmasq"):
-        skip("needs root, unshare and dnsmasq")
+    if os.geteuid() or not all(shutil.which(p) for p in ("unshare", "ip", "dnsmasq")):
+        skip("needs root, unshare, ip and dnsmasq")
+    own = ["unshare", "--net", "--mount"]
+    if subprocess.run(own + ["true"], capture_output=True).returncode:
+        skip("no namespaces of one's own here (a container or a changed root)")
     os.environ["DISCOVERY_INSIDE"] = "1"
-    os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable] + sys.argv)
+    os.execvp("unshare", own + [sys.executable] + sys.argv)
 
 
 class Names:
