@@ -8,8 +8,8 @@
  *	http_service.route:  if (r->is_http2) return grpc_accept(gio, r);
  *
  * A stream: on_start, on_message*, on_half_close; the handler answers with grpc_send* and grpc_finish, then or
- * later. on_cancel tells that nobody waits any more (reset, deadline, connection lost); it is the last callback and
- * does not come after grpc_finish. Later answers from another actor come by message and find the stream through its
+ * later. on_cancel tells that nobody waits any more (reset, deadline, connection lost, a message that is too large or
+ * broken); it is the last callback and does not come after grpc_finish. Later answers from another actor come by message and find the stream through its
  * handle, which is 0-safe and never resolves to another stream.
  *
  * Thread: all callbacks and calls on the io loop of the stream. Texts and codes are those of grpc-go (v1.82).
@@ -83,6 +83,8 @@ struct grpc_stream {
 	const struct grpc_method *method; /* read only */
 	void *user;                       /* the handler's */
 	struct grpc_io *gio;              /* read only */
+	enum grpc_status end_status;      /* in on_cancel: how the call ends for its client */
+	struct slice end_text;
 };
 
 /* --- asking --- */

@@ -87,7 +87,8 @@ void gstream_half_closed(struct gstream *g);
 
 /* send.c */
 void gstream_finish(struct gstream *g, enum grpc_status status, struct slice message);
-void gstream_finishf(struct gstream *g, enum grpc_status status, const char *fmt, ...) PRINTF(3, 4);
+/* The end of a started stream that its handler did not make: he is told first, by on_cancel. */
+void gstream_give_up(struct gstream *g, enum grpc_status status, const char *fmt, ...) PRINTF(3, 4);
 /* An answer that is no call: HTTP status with gRPC status in one block. g is gone. */
 void gstream_refuse(struct gstream *g, unsigned http_status, enum grpc_status status, struct slice message);
 

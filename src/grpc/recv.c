@@ -28,20 +28,20 @@ static bool check_prefix(struct gstream *g)
 	uint32_t size = be32_get(g->prefix + 1);
 
 	if (size > max) {
-		gstream_finishf(g, GRPC_RESOURCE_EXHAUSTED, "grpc: received message larger than max (%u vs. %u)", size,
+		gstream_give_up(g, GRPC_RESOURCE_EXHAUSTED, "grpc: received message larger than max (%u vs. %u)", size,
 				max);
 		return false;
 	}
 	if (g->prefix[0] > 1) {
-		gstream_finishf(g, GRPC_INTERNAL, "grpc: received unexpected payload format %u", g->prefix[0]);
+		gstream_give_up(g, GRPC_INTERNAL, "grpc: received unexpected payload format %u", g->prefix[0]);
 		return false;
 	}
 	if (g->prefix[0] == 1 && !g->recv_gzip) {
-		gstream_finishf(g, GRPC_INTERNAL, "grpc: compressed flag set with identity or empty encoding");
+		gstream_give_up(g, GRPC_INTERNAL, "grpc: compressed flag set with identity or empty encoding");
 		return false;
 	}
 	if (g->got_message && !is_client_stream(g)) {
-		gstream_finishf(
+		gstream_give_up(
 		    g, GRPC_INTERNAL,
 		    "cardinality violation: received multiple request messages for non-client-streaming RPC");
 		return false;
@@ -63,10 +63,10 @@ static bool inflate_body(struct gstream *g, struct blob **body)
 	}
 	blob_unref(*body);
 	if (err == ERR_TOO_LARGE)
-		gstream_finishf(g, GRPC_RESOURCE_EXHAUSTED,
+		gstream_give_up(g, GRPC_RESOURCE_EXHAUSTED,
 				"grpc: received message after decompression larger than max %u", max);
 	else
-		gstream_finishf(g, GRPC_INTERNAL, "grpc: failed to decompress the message: %s",
+		gstream_give_up(g, GRPC_INTERNAL, "grpc: failed to decompress the message: %s",
 				err == ERR_CORRUPT_TAIL ? "unexpected EOF" : "gzip: invalid header");
 	return false;
 }
@@ -154,7 +154,7 @@ static void end_input(struct gstream *g)
 	g->input_ended = true;
 	g->message = NULL;
 	if (g->prefix_size || g->body) {
-		gstream_finish(g, is_unary(g) ? GRPC_UNKNOWN : GRPC_INTERNAL, SLICE_LIT("unexpected EOF"));
+		gstream_give_up(g, is_unary(g) ? GRPC_UNKNOWN : GRPC_INTERNAL, "unexpected EOF");
 	} else if (is_client_stream(g)) {
 		if (h->on_half_close)
 			h->on_half_close(&g->pub);
@@ -162,12 +162,11 @@ static void end_input(struct gstream *g)
 		h->on_message(&g->pub, message);
 	} else if (!g->got_message) {
 		if (is_unary(g))
-			gstream_finish(g, GRPC_UNKNOWN, SLICE_LIT("EOF"));
+			gstream_give_up(g, GRPC_UNKNOWN, "EOF");
 		else
-			gstream_finish(
+			gstream_give_up(
 			    g, GRPC_INTERNAL,
-			    SLICE_LIT(
-				"cardinality violation: received no request message from non-client-streaming RPC"));
+			    "cardinality violation: received no request message from non-client-streaming RPC");
 	}
 }
 

@@ -219,14 +219,19 @@ void gstream_finish(struct gstream *g, enum grpc_status status, struct slice mes
 	}
 }
 
-void gstream_finishf(struct gstream *g, enum grpc_status status, const char *fmt, ...)
+void gstream_give_up(struct gstream *g, enum grpc_status status, const char *fmt, ...)
 {
+	const struct grpc_handler *h = g->pub.method->handler;
 	char text[256];
 	va_list args;
 
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
+	g->pub.end_status = status;
+	g->pub.end_text = slice_str(text);
+	if (h->on_cancel)
+		h->on_cancel(&g->pub);
 	gstream_finish(g, status, slice_str(text));
 }
 

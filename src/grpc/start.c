@@ -174,12 +174,7 @@ static bool check_encoding(struct gstream *g, const struct head *h)
 
 static void deadline_passed(struct net_timer *t)
 {
-	struct gstream *g = CONTAINER_OF(t, struct gstream, deadline);
-	const struct grpc_handler *h = g->pub.method->handler;
-
-	if (h->on_cancel)
-		h->on_cancel(&g->pub);
-	gstream_finish(g, GRPC_DEADLINE_EXCEEDED, SLICE_LIT("context deadline exceeded"));
+	gstream_give_up(CONTAINER_OF(t, struct gstream, deadline), GRPC_DEADLINE_EXCEEDED, "context deadline exceeded");
 }
 
 static bool set_deadline(struct gstream *g, struct slice timeout)

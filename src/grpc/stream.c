@@ -40,6 +40,8 @@ struct gstream *gstream_new(struct grpc_io *gio, struct http_req *r)
 	g->generation = generation ? generation : 1;
 	g->active = true;
 	g->pub.gio = gio;
+	g->pub.end_status = GRPC_CANCELLED;
+	g->pub.end_text = SLICE_LIT("context canceled");
 	g->req = r;
 	g->deadline_ms = UINT64_MAX;
 	g->started_ns = stats_now_ns(gio);

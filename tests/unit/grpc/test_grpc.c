@@ -445,8 +445,12 @@ static void wrong_calls_in_go_words(void **state)
 		if (!slice_eq(buf_slice(b), slice_str(refused[i].want)))
 			fail_msg("%s: %.*s", refused[i].name, (int)b->size, (char *)b->data);
 		assert_true(h2_client_stream(&t.k, id)->closed);
+		/* Who was told of its start is told of its end. */
+		if (t.starts != t.cancels)
+			fail_msg("%s: %u starts, %u ends", refused[i].name, t.starts, t.cancels);
 	}
 	assert_int_equal(t.messages, 0);
+	assert_true(t.cancels > 0);
 }
 
 /* nghttp2 refuses it before any handler: no interceptor can be skipped (CVE-2026-33186). */
