@@ -16,6 +16,7 @@
 
 #include "node/node.h"
 #include "pb/methods.h"
+#include "trace/trace.h"
 
 #define API_ARENA_MAX (64u << 20)
 #define API_STALL_S 60
@@ -59,6 +60,10 @@ struct api_meta {
 	bool has_certificate;           /* a verified one of the client */
 	struct slice common_name;       /* its name, perhaps none; copied by api_begin */
 	bool internal;                  /* the server's own: not counted as a client's */
+	struct slice trace_parent;      /* metadata traceparent and tracestate; only looked at by api_begin */
+	struct slice trace_state;
+	const char *local;              /* address that the client called, for spans; NULL: not known; only looked at by api_begin */
+	struct trace *trace;            /* of the call that this one is a part of */
 };
 
 struct api_opts {
@@ -73,6 +78,7 @@ struct api_opts {
 	bool certificates_name_users;   /* --client-cert-auth: a client without token is who its certificate's common name says */
 	uint32_t bcrypt_cost;           /* of new passwords; 0 = 10 */
 	uint32_t slice_rows;            /* > 0, for tests: a longer read goes on in a step of its own */
+	struct trace_queue *traces;     /* NULL: no spans are made */
 	struct sched *passwords;        /* threads for bcrypt alone, which make themselves nice; NULL: the workers */
 };
 
@@ -92,6 +98,8 @@ void api_half_close(struct api_rpc *r);         /* streams of requests only */
 void api_writable(struct api_rpc *r);
 /* The sink is gone; r must not be used any more. */
 void api_cancel(struct api_rpc *r);
+/* The same, and how the call ended for its client, for spans. */
+void api_cancel_as(struct api_rpc *r, enum grpc_status status, struct slice text);
 void api_receive(struct api_io *io, struct msg *m);
 /* Watch output of the node for this io; any thread. */
 void api_watch_output(struct api_io *io, struct watch_batch *take_b);

@@ -87,6 +87,8 @@ struct api_rpc {
 	bool token_wait, delivering;
 	struct blob *body;              /* of the request, as long as slices of it are used */
 	void *state;                    /* the method's; freed by row->drop */
+	struct trace *trace;            /* NULL: not traced */
+	struct span *span, *op_span;    /* of the call, if it is no part of another; of what it does */
 	union {
 		struct range_req range;
 		struct txn_req txn;
@@ -184,6 +186,20 @@ void api_count_client(struct api_rpc *r);
 void api_keep_put(struct api_rpc *r, const struct put_req *q, struct blob *take_body);
 /* The call ends: "request stats" if it took long. */
 void api_log_stats(struct api_rpc *r);
+
+/* trace.c. All but the first and the last two: with r->trace only. */
+void api_trace_begin(struct api_rpc *r);        /* with opts.traces only */
+void api_trace_range(struct api_rpc *r);
+void api_trace_put(struct api_rpc *r, const struct put_req *q);
+void api_trace_delete(struct api_rpc *r, const struct delete_req *q);
+void api_trace_txn(struct api_rpc *r);
+void api_trace_compact(struct api_rpc *r);
+void api_trace_lease(struct api_rpc *r, const char *name, int64_t id);
+void api_trace_lease_grant(struct api_rpc *r, const struct lease_grant_req *q);
+struct span *api_trace_watch(struct api_rpc *r, const struct watch_req *q);     /* the caller's to end */
+void api_trace_op_end(struct api_rpc *r);
+void api_trace_end(struct api_rpc *r, enum grpc_status status, struct slice text);
+void api_trace_free(struct api_rpc *r);
 
 /* watchdog.c */
 void api_watchdog_init(struct api_io *io);

@@ -278,6 +278,11 @@ static struct api_meta meta_of(struct gateway_req *g)
 		m.has_leader = slice_eq(v, SLICE_LIT("true"));
 	if (http_header_get(g->web->http, SLICE_LIT("grpc-metadata-client-api-version"), &m.client_version))
 		m.client_version_bad = !slice_is_utf8(m.client_version);
+	if (g->web->io->api->opts.traces) {
+		m.local = http_req_peer(g->web->http)->local;
+		http_header_get(g->web->http, SLICE_LIT("grpc-metadata-traceparent"), &m.trace_parent);
+		http_header_get(g->web->http, SLICE_LIT("grpc-metadata-tracestate"), &m.trace_state);
+	}
 	return m;
 }
 

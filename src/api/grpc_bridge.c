@@ -91,6 +91,7 @@ static struct api_meta meta_of(const struct grpc_stream *s)
 	m.has_certificate = grpc_peer(s)->cert_cn != NULL;
 	if (m.has_certificate)
 		m.common_name = slice_str(grpc_peer(s)->cert_cn);
+	m.local = grpc_peer(s)->local;
 	m.has_token = grpc_metadata(s, SLICE_LIT("token"), &m.token) || grpc_metadata(s, SLICE_LIT("authorization"), &m.token);
 	return m;
 }
@@ -99,8 +100,13 @@ static void on_start(struct grpc_stream *s)
 {
 	struct api_meta meta = meta_of(s);
 	const struct rpc_method *m = s->method->data;
+	struct api_io *io = grpc_io_user(s->gio);
 
-	s->user = api_begin(grpc_io_user(s->gio), (enum rpc)(m - rpc_methods), &sink_ops, s, &meta);
+	if (io->api->opts.traces) {
+		grpc_metadata(s, SLICE_LIT("traceparent"), &meta.trace_parent);
+		grpc_metadata(s, SLICE_LIT("tracestate"), &meta.trace_state);
+	}
+	s->user = api_begin(io, (enum rpc)(m - rpc_methods), &sink_ops, s, &meta);
 }
 
 static void on_message(struct grpc_stream *s, struct blob *take_body)
@@ -125,7 +131,7 @@ static void on_cancel(struct grpc_stream *s)
 
 	s->user = NULL;
 	if (r)
-		api_cancel(r);
+		api_cancel_as(r, s->end_status, s->end_text);
 }
 
 static const struct grpc_handler handler = {on_start, on_message, on_half_close, on_writable, on_cancel};

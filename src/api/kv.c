@@ -199,6 +199,8 @@ static void range_message(struct api_rpc *r, struct blob *take_body)
 		return;
 	}
 	r->call.err = OK;
+	if (r->trace)
+		api_trace_range(r);
 	if (r->range.serializable)
 		range_serve(r);
 	else
@@ -438,6 +440,8 @@ static void range_stream_message(struct api_rpc *r, struct blob *take_body)
 		return;
 	}
 	r->call.err = OK;
+	if (r->trace)
+		api_trace_range(r);
 	start = r->range.limit < 0 ? stream_whole : chunks_start;
 	if (r->range.serializable)
 		start(r);
@@ -473,6 +477,8 @@ static void put_message(struct api_rpc *r, struct blob *take_body)
 	if (!err && !api_over_quota(r, mvcc_put_cost(&q))) {
 		err = mvcc_check_put(&q);
 		if (!err) {
+			if (r->trace)
+				api_trace_put(r, &q);
 			api_keep_put(r, &q, blob_ref(take_body));
 			api_propose(r, REQ_PUT, blob_slice(take_body), api_step_reply);
 		}
@@ -493,6 +499,8 @@ static void delete_message(struct api_rpc *r, struct blob *take_body)
 		err = mvcc_check_delete(&q);
 	if (!err) {
 		r->body = blob_ref(take_body);
+		if (r->trace)
+			api_trace_delete(r, &q);
 		api_propose(r, REQ_DELETE_RANGE, blob_slice(take_body), api_step_reply);
 	}
 	blob_unref(take_body);
@@ -542,6 +550,8 @@ static void txn_message(struct api_rpc *r, struct blob *take_body)
 		return;
 	err = mvcc_check_txn(&r->txn, r->io->api->opts.txn_ops_max);
 	r->call.err = OK;
+	if (!err && r->trace)
+		api_trace_txn(r);
 	if (err)
 		api_fail(r, err);
 	else if (!txn_req_is_read_only(&r->txn))
@@ -577,6 +587,8 @@ static void compact_message(struct api_rpc *r, struct blob *take_body)
 {
 	err_t err = compact_req_parse(blob_slice(take_body), &r->compact);
 
+	if (!err && r->trace)
+		api_trace_compact(r);
 	if (!err)
 		api_propose(r, REQ_COMPACTION, blob_slice(take_body), compacted);
 	blob_unref(take_body);

@@ -17,13 +17,15 @@ static void grant_message(struct api_rpc *r, struct blob *take_body)
 	}
 	if (api_over_quota(r, LEASE_GRANT_COST))
 		return;
+	while (!q.id)
+		q.id = (int64_t)(node_next_id(r->io->node) & INT64_MAX);
+	if (r->trace)
+		api_trace_lease_grant(r, &q);
 	err = api_permit_now(r);
 	if (err) {
 		api_fail(r, err);
 		return;
 	}
-	while (!q.id)
-		q.id = (int64_t)(node_next_id(r->io->node) & INT64_MAX);
 	buf_init(&body, 64);
 	pb_put_uint(&body, 1, (uint64_t)q.ttl);
 	pb_put_uint(&body, 2, (uint64_t)q.id);
@@ -38,6 +40,8 @@ static void revoke_message(struct api_rpc *r, struct blob *take_body)
 	struct lease_revoke_req q;
 	err_t err = lease_revoke_req_parse(blob_slice(take_body), &q);
 
+	if (!err && r->trace)
+		api_trace_lease(r, "lease_revoke", q.id);
 	if (!err)
 		api_propose(r, REQ_LEASE_REVOKE, blob_slice(take_body), api_step_reply);
 	blob_unref(take_body);
@@ -87,6 +91,7 @@ static void keep_alive_answered(struct api_rpc *r)
 	struct buf out;
 	struct slice msg;
 
+	api_trace_op_end(r);
 	if (r->call.err) {
 		api_fail(r, r->call.err);
 		return;
@@ -114,6 +119,8 @@ static void keep_alive_next(struct api_rpc *r)
 	r->call.lease_id = k->waiting[k->first];
 	k->first = (k->first + 1) % KEEP_ALIVES_WAITING_MAX;
 	k->count--;
+	if (r->trace)
+		api_trace_lease(r, "lease_renew", r->call.lease_id);
 	err = api_permit_now(r);
 	if (err) {
 		api_fail(r, err);

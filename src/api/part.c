@@ -81,6 +81,7 @@ void api_part_open(struct api_part *p, enum rpc m, struct buf *take_request, boo
 	ASSERT(!p->inner && !buf_failed(take_request));
 	meta.internal = true;
 	ASSERT(!meta.as_root);
+	meta.trace = p->owner->trace;
 	meta.has_leader = false;        /* was looked at when the outer call came */
 	p->done = done;
 	p->message = message;

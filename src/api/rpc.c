@@ -15,6 +15,7 @@ static void rpc_unlink(struct api_rpc *r)
 	buf_fini(&r->who_name);
 	blob_unref(r->body);
 	mem_free(r->content);
+	api_trace_free(r);
 	arena_fini(&r->arena);
 	mem_free(r);
 }
@@ -171,6 +172,8 @@ struct api_rpc *api_begin(struct api_io *io, enum rpc m, const struct api_sink_o
 	api_token_keep(r);
 	list_push_back(&io->rpcs, &r->link);
 	io->count++;
+	if (io->api->opts.traces)
+		api_trace_begin(r);
 	return r;
 }
 
@@ -262,10 +265,17 @@ static void stop(struct api_rpc *r)
 	api_settle(r);
 }
 
-void api_cancel(struct api_rpc *r)
+void api_cancel_as(struct api_rpc *r, enum grpc_status status, struct slice text)
 {
+	if (r->trace)
+		api_trace_end(r, status, text);
 	r->sink = NULL;
 	stop(r);
+}
+
+void api_cancel(struct api_rpc *r)
+{
+	api_cancel_as(r, GRPC_CANCELLED, (struct slice){0});
 }
 
 void api_fail_text(struct api_rpc *r, err_t err, const char *text)
@@ -275,6 +285,8 @@ void api_fail_text(struct api_rpc *r, err_t err, const char *text)
 	if (!sink)
 		return;
 	api_log_stats(r);
+	if (r->trace)
+		api_trace_end(r, err_status(err), slice_str(text ? text : err_text(err)));
 	r->sink = NULL;
 	r->ops->finish(sink, err, text);
 	stop(r);

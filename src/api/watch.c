@@ -11,6 +11,13 @@ struct waiting {
 	struct blob **many;             /* > 1 */
 };
 
+/* A traced create request; created items come in the order of the requests. */
+struct watch_span {
+	struct span *span;              /* NULL: refused before it was looked at */
+	int64_t id;
+	bool created;
+};
+
 struct watching {
 	struct watch_link link;
 	struct api_rpc *rpc;
@@ -27,6 +34,7 @@ struct watching {
 	uint64_t room_bytes;
 	uint64_t sent_created, sent_items, sent_events; /* since send_began_ns */
 	uint64_t send_began_ns;
+	VEC(struct watch_span) spans;   /* if the call is traced */
 };
 
 struct batch_msg {
@@ -74,6 +82,49 @@ static void set_blocked(struct watching *w, bool blocked)
 	w->rpc->ops->read_pause(w->rpc->sink, blocked);
 }
 
+/* ---- spans: from the request to the end of the watcher, or of the stream ---- */
+
+static void spans_add(struct api_rpc *r, struct watching *w, const struct watch_request *q)
+{
+	struct watch_span s = {.span = q->permitted || q->req.start_revision < 0 ? NULL : api_trace_watch(r, &q->req)};
+
+	VEC_PUSH(&w->spans, s);
+}
+
+static void spans_remove(struct watching *w, size_t i, bool end)
+{
+	if (w->spans.at[i].span && end)
+		span_end(w->spans.at[i].span, false, (struct slice){0});
+	else
+		span_drop(w->spans.at[i].span);
+	memmove(&w->spans.at[i], &w->spans.at[i + 1], (--w->spans.count - i) * sizeof(w->spans.at[0]));
+}
+
+/* Created: the first request that has no answer yet; one that is refused has no span, as in upstream. */
+static void spans_see(struct watching *w, const struct watch_item *it)
+{
+	bool created = it->flags & WATCH_ITEM_CREATED, canceled = it->flags & WATCH_ITEM_CANCELED;
+
+	for (size_t i = 0; (created || canceled) && i < w->spans.count; i++) {
+		struct watch_span *s = &w->spans.at[i];
+
+		if (created ? s->created : !s->created || s->id != it->watch_id)
+			continue;
+		s->created = true;
+		s->id = it->watch_id;
+		if (canceled)
+			spans_remove(w, i, !created);
+		return;
+	}
+}
+
+static void spans_end(struct watching *w)
+{
+	while (w->spans.count)
+		spans_remove(w, w->spans.count - 1, w->spans.at[w->spans.count - 1].created);
+	VEC_FREE(&w->spans);
+}
+
 static struct watching *watching_open(struct api_rpc *r)
 {
 	struct watching *w = NEW(struct watching);
@@ -107,6 +158,8 @@ static void watch_message(struct api_rpc *r, struct blob *take_body)
 	if (q->req.kind == WATCH_REQ_CREATE) {
 		r->range = (struct range_req){.key = q->req.key.size ? q->req.key : SLICE_LIT("\0"), .range_end = q->req.range_end};
 		q->permitted = api_permit_now(r);       /* the refusal is a message of the stream */
+		if (r->trace)
+			spans_add(r, w, q);
 	}
 	q->msg.kind = WATCH_CALL_REQUEST;
 	q->link = &w->link;
@@ -123,6 +176,7 @@ static void watch_stop(struct api_rpc *r)
 		return;
 	w->closing = true;
 	queue_clear(w);
+	spans_end(w);
 	watch_link_close(r->io->node, &w->link);
 }
 
@@ -132,6 +186,7 @@ void watch_closed(struct api_io *io, struct msg *m)
 	struct api_rpc *r = w->rpc;
 
 	queue_clear(w);
+	spans_end(w);
 	mem_free(w);
 	r->state = NULL;
 	r->held = false;
@@ -184,6 +239,8 @@ static bool item_out(struct watching *w, const struct watch_batch *b, const stru
 	w->sent_created += (it->flags & WATCH_ITEM_CREATED) != 0;
 	w->sent_items += (it->flags & WATCH_ITEM_CREATED) == 0;
 	w->sent_events += it->event_count;
+	if (w->spans.count)
+		spans_see(w, it);
 	if (!room)
 		return item_send(w, b, it, h);
 	watch_item_write(b, it, h, room);

@@ -13,6 +13,8 @@ struct slice {
 	size_t size;
 };
 
+/* For constants. */
+#define SLICE_INIT(s) {(const uint8_t *)("" s), sizeof(s) - 1}
 #define SLICE_LIT(s) ((struct slice){(const uint8_t *)("" s), sizeof(s) - 1})
 /* printf("%.*s", SLICE_ARG(x)) */
 #define SLICE_ARG(s) (int)(s).size, (const char *)(s).data

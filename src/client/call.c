@@ -343,8 +343,8 @@ void call_data(struct client_call *call, struct slice data)
 
 /* --- from outside --- */
 
-struct client_call *client_start(struct client *c, enum rpc rpc, struct slice body, const struct client_call_opts *opts,
-				 const struct client_events *events, void *user)
+static struct client_call *start(struct client *c, enum rpc rpc, const struct rpc_method *method, struct slice body,
+				 const struct client_call_opts *opts, const struct client_events *events, void *user)
 {
 	struct client_call *call = NEW(struct client_call);
 
@@ -352,7 +352,7 @@ struct client_call *client_start(struct client *c, enum rpc rpc, struct slice bo
 	uv_update_time(c->loop);
 	call->client = c;
 	call->rpc = rpc;
-	call->method = &rpc_methods[rpc];
+	call->method = method;
 	call->events = *events;
 	call->user = user;
 	call->deadline_ms = opts && opts->timeout_ms ? uv_now(c->loop) + opts->timeout_ms : UINT64_MAX;
@@ -379,6 +379,18 @@ struct client_call *client_start(struct client *c, enum rpc rpc, struct slice bo
 	call_wait(call);
 	client_dispatch(c);
 	return call;
+}
+
+struct client_call *client_start(struct client *c, enum rpc rpc, struct slice body, const struct client_call_opts *opts,
+				 const struct client_events *events, void *user)
+{
+	return start(c, rpc, &rpc_methods[rpc], body, opts, events, user);
+}
+
+struct client_call *client_start_other(struct client *c, const struct rpc_method *method, struct slice body,
+				       const struct client_call_opts *opts, const struct client_events *events, void *user)
+{
+	return start(c, RPC__COUNT, method, body, opts, events, user);
 }
 
 void client_send(struct client_call *call, struct slice body)

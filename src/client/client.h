@@ -101,6 +101,10 @@ struct client_events {
  * bidirectional stream ignored, see client_send. opts NULL: no deadline. on_end does not come before this returns. */
 struct client_call *client_start(struct client *c, enum rpc rpc, struct slice body, const struct client_call_opts *opts,
 				 const struct client_events *events, void *user);
+/* A method that is not one of etcd's (path and stream of its row matter): repeated only if the request never left. method outlives
+ * the call. */
+struct client_call *client_start_other(struct client *c, const struct rpc_method *method, struct slice body,
+				       const struct client_call_opts *opts, const struct client_events *events, void *user);
 /* Bidirectional streams: one more message, copied; kept until a connection is there. */
 void client_send(struct client_call *c, struct slice body);
 void client_half_close(struct client_call *c);

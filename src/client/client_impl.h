@@ -97,7 +97,7 @@ struct client_call {
 	struct client *client;
 	enum call_state state;
 	const struct rpc_method *method;
-	enum rpc rpc;
+	enum rpc rpc; /* RPC__COUNT: another's method */
 	struct client_events events;
 	void *user;
 	bool require_leader;

@@ -170,7 +170,8 @@ void h2_submit(struct link *l, struct client_call *call)
 	nv[n++] = header("content-type", "application/grpc");
 	nv[n++] = header("user-agent", "cetcd/3.7.1");
 	nv[n++] = header("te", "trailers");
-	nv[n++] = header("client-api-version", "3.7");
+	if (call->rpc != RPC__COUNT)
+		nv[n++] = header("client-api-version", "3.7");
 	if (call->deadline_ms != UINT64_MAX) {
 		print_timeout(timeout, sizeof(timeout), call->deadline_ms > now ? call->deadline_ms - now : 1);
 		nv[n++] = header("grpc-timeout", timeout);

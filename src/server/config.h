@@ -94,10 +94,6 @@ void config_init(struct config *cfg);
 /* Checks the combination of values, as etcd does at this point, and sets up the log. ERR_INVALID with why. */
 NODISCARD err_t config_check(struct config *cfg, struct why *why);
 
-/* Flags whose feature isn't there yet and that were set to something else than their preset: the server says
- * which and refuses to start, rather than leave them unheeded. The list lives in cfg. */
-struct str_list config_not_supported(struct config *cfg);
-
 static inline bool config_gate(const struct config *cfg, enum gate g)
 {
 	return cfg->gates.on >> g & 1;

@@ -238,16 +238,3 @@ err_t config_check(struct config *cfg, struct why *why)
 		err = check_tls(cfg, why);
 	return err;
 }
-
-struct str_list config_not_supported(struct config *cfg)
-{
-	struct str_list l = {arena_alloc_array(&cfg->arena, FLAG__COUNT + 2, sizeof(char *)), 0};
-
-	if (!l.at)
-		fatal("the configuration is too large");
-	for (enum flag f = 0; f < FLAG__COUNT; f++) {
-		if (flag_rows[f].marks & LATER && flag_changed(cfg, f))
-			l.at[l.count++] = flag_rows[f].name[0] ? flag_rows[f].name : flag_rows[f].key;
-	}
-	return l;
-}

@@ -24,9 +24,8 @@ enum flag_kind {
 };
 
 enum flag_marks {
-	LATER = 1,
-	DEPRECATED = 2,
-	HIDDEN = 4,
+	DEPRECATED = 1,
+	HIDDEN = 2,
 };
 
 struct flag_row {

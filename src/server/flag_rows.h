@@ -7,8 +7,7 @@
  * flag    on the command line; its environment variable is ETCD_ + upper case with - as _; "": file only
  * key     in the configuration file, maps divided by dots; "" if it cannot stand there
  * preset  the text read before anything else
- * marks   LATER: refused when it differs from the preset, for the feature isn't there yet;
- *         DEPRECATED: a warning when given; HIDDEN: --help names it elsewhere; 0
+ * marks   DEPRECATED: a warning when given; HIDDEN: --help names it elsewhere; 0
  * GROUP(title) starts a section of --help. No include guard on purpose: include with both defined. */
 
 FLAG(STR, config_file, "config-file", "", "", HIDDEN, "")
@@ -195,7 +194,7 @@ FLAG(DURATION, warning_unary_request_duration_ns, "warning-unary-request-duratio
      "300ms", 0, "Unary calls that take longer are logged.")
 
 GROUP("Distributed tracing")
-FLAG(BOOL, enable_distributed_tracing, "enable-distributed-tracing", "enable-distributed-tracing", "false", LATER,
+FLAG(BOOL, enable_distributed_tracing, "enable-distributed-tracing", "enable-distributed-tracing", "false", 0,
      "Send spans to a collector.")
 FLAG(STR, distributed_tracing_address, "distributed-tracing-address", "distributed-tracing-address", "localhost:4317",
      0, "Address of the collector.")

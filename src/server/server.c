@@ -16,6 +16,7 @@
 #include "server/secure.h"
 #include "server/sniff.h"
 #include "server/tokens.h"
+#include "server/tracing.h"
 #include "server/resolve.h"
 #include "obs/metric.h"
 
@@ -65,6 +66,7 @@ struct server {
 	struct peers *peers;
 	struct secure secure;
 	struct net_loop *peer_loop;
+	struct tracing *tracing;        /* NULL: no spans */
 	struct api *api;
 	struct grpc_server *grpc;
 	struct http_budget *budget;
@@ -504,6 +506,7 @@ static err_t node_begin(struct server *s, struct why *why)
 	};
 
 	nc = node_options(s);
+	ao.traces = tracing_queue(s->tracing);
 	ao.token_kind = s->token_kind;
 	ao.jwt = s->jwt;
 	ao.bcrypt_cost = nc.bcrypt_cost;
@@ -579,8 +582,10 @@ err_t server_start(struct config *cfg, struct root_password *take_root, struct w
 	if (!err) {
 		char *wal_dir = cfg->wal_dir[0] ? mem_strdup(cfg->wal_dir) : mem_printf("%s/member/wal", s->data_dir);
 
+		err = tracing_new(cfg, why, &s->tracing);
 		log_start(s);
-		err = discovery_run(cfg, wal_dir, why);
+		if (!err)
+			err = discovery_run(cfg, wal_dir, why);
 		mem_free(wal_dir);
 		if (!err)
 			err = node_begin(s, why);
@@ -681,6 +686,7 @@ void server_stop(struct server *s)
 		api_io_free(io->api);
 		net_loop_free(io->loop);
 	}
+	tracing_free(s->tracing);
 	node_close(s->node);
 	pacer_free(s->pacer);
 	grpc_server_free(s->grpc);

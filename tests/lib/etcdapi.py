@@ -18,7 +18,7 @@ import threading
 import grpc
 
 PROTO_DIR = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "proto")
-PROTOS = ["auth", "health", "kv", "rpc", "v3election", "v3lock"]
+PROTOS = ["auth", "health", "kv", "otlp", "rpc", "v3election", "v3lock"]
 
 
 def _load_protos():
@@ -34,7 +34,7 @@ def _load_protos():
 
 _modules = _load_protos()
 rpc, kv, auth = _modules["rpc"], _modules["kv"], _modules["auth"]
-election, lock, health = _modules["v3election"], _modules["v3lock"], _modules["health"]
+election, lock, health, otlp = _modules["v3election"], _modules["v3lock"], _modules["health"], _modules["otlp"]
 _files = {"Lock": lock, "Election": election, "Health": health}
 
 

@@ -44,16 +44,6 @@ static void fd_limit(void)
 			  LOG_INT("recommended-limit", FD_LIMIT_LEAST));
 }
 
-static int refuse_unsupported(struct config *cfg)
-{
-	struct str_list l = config_not_supported(cfg);
-
-	if (!l.count)
-		return 0;
-	LOG_ERROR("these flags are not supported yet; the server does not start rather than leave them unheeded", LOG_STRS("flags", l.at, l.count));
-	return 1;
-}
-
 /* Ends as upstream does: by the signal itself, so that a shell sees 128 + number; 0 when pid is 1. */
 static int end_by(int sig)
 {
@@ -141,9 +131,7 @@ int main(int argc, char **argv)
 	code = o.exit_code;
 	if (o.run) {
 		fd_limit();
-		code = refuse_unsupported(&cfg);
-		if (!code)
-			code = serve(&cfg, &root, &set);
+		code = serve(&cfg, &root, &set);
 	}
 	config_outcome_fini(&o);
 	config_free(&cfg);

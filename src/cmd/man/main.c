@@ -52,7 +52,7 @@ static void put_flag(struct buf *out, const char *name, const char *preset, bool
 
 static void put_flags(struct buf *out)
 {
-	enum { LATER = 0, DEPRECATED = 0, HIDDEN = 1 }; /* the marks of the rows: only this one matters here */
+	enum { DEPRECATED = 0, HIDDEN = 1 }; /* the marks of the rows: only this one matters here */
 
 #define GROUP(title) buf_printf(out, ".SS \"" title "\"\n");
 #define FLAG(kind, field, flag, key, preset, marks, help) put_flag(out, flag, preset, (marks) & HIDDEN, help);

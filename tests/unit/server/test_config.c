@@ -51,7 +51,6 @@ static void test_presets(void **state)
 	assert_int_equal(config_request_timeout_ns(&c), 7000000000);
 	assert_true(config_gate(&c, GATE_FAST_LEASE_KEEP_ALIVE));
 	assert_false(config_gate(&c, GATE_PRIORITY_REQUEST));
-	assert_int_equal(config_not_supported(&c).count, 0);
 	assert_int_equal(c.cors.count, 1);
 	assert_string_equal(c.host_whitelist.at[0], "*");
 	config_free(&c);
@@ -75,7 +74,6 @@ static void test_values(void **state)
 	assert_string_equal(c.cors.at[0], "http://a:1");
 	assert_string_equal(c.peer_cert_allowed_cn.at[0], "b");
 	assert_true(c.given[FLAG_auto_tls]);
-	assert_int_equal(config_not_supported(&c).count, 0);
 	config_free(&c);
 }
 
