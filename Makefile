@@ -41,11 +41,11 @@ run: deps-build all               ## install what is missing, build, start a nod
 
 test: deps-test build/.tests      ## build and run all tests
 	@ninja -C build
-	@$(MESON) test -C build --no-rebuild --print-errorlogs --no-suite slow $(TESTS)
+	@$(MESON) test -C build --no-rebuild --print-errorlogs --no-suite slow -t 3 $(TESTS)
 
 slow: deps-test build/.tests      ## the tests that take minutes
 	@ninja -C build
-	@$(MESON) test -C build --no-rebuild --print-errorlogs --suite slow $(TESTS)
+	@$(MESON) test -C build --no-rebuild --print-errorlogs --suite slow -t 3 $(TESTS)
 
 asan: deps-test                   ## unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@[ -f build-asan/build.ninja ] || $(MESON) setup build-asan -Db_sanitize=address,undefined $(SANITIZE)

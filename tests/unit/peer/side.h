@@ -35,12 +35,12 @@ void side_close(struct side *s);
 void side_settle(struct side *s);
 unsigned side_port(const struct side *s);
 
-/* Waits up to 5 s until the condition holds, lock held. */
+/* Waits up to 30 s until the condition holds, lock held. */
 #define SIDE_WAIT(s, cond)                                                                      \
 	do {                                                                                    \
 		struct timespec until_;                                                         \
 		clock_gettime(CLOCK_REALTIME, &until_);                                         \
-		until_.tv_sec += 5;                                                             \
+		until_.tv_sec += 30;                                                             \
 		pthread_mutex_lock(&(s)->lock);                                                 \
 		while (!(cond)) {                                                               \
 			if (pthread_cond_timedwait(&(s)->changed, &(s)->lock, &until_)) {       \
@@ -51,10 +51,10 @@ unsigned side_port(const struct side *s);
 		pthread_mutex_unlock(&(s)->lock);                                               \
 	} while (0)
 
-/* Polls up to 5 s: for what nobody tells. */
+/* Polls up to 30 s: for what nobody tells. */
 #define WAIT_UNTIL(cond)                                        \
 	do {                                                    \
-		int left_ = 500;                                \
+		int left_ = 3000;                               \
 		while (!(cond) && left_--)                      \
 			usleep(10000);                          \
 		if (!(cond))                                    \
