@@ -136,7 +136,7 @@ err_t state_mvcc(struct node_state *s, struct node *n, const char *path, struct 
 	if (!err)
 		err = backend_new(&bc, &s->backend);
 	if (err)
-		return why_set(why, err, "%s: the buckets cannot be made", path);
+		return why_set(why, err, "%s: the buckets cannot be made: %s", path, err_text(err));
 	mc.backend = s->backend;
 	s->mvcc = mvcc_new(&mc);
 	err = mvcc_load(s->mvcc, s->loader, s->meta.scheduled_compact_rev, s->meta.finished_compact_rev, why);
