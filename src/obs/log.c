@@ -55,6 +55,8 @@ const char *log_level_name(enum log_level level)
 
 bool log_level_parse(const char *s, enum log_level *out)
 {
+	if (!strcasecmp(s, "warning"))
+		return *out = LOG_LEVEL_WARN, true;
 	for (size_t i = 0; i < ARRAY_COUNT(level_names); i++) {
 		if (!strcasecmp(s, level_names[i]))
 			return *out = (enum log_level)i, true;
@@ -124,7 +126,7 @@ static void output_line(const struct output *o, const struct log_site *site, con
 		log_rotate_write(o->rotate, data, size);
 	else if (!o->journal)
 		write_line(o->fd, data, size);
-	else if (o->fd < 0 || !log_journal_send(o->fd, site->level, site->file, data, size))
+	else if (!log_journal_send(o->fd, site->level, site->file, data, size))
 		write_line(STDERR_FILENO, data, size);
 }
 
@@ -173,11 +175,10 @@ static err_t open_output(const char *path, const struct log_rotation *rotation, 
 		return OK;
 	}
 	if (!strcmp(path, "systemd/journal")) {
-		o->journal = true;              /* without one, lines go to stderr */
-		o->owned = !log_journal_open(LOG_JOURNAL_SOCKET, NULL, &o->fd);
-		if (!o->owned)
-			o->fd = -1;
-		return OK;
+		err_t err = log_journal_open(LOG_JOURNAL_SOCKET, why, &o->fd);
+
+		o->journal = o->owned = !err;
+		return err;
 	}
 	if (rotation)
 		return log_rotate_open(path, rotation, why, &o->rotate);

@@ -148,7 +148,7 @@ void log_reset(void);
 #define LOG_TIME_SIZE 64
 const char *log_time_text(char out[LOG_TIME_SIZE], int64_t wall_ns);
 
-/* "debug" .. "fatal", any case; false: not a level. */
+/* "debug" .. "fatal", and "warning", any case; false: not a level. */
 NODISCARD bool log_level_parse(const char *s, enum log_level *out);
 const char *log_level_name(enum log_level level);
 

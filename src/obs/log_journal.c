@@ -11,6 +11,7 @@
 
 #include "base/endian.h"
 #include "base/mem.h"
+#include "base/text.h"
 
 /* syslog's: 7 debug, 6 info, 4 warning, 3 error, 2 critical */
 static const char priorities[] = {'7', '6', '4', '3', '2', '2', '2'};
@@ -25,10 +26,12 @@ err_t log_journal_open(const char *path, struct why *why, int *fd)
 	s = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (s < 0 || connect(s, (struct sockaddr *)&to, sizeof(to))) {
 		err_t err = err_from_errno(errno);
+		char text[TEXT_ERRNO_SIZE];
 
+		text_errno(text, errno);
 		if (s >= 0)
 			close(s);
-		return why_set(why, err, "log output systemd/journal: %s: %s", path, err_text(err));
+		return why_set(why, err, "can't find journal (dial unixgram %s: connect: %s)", path, text);
 	}
 	*fd = s;
 	return OK;

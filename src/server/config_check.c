@@ -10,6 +10,17 @@
 
 #define ELECTION_MS_MAX 50000
 
+static err_t refuse_quoted(struct why *why, const char *before, const char *text, const char *after)
+{
+	struct buf q;
+
+	buf_init(&q, sizeof(why->text));
+	text_quote(&q, slice_str(text));
+	why_set(why, ERR_INVALID, "%s%.*s%s", before, SLICE_ARG(buf_slice(&q)), after);
+	buf_fini(&q);
+	return ERR_INVALID;
+}
+
 static err_t check_log_outputs(struct config *cfg, struct why *why)
 {
 	if (cfg->log_outputs.count == 0)
@@ -47,12 +58,13 @@ static err_t check_log(struct config *cfg, struct why *why)
 	if (!strcmp(cfg->logger, "capnslog"))
 		return why_set(why, ERR_INVALID, "--logger=capnslog is removed in v3.5");
 	if (strcmp(cfg->logger, "zap"))
-		return why_set(why, ERR_INVALID, "unknown logger option \"%s\"", cfg->logger);
+		return refuse_quoted(why, "unknown logger option ", cfg->logger, "");
 	err = check_log_outputs(cfg, why);
 	if (err)
 		return err;
-	if (!log_level_parse(cfg->log_level, &log.level))
-		return why_set(why, ERR_INVALID, "unrecognized level: \"%s\"", cfg->log_level);
+	log.level = LOG_LEVEL_INFO;
+	if (cfg->log_level[0] && !log_level_parse(cfg->log_level, &log.level))
+		return refuse_quoted(why, "unrecognized level: ", cfg->log_level, "");
 	if (cfg->log_format[0] && strcmp(cfg->log_format, "json") && strcmp(cfg->log_format, "console"))
 		return why_set(why, ERR_INVALID, "unknown log format: %s, supported values json, console", cfg->log_format);
 	log.format = strcmp(cfg->log_format, "console") ? LOG_FORMAT_JSON : LOG_FORMAT_CONSOLE;
@@ -125,7 +137,7 @@ static err_t check_bootstrap(const struct config *cfg, struct why *why)
 	size_t endpoints = cfg->discovery_endpoints.count;
 
 	if (strcmp(cfg->initial_cluster_state, "new") && strcmp(cfg->initial_cluster_state, "existing"))
-		return why_set(why, ERR_INVALID, "unexpected clusterState \"%s\"", cfg->initial_cluster_state);
+		return refuse_quoted(why, "unexpected clusterState ", cfg->initial_cluster_state, "");
 	if ((cfg->initial_cluster[0] != 0) + (cfg->discovery_srv[0] != 0) + (endpoints > 0) > 1)
 		return why_set(why, ERR_INVALID,
 			       "multiple discovery or bootstrap flags are set. Choose one of \"initial-cluster\", "
@@ -166,7 +178,7 @@ static err_t check_advertised_and_compaction(const struct config *cfg, struct wh
 	if (!cfg->auto_compaction_mode[0])
 		return why_set(why, ERR_INVALID, "undefined auto-compaction-mode");
 	if (strcmp(cfg->auto_compaction_mode, "periodic") && strcmp(cfg->auto_compaction_mode, "revision"))
-		return why_set(why, ERR_INVALID, "unknown auto-compaction-mode \"%s\"", cfg->auto_compaction_mode);
+		return refuse_quoted(why, "unknown auto-compaction-mode ", cfg->auto_compaction_mode, "");
 	return OK;
 }
 
@@ -206,8 +218,8 @@ static err_t check_tls(const struct config *cfg, struct why *why)
 	int min = tls_version(cfg->tls_min_version), max = tls_version(cfg->tls_max_version);
 
 	if (min < 0 || max < 0)
-		return why_set(why, ERR_INVALID, "unexpected TLS version \"%s\" (must be one of: TLS1.2, TLS1.3)",
-			       min < 0 ? cfg->tls_min_version : cfg->tls_max_version);
+		return refuse_quoted(why, "unexpected TLS version ", min < 0 ? cfg->tls_min_version : cfg->tls_max_version,
+				     " (must be one of: TLS1.2, TLS1.3)");
 	if (max && min > max)
 		return why_set(why, ERR_INVALID, "min version (%s) is greater than max version (%s)",
 			       cfg->tls_min_version, cfg->tls_max_version);

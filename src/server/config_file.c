@@ -124,6 +124,8 @@ static const char *go_struct(const char *path)
 
 static void wrong_type(struct reader *r, const char *path, const char *is, const char *type)
 {
+	if (!strcmp(path, flag_rows[FLAG_v2_deprecation].key))
+		type = "config.V2DeprecationEnum";
 	if (r->worst_path[0] && strcmp(path, r->worst_path) >= 0)
 		return;
 	snprintf(r->worst_path, sizeof(r->worst_path), "%s", path);
@@ -158,6 +160,7 @@ static void read_number(struct reader *r, enum flag f, const yaml_node_t *n, dou
 	char digits[400], is[420];
 	int64_t i;
 
+	text += *text == '+';
 	if (text_parse_int(text, 64, &i) == TEXT_NUMBER_OK && flag_rows[f].kind == KIND_DURATION) {
 		*(int64_t *)flag_field(r->cfg, f) = i;
 		return;

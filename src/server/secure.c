@@ -84,7 +84,7 @@ static void warn_plain(const struct url_list *l, const char *event, const char *
 
 /* ---- members ---- */
 
-static err_t peer_init(struct secure *s, struct config *cfg, const char *data_dir, struct why *why)
+err_t secure_peer_init(struct secure *s, struct config *cfg, const char *data_dir, struct why *why)
 {
 	struct tls_config t = {.cert_file = cfg->peer_cert_file, .key_file = cfg->peer_key_file, .client_cert_file = cfg->peer_client_cert_file,
 		.client_key_file = cfg->peer_client_key_file, .trusted_ca_file = cfg->peer_trusted_ca_file, .crl_file = cfg->peer_crl_file,
@@ -94,8 +94,10 @@ static err_t peer_init(struct secure *s, struct config *cfg, const char *data_di
 		.check_client_san = !cfg->peer_skip_client_san_verification};
 	bool given = cfg->peer_cert_file[0];
 	char *dir, *cert = NULL, *key = NULL;
-	err_t err = check_pair(cfg->peer_cert_file, cfg->peer_key_file, why);
+	err_t err = tls_cipher_suites_check(cfg->cipher_suites.at, cfg->cipher_suites.count, why);
 
+	if (!err)
+		err = check_pair(cfg->peer_cert_file, cfg->peer_key_file, why);
 	common(&t, cfg);
 	if (!err)
 		err = check_names(&cfg->peer_cert_allowed_cn, &cfg->peer_cert_allowed_hostname, why);
@@ -124,7 +126,7 @@ static err_t peer_init(struct secure *s, struct config *cfg, const char *data_di
 /* ---- clients ---- */
 
 /* Unlike a member's, a client's certificate may name any addresses, as upstream has it. */
-static err_t client_init(struct secure *s, struct config *cfg, const char *data_dir, struct why *why)
+err_t secure_client_init(struct secure *s, struct config *cfg, const char *data_dir, struct why *why)
 {
 	struct tls_config t = {.cert_file = cfg->cert_file, .key_file = cfg->key_file, .trusted_ca_file = cfg->trusted_ca_file,
 		.crl_file = cfg->client_crl_file, .client_cert_auth = cfg->client_cert_auth, .allowed_cns = cfg->client_cert_allowed_cn.at,
@@ -161,19 +163,6 @@ static err_t client_init(struct secure *s, struct config *cfg, const char *data_
 	}
 	mem_free(cert);
 	mem_free(key);
-	return err;
-}
-
-err_t secure_init(struct secure *s, struct config *cfg, const char *data_dir, struct why *why)
-{
-	err_t err;
-
-	*s = (struct secure){0};
-	err = tls_cipher_suites_check(cfg->cipher_suites.at, cfg->cipher_suites.count, why);
-	if (!err)
-		err = peer_init(s, cfg, data_dir, why);
-	if (!err)
-		err = client_init(s, cfg, data_dir, why);
 	return err;
 }
 

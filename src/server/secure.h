@@ -13,7 +13,8 @@ struct secure {
 
 /* Reads files, makes self-signed ones under data_dir/fixtures where --auto-tls or --peer-auto-tls say so, and checks that every https URL
  * can be served. */
-NODISCARD err_t secure_init(struct secure *s, struct config *cfg, const char *data_dir, struct why *why);
+NODISCARD err_t secure_peer_init(struct secure *s, struct config *cfg, const char *data_dir, struct why *why);
+NODISCARD err_t secure_client_init(struct secure *s, struct config *cfg, const char *data_dir, struct why *why);
 void secure_fini(struct secure *s);
 
 #endif

@@ -563,11 +563,11 @@ err_t server_start(struct config *cfg, struct root_password *take_root, struct w
 	s->hosts = slices_of(&cfg->host_whitelist);
 	s->origins = slices_of(&cfg->cors);
 	loops_start(s);
-	err = secure_init(&s->secure, cfg, s->data_dir, why);
-	s->peers = peers_new(s->sched, cfg, s->data_dir, s->secure.peer);
-	s->peer_loop = peers_loop(s->peers);
 	LOG_INFO("configuring peer listeners",
 		 LOG_STRS("listen-peer-urls", url_list_texts(&cfg->arena, &cfg->listen_peer_urls), cfg->listen_peer_urls.count));
+	err = secure_peer_init(&s->secure, cfg, s->data_dir, why);
+	s->peers = peers_new(s->sched, cfg, s->data_dir, s->secure.peer);
+	s->peer_loop = peers_loop(s->peers);
 	if (!err)
 		err = listen_all(s, LISTEN_PEER, &cfg->listen_peer_urls, why);
 	if (err)
@@ -575,8 +575,10 @@ err_t server_start(struct config *cfg, struct root_password *take_root, struct w
 	if (!err) {
 		LOG_INFO("configuring client listeners",
 			 LOG_STRS("listen-client-urls", url_list_texts(&cfg->arena, &cfg->listen_client_urls), cfg->listen_client_urls.count));
-		err = listen_all(s, LISTEN_CLIENT, &cfg->listen_client_urls, why);
+		err = secure_client_init(&s->secure, cfg, s->data_dir, why);
 	}
+	if (!err)
+		err = listen_all(s, LISTEN_CLIENT, &cfg->listen_client_urls, why);
 	if (!err)
 		err = listen_all(s, LISTEN_CLIENT_HTTP, &cfg->listen_client_http_urls, why);
 	if (!err) {

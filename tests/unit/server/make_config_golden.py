@@ -3,12 +3,11 @@
 
 usage: make_config_golden.py PATH-OF-GO-ETCD > config_golden.txt
 
-A record is: "> words" (variables and flags, as a shell would split them), "| text" lines for the configuration
+A record is: "> words" (variables and flags, split at spaces), "| text" lines for the configuration
 file, "exit N" (or "exit run" if the server went on to start), then what came on stderr: log lines without ts,
 caller and stacktrace; of an exit with 2 only the first line, for the usage that follows is our own."""
 import os
 import re
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -81,6 +80,11 @@ ARGS = """
 --logger=x
 --log-outputs=stderr,default
 --log-format=x
+--logger=a"b
+--auto-compaction-mode=a"b
+--tls-min-version=a"b
+--log-level= --heartbeat-interval=0
+--log-level=warning --heartbeat-interval=0
 --log-outputs=/nonexistent/a/b
 --log-format=console --heartbeat-interval=0
 --log-level=WARN --heartbeat-interval=0
@@ -126,6 +130,8 @@ name: true
 heartbeat-interval: "5"
 heartbeat-interval: -5
 heartbeat-interval: 1.5
+heartbeat-interval: +300
+v2-deprecation: 5
 heartbeat-interval: 1e2
 heartbeat-interval: 0x10
 heartbeat-interval: 99999999999999999999
@@ -203,8 +209,8 @@ def normal(line):
 
 
 def record(etcd, words, text):
-    env = {w.split("=", 1)[0]: w.split("=", 1)[1] for w in shlex.split(words) if re.match(r"ETCD", w)}
-    args = [w for w in shlex.split(words) if not re.match(r"ETCD", w)]
+    env = {w.split("=", 1)[0]: w.split("=", 1)[1] for w in words.split() if re.match(r"ETCD", w)}
+    args = [w for w in words.split() if not re.match(r"ETCD", w)]
     with tempfile.TemporaryDirectory() as d:
         if text is not None:
             with open(os.path.join(d, "c.yml"), "w") as f:
@@ -240,4 +246,5 @@ def main():
         record(etcd, "--config-file=c.yml", text)
 
 
-main()
+if __name__ == "__main__":
+    main()
