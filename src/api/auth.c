@@ -11,6 +11,7 @@
 
 #include "api/api_impl.h"
 #include "auth/password.h"
+#include "obs/log.h"
 #include "pb/pbc.h"
 
 enum { PASSWORDS_WAITING_MAX = 256, RETRIES_MAX = 16, HASH_SIZE_MAX = 128 };
@@ -187,6 +188,7 @@ static void login_applied(struct api_rpc *r)
 	revision = node_view(r->io->node)->auth->revision;
 	node_leave(r->io->node);
 	if (revision != l->revision && l->retries++ < RETRIES_MAX) {
+		LOG_INFO("revision when password checked became stale; retrying");
 		buf_clear(&r->call.resp);
 		login_check(r);
 	} else if (revision != l->revision) {
@@ -199,6 +201,18 @@ static void login_applied(struct api_rpc *r)
 	}
 }
 
+static void login_refuse(struct api_rpc *r, err_t err)
+{
+	struct login *l = r->state;
+
+	if (err == ERR_AUTH_FAILED)
+		LOG_WARN("invalid authentication was requested", LOG_SLICE("user", buf_slice(&l->name)),
+			 LOG_STR("error", "auth: authentication failed, invalid user ID or password"));
+	else if (err == ERR_NO_PASSWORD_USER)
+		LOG_WARN("invalid authentication was requested", LOG_SLICE("user", buf_slice(&l->name)), LOG_ERR(err));
+	api_fail(r, err);
+}
+
 /* InternalAuthenticateRequest {name 1, simple_token 3} */
 static void login_compared(struct api_rpc *r)
 {
@@ -208,7 +222,8 @@ static void login_compared(struct api_rpc *r)
 	struct buf body;
 
 	if (!l->matches) {
-		api_fail(r, ERR_AUTH_FAILED);
+		LOG_INFO("invalid password", LOG_SLICE("user-name", buf_slice(&l->name)));
+		login_refuse(r, ERR_AUTH_FAILED);
 		return;
 	}
 	buf_init(&body, 1 << 24);
@@ -241,7 +256,7 @@ static void login_check(struct api_rpc *r)
 		node_leave(r->io->node);
 	}
 	if (err)
-		api_fail(r, err);
+		login_refuse(r, err);
 	else
 		password_queue(r, login_compared);
 }

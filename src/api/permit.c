@@ -1,8 +1,11 @@
 /* Who calls, and whether they may: the identity from the call's token, then the rule of the method's row (pb/methods_rows.h). What
  * goes through the log is judged when it is applied; here is what this member answers itself. Everything is judged in the publication
  * that is read, so a right that was taken away and a value written after it never meet. */
+#include <openssl/crypto.h>
+
 #include "api/api_impl.h"
 #include "base/crc.h"
+#include "obs/log.h"
 
 #define BEARER SLICE_LIT("Bearer ")
 
@@ -63,6 +66,15 @@ void api_jwts_free(struct api_io *io)
 	mem_free(io->jwts);
 }
 
+/* Two of them have lines of their own. */
+static void jwt_refused(const struct why *why)
+{
+	if (!strncmp(why->text, "failed ", strlen("failed ")))
+		LOG_WARN(why->text);
+	else
+		LOG_WARN("failed to parse a JWT token", LOG_WHY(why));
+}
+
 static err_t jwt_token(struct api_rpc *r)
 {
 	struct api_io *io = r->io;
@@ -70,15 +82,18 @@ static err_t jwt_token(struct api_rpc *r)
 	int64_t now_s = node_wall_ns(io->node) / 1000000000;
 	struct jwt_kept *k;
 	struct jwt_claims claims;
+	struct why why;
 	err_t err;
 
 	if (!io->jwts)
 		io->jwts = NEW_ARRAY(struct jwt_kept, JWTS_KEPT);
 	k = &io->jwts[hash64(0, t.data, t.size) % JWTS_KEPT];
-	if (!k->text || !slice_eq(slice_of(k->text, k->size), t) || now_s >= k->claims.expires_s) {
-		err = jwt_verify(io->api->opts.jwt, t, now_s, &claims);
-		if (err)
+	if (!k->text || k->size != t.size || CRYPTO_memcmp(k->text, t.data, t.size) != 0 || now_s >= k->claims.expires_s) {
+		err = jwt_verify(io->api->opts.jwt, t, now_s, &why, &claims);
+		if (err) {
+			jwt_refused(&why);
 			return err;
+		}
 		kept_clear(k);
 		k->text = mem_alloc(t.size);
 		memcpy(k->text, t.data, t.size);
@@ -89,8 +104,21 @@ static err_t jwt_token(struct api_rpc *r)
 	return OK;
 }
 
+static err_t token(struct api_rpc *r, const struct publication *p)
+{
+	switch (r->io->api->opts.token_kind) {
+	case TOKEN_SIMPLE: return simple_token(r, p);
+	case TOKEN_JWT: return jwt_token(r);
+	case TOKEN_NONE: break;
+	}
+	return ERR_INVALID_AUTH_TOKEN;
+}
+
 err_t api_who(struct api_rpc *r, const struct publication *p)
 {
+	char fingerprint[TOKEN_FINGERPRINT_SIZE + 1];
+	err_t err;
+
 	r->who = (struct auth_id){0};
 	if (!p->auth->enabled)
 		return OK;
@@ -104,12 +132,12 @@ err_t api_who(struct api_rpc *r, const struct publication *p)
 			be(r, r->meta.common_name, p->auth->revision);
 		return OK;
 	}
-	switch (r->io->api->opts.token_kind) {
-	case TOKEN_SIMPLE: return simple_token(r, p);
-	case TOKEN_JWT: return jwt_token(r);
-	case TOKEN_NONE: break;
+	err = token(r, p);
+	if (err && log_enabled(LOG_LEVEL_WARN)) {
+		token_fingerprint(r->meta.token, fingerprint);
+		LOG_WARN("invalid auth token", LOG_STR("token-fingerprint", fingerprint));
 	}
-	return ERR_INVALID_AUTH_TOKEN;
+	return err;
 }
 
 err_t api_still_may(const struct api_rpc *r, const struct publication *p)

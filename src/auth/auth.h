@@ -12,6 +12,7 @@
  * Costs: a check is two binary searches (user, merged ranges of that user) and allocates nothing; a change of a role merges anew
  * the ranges of its holders only; the first view after a change copies one pointer a user.
  * A request that fails changes nothing, no row, not the auth revision. Errors are the rows of err_rows.h that clients see.
+ * What upstream has a line of its log for is reported as an event; this module logs nothing.
  * Source of the rules: etcd v3.7.1, server/auth. */
 #ifndef AUTH_AUTH_H
 #define AUTH_AUTH_H
@@ -30,8 +31,44 @@ struct auth_id {
 	uint64_t revision; /* auth revision the right is claimed for; 0: nobody */
 };
 
+/* What happened, with what is said of it. */
+enum auth_event_kind {
+	AUTH_ENABLED,
+	AUTH_ENABLED_ALREADY,
+	AUTH_DISABLED,
+	AUTH_USER_ADDED,                /* user */
+	AUTH_USER_DELETED,              /* user, roles */
+	AUTH_USER_PASSWORD_CHANGED,     /* user, roles */
+	AUTH_USER_GRANTED,              /* user, roles it has now, role */
+	AUTH_USER_GRANTED_ALREADY,      /* user, roles, role */
+	AUTH_USER_REVOKED,              /* user, roles it had, role */
+	AUTH_ROLE_ADDED,                /* role */
+	AUTH_ROLE_DELETED,              /* role */
+	AUTH_ROLE_GRANTED,              /* role, key, range_end, permission */
+	AUTH_ROLE_REVOKED,              /* role, key, range_end */
+	AUTH_ROOT_DELETE_REFUSED,       /* user */
+	AUTH_ROOT_REVOKE_REFUSED,       /* user, role */
+	AUTH_ROOT_ROLE_DELETE_REFUSED,  /* role */
+	AUTH_CHECK_REVISION_OLD,        /* key, revision, asked_revision */
+	AUTH_CHECK_USER_UNKNOWN,        /* user */
+	AUTH_HAS_ROLE_USER_UNKNOWN,     /* user, role */
+};
+
+struct auth_event {
+	enum auth_event_kind kind;
+	struct slice user, role, key, range_end;
+	const struct slice *roles;
+	size_t role_count;
+	int32_t permission;
+	uint64_t revision, asked_revision;
+};
+
+/* Called by whoever changes or asks, on its thread; what e points to is valid during the call. */
+typedef void auth_trace_fn(const struct auth_event *e);
+
 /* What checks look at. */
 struct auth_state {
+	auth_trace_fn *trace; /* NULL: nobody listens */
 	bool enabled;
 	uint64_t revision;
 	struct auth_user **users; /* ascending by name */
@@ -44,6 +81,8 @@ enum auth_right { AUTH_READ, AUTH_WRITE };
 
 /* store must outlive it. */
 struct auth *auth_new(const struct store *store);
+/* From now on events go there. */
+void auth_set_trace(struct auth *a, auth_trace_fn *trace);
 void auth_free(struct auth *a); /* NULL allowed; views live on */
 /* Forgets everything, before loading again after a snapshot. */
 void auth_clear(struct auth *a);

@@ -30,22 +30,34 @@ err_t auth_check_range(const struct auth_state *s, const struct auth_id *id, str
 		return OK;
 	if (!id->revision)
 		return ERR_USER_EMPTY;
-	if (id->revision < s->revision)
+	if (id->revision < s->revision) {
+		auth_report(s, &(struct auth_event){.kind = AUTH_CHECK_REVISION_OLD, .key = key, .revision = s->revision,
+						    .asked_revision = id->revision});
 		return ERR_AUTH_OLD_REVISION;
+	}
 	u = auth_user_find(s, id->user);
-	if (!u)
+	if (!u) {
+		auth_report(s, &(struct auth_event){.kind = AUTH_CHECK_USER_UNKNOWN, .user = id->user});
 		return ERR_PERMISSION_DENIED;
+	}
 	return u->is_root || ranges_cover(&u->ranges[right], key, range_end) ? OK : ERR_PERMISSION_DENIED;
+}
+
+bool user_has_role(const struct auth_user *u, struct slice role)
+{
+	for (size_t i = 0; i < u->f.role_count; i++)
+		if (slice_eq(u->f.roles[i], role))
+			return true;
+	return false;
 }
 
 bool auth_has_role(const struct auth_state *s, struct slice user, struct slice role)
 {
 	const struct auth_user *u = auth_user_find(s, user);
 
-	for (size_t i = 0; u && i < u->f.role_count; i++)
-		if (slice_eq(u->f.roles[i], role))
-			return true;
-	return false;
+	if (!u)
+		auth_report(s, &(struct auth_event){.kind = AUTH_HAS_ROLE_USER_UNKNOWN, .user = user, .role = role});
+	return u && user_has_role(u, role);
 }
 
 err_t auth_check_lease(const struct auth_state *s, const struct auth_id *id, const struct auth_leases *l, int64_t lease,

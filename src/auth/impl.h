@@ -92,6 +92,7 @@ void role_encode(struct slice name, const struct role_permission *perms, size_t 
 void permission_encode(const struct role_permission *p, uint32_t number, struct buf *out);
 
 /* store.c */
+void auth_report(const struct auth_state *s, const struct auth_event *e);
 /* First with name >= name; *found: it is that one. */
 size_t auth_user_at(const struct auth_state *s, struct slice name, bool *found);
 const struct auth_user *auth_user_find(const struct auth_state *s, struct slice name);
@@ -104,8 +105,11 @@ void auth_changed(struct auth *a); /* a view of before is no longer the present 
 void auth_commit_revision(struct auth *a);
 
 /* users.c */
-/* False: not held, nothing done. The revision is the caller's. */
-bool user_drop_role(struct auth *a, const struct auth_user *u, struct slice role);
+/* If it has it. The revision is the caller's. */
+void user_drop_role(struct auth *a, const struct auth_user *u, struct slice role);
+
+/* check.c */
+bool user_has_role(const struct auth_user *u, struct slice role);
 
 /* merge.c */
 void ranges_merge(const struct auth *a, struct auth_user *u);

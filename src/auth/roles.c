@@ -11,6 +11,7 @@ err_t auth_role_add(struct auth *a, struct slice name)
 		return ERR_ROLE_ALREADY_EXIST;
 	auth_role_put(a, name, NULL, 0, (struct slice){0});
 	auth_commit_revision(a);
+	auth_report(&a->state, &(struct auth_event){.kind = AUTH_ROLE_ADDED, .role = name});
 	return OK;
 }
 
@@ -21,8 +22,10 @@ err_t auth_role_delete(struct auth *a, struct slice name)
 	bool found;
 	size_t at;
 
-	if (a->state.enabled && slice_eq(name, AUTH_ROOT))
+	if (a->state.enabled && slice_eq(name, AUTH_ROOT)) {
+		auth_report(&a->state, &(struct auth_event){.kind = AUTH_ROOT_ROLE_DELETE_REFUSED, .role = name});
 		return ERR_INVALID_AUTH_MGMT;
+	}
 	at = auth_role_at(a, name, &found);
 	if (!found)
 		return ERR_ROLE_NOT_FOUND;
@@ -32,8 +35,9 @@ err_t auth_role_delete(struct auth *a, struct slice name)
 	memmove(&a->roles.at[at], &a->roles.at[at + 1], (a->roles.count - at) * sizeof(*a->roles.at));
 	for (size_t i = 0; i < a->state.user_count; i++)
 		user_drop_role(a, a->state.users[i], role->name);
-	role_free(role);
 	auth_commit_revision(a);
+	auth_report(&a->state, &(struct auth_event){.kind = AUTH_ROLE_DELETED, .role = role->name});
+	role_free(role);
 	return OK;
 }
 
@@ -86,6 +90,8 @@ err_t auth_role_grant(struct auth *a, struct slice name, const struct auth_permi
 	auth_role_put(a, r->name, perms, count, r->unknown);
 	mem_free(perms);
 	auth_commit_revision(a);
+	auth_report(&a->state, &(struct auth_event){.kind = AUTH_ROLE_GRANTED, .role = name, .key = perm->key,
+						    .range_end = perm->range_end, .permission = perm->type});
 	return OK;
 }
 
@@ -105,6 +111,8 @@ err_t auth_role_revoke(struct auth *a, struct slice name, struct slice key, stru
 	if (count < r->perm_count) {
 		auth_role_put(a, r->name, perms, count, (struct slice){0});
 		auth_commit_revision(a);
+		auth_report(&a->state, &(struct auth_event){.kind = AUTH_ROLE_REVOKED, .role = name, .key = key,
+							    .range_end = range_end});
 	} else {
 		err = ERR_PERMISSION_NOT_GRANTED;
 	}

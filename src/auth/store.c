@@ -20,6 +20,18 @@ struct auth *auth_new(const struct store *store)
 	return a;
 }
 
+void auth_set_trace(struct auth *a, auth_trace_fn *trace)
+{
+	a->state.trace = trace;
+	auth_changed(a);
+}
+
+void auth_report(const struct auth_state *s, const struct auth_event *e)
+{
+	if (s->trace)
+		s->trace(e);
+}
+
 void auth_clear(struct auth *a)
 {
 	for (size_t i = 0; i < a->state.user_count; i++)
@@ -165,14 +177,6 @@ void auth_user_put(struct auth *a, const struct user_fields *f)
 	place_user(a, u);       /* f may point into the one that goes now */
 }
 
-static bool holds(const struct auth_user *u, struct slice role)
-{
-	for (size_t i = 0; i < u->f.role_count; i++)
-		if (slice_eq(u->f.roles[i], role))
-			return true;
-	return false;
-}
-
 /* Same row, other ranges: a new object, for the old one may be in a view. */
 static void remerge_holders(struct auth *a, struct slice role)
 {
@@ -180,7 +184,7 @@ static void remerge_holders(struct auth *a, struct slice role)
 		struct auth_user *old = a->state.users[i], *u = NULL;
 		struct buf row;
 
-		if (!holds(old, role))
+		if (!user_has_role(old, role))
 			continue;
 		buf_init(&row, AUTH_ROW_MAX);
 		user_encode(&old->f, &row);
@@ -265,8 +269,10 @@ err_t auth_enable(struct auth *a)
 {
 	const struct auth_user *root;
 
-	if (a->state.enabled)
+	if (a->state.enabled) {
+		auth_report(&a->state, &(struct auth_event){AUTH_ENABLED_ALREADY});
 		return OK;
+	}
 	root = auth_user_find(&a->state, AUTH_ROOT);
 	if (!root)
 		return ERR_ROOT_USER_NOT_EXIST;
@@ -275,6 +281,7 @@ err_t auth_enable(struct auth *a)
 	store_put(a->store, BUCKET_AUTH, KEY_ENABLED, SLICE_LIT("\1"));
 	a->state.enabled = true;
 	auth_changed(a);
+	auth_report(&a->state, &(struct auth_event){AUTH_ENABLED});
 	return OK;
 }
 
@@ -285,6 +292,7 @@ bool auth_disable(struct auth *a)
 	store_put(a->store, BUCKET_AUTH, KEY_ENABLED, SLICE_LIT("\0"));
 	a->state.enabled = false;
 	auth_commit_revision(a);
+	auth_report(&a->state, &(struct auth_event){AUTH_DISABLED});
 	return true;
 }
 

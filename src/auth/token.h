@@ -5,7 +5,7 @@
  *	tokens_drop_user(t, name); tokens_disable(t); tokens_expire(t, now)                             core
  *	tokens_find(t, text, now, user)                                                                 any thread, inside the epoch
  * JWT are signed and verified with a key and are nowhere kept:
- *	jwt_open(&cfg, why, &j);  jwt_sign(j, user, revision, now_s, &text);  jwt_verify(j, text, now_s, &claims)
+ *	jwt_open(&cfg, why, &j);  jwt_sign(j, user, revision, now_s, &text);  jwt_verify(j, text, now_s, why, &claims)
  *
  * Time comes in as argument. The random 16 letters of a simple token come from the log entry. Signing draws its nonces from OpenSSL. */
 #ifndef AUTH_TOKEN_H
@@ -72,17 +72,23 @@ NODISCARD err_t jwt_open(const struct jwt_config *cfg, struct why *why, struct j
 void jwt_close(struct jwt *j);
 /* Any thread. ERR_VERIFY_ONLY; ERR_JWT_KEY: the key does not fit the method. */
 NODISCARD err_t jwt_sign(struct jwt *j, struct slice user, uint64_t revision, int64_t now_s, struct buf *out);
-/* Any thread. ERR_INVALID_AUTH_TOKEN: form, method, signature, time or claims. */
-NODISCARD err_t jwt_verify(struct jwt *j, struct slice text, int64_t now_s, struct jwt_claims *out);
+/* Any thread. ERR_INVALID_AUTH_TOKEN: form, method, signature, time or claims; why says which, for the log, and nothing of the token. */
+NODISCARD err_t jwt_verify(struct jwt *j, struct slice text, int64_t now_s, struct why *why, struct jwt_claims *out);
+
+enum { TOKEN_FINGERPRINT_SIZE = 12 };
+/* What a token is called in logs: the beginning of its SHA-256, in hex, and a NUL. Any thread. */
+void token_fingerprint(struct slice text, char out[TOKEN_FINGERPRINT_SIZE + 1]);
 
 /* ---- --auth-token ---- */
 
 enum token_kind { TOKEN_NONE, TOKEN_SIMPLE, TOKEN_JWT };
 /* TYPE[,key=value]*: files are named, not read. Slices point into text. ERR_INVALID. */
+enum { TOKEN_UNKNOWN_MAX = 16 };
 struct token_options {
 	enum token_kind kind;
 	struct slice method, public_file, private_file, ttl;
-	bool unknown; /* an option of jwt that is not known: upstream warns */
+	struct slice unknown[TOKEN_UNKNOWN_MAX]; /* names of options of jwt that are not known: upstream warns */
+	size_t unknown_count;
 };
 NODISCARD err_t token_options_parse(const char *text, struct token_options *out);
 

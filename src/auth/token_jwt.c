@@ -15,6 +15,7 @@
 #include <openssl/hmac.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
+#include <openssl/sha.h>
 #include <openssl/x509.h>
 
 #include "auth/token.h"
@@ -60,13 +61,14 @@ static void encode(struct buf *out, const uint8_t *p, size_t size)
 		buf_put_byte(out, (uint8_t)digits[bits << (6 - have) & 63]);
 }
 
-static bool decode(struct slice s, struct buf *out)
+/* False: *at is the place of what is none of its digits, or of a last one that is not enough for a byte. */
+static bool decode(struct slice s, struct buf *out, size_t *at)
 {
 	uint32_t bits = 0;
 	int have = 0;
 
-	for (size_t i = 0; i < s.size; i++) {
-		const char *d = s.data[i] ? strchr(digits, s.data[i]) : NULL;
+	for (*at = 0; *at < s.size; ++*at) {
+		const char *d = s.data[*at] ? strchr(digits, s.data[*at]) : NULL;
 
 		if (!d)
 			return false;
@@ -75,6 +77,7 @@ static bool decode(struct slice s, struct buf *out)
 		if (have >= 8)
 			buf_put_byte(out, (uint8_t)(bits >> (have -= 8)));
 	}
+	*at -= have >= 6;
 	return have < 6 && !buf_failed(out);
 }
 
@@ -385,31 +388,75 @@ static bool split(struct slice text, struct slice parts[3])
 	return true;
 }
 
-/* An object of JSON; NULL: something else. */
-static json_t *object_of(struct slice part)
+/* The words are those of upstream's library (golang-jwt v5): the class of the fault, then what it is. */
+static err_t refuse(struct why *why, const char *class, const char *text)
 {
-	json_t *v = NULL;
-	struct buf raw;
-
-	buf_init(&raw, JWT_SIZE_MAX);
-	if (decode(part, &raw) && raw.size)
-		v = json_loadb((const char *)raw.data, raw.size, JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, NULL);
-	if (v && !json_is_object(v)) {
-		json_decref(v);
-		v = NULL;
-	}
-	buf_fini(&raw);
-	return v;
+	return why_set(why, ERR_INVALID_AUTH_TOKEN, "%s: %s", class, text);
 }
 
-static bool header_names(const struct jwt *j, struct slice part)
-{
-	json_t *header = object_of(part);
-	const char *alg = json_string_value(json_object_get(header, "alg"));
-	bool ok = alg && !strcmp(alg, j->method->name);
+static const char malformed[] = "token is malformed", unverifiable[] = "token is unverifiable", invalid_claims[] = "token has invalid claims";
 
+/* The bytes of a part. */
+static err_t part_decode(struct slice part, const char *name, struct why *why, struct buf *out)
+{
+	size_t at;
+
+	if (decode(part, out, &at))
+		return OK;
+	return why_set(why, ERR_INVALID_AUTH_TOKEN, "%s: could not base64 decode %s: illegal base64 data at input byte %zu", malformed, name, at);
+}
+
+/* An object of JSON; null is an empty one. */
+static err_t object_of(struct slice part, const char *name, struct why *why, json_t **out)
+{
+	json_error_t e = {.text = "unexpected end of JSON input"};
+	json_t *v = NULL;
+	struct buf raw;
+	err_t err;
+
+	buf_init(&raw, JWT_SIZE_MAX);
+	err = part_decode(part, name, why, &raw);
+	if (!err && raw.size)
+		v = json_loadb((const char *)raw.data, raw.size, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, &e);
+	if (!err && !v)         /* not e.text, which quotes what it read */
+		err = why_set(why, ERR_INVALID_AUTH_TOKEN, "%s: could not JSON decode %s: error at byte %d", malformed, name, e.position);
+	else if (!err && json_is_null(v))
+		v = json_object();
+	else if (!err && !json_is_object(v))
+		err = why_set(why, ERR_INVALID_AUTH_TOKEN, "%s: could not JSON decode %s: not an object", malformed, name);
+	buf_fini(&raw);
+	if (err)
+		json_decref(v);
+	else
+		*out = v;
+	return err;
+}
+
+static bool is_method(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_COUNT(methods); i++)
+		if (!strcmp(methods[i].name, name))
+			return true;
+	return !strcmp(name, "none");
+}
+
+static err_t header_names(const struct jwt *j, struct slice part, struct why *why)
+{
+	json_t *header;
+	const char *alg;
+	err_t err = object_of(part, "header", why, &header);
+
+	if (err)
+		return err;
+	alg = json_string_value(json_object_get(header, "alg"));
+	if (!alg)
+		err = refuse(why, unverifiable, "signing method (alg) is unspecified");
+	else if (!is_method(alg))
+		err = refuse(why, unverifiable, "signing method (alg) is unavailable");
+	else if (strcmp(alg, j->method->name) != 0)
+		err = refuse(why, unverifiable, "error while executing keyfunc: invalid signing method");
 	json_decref(header);
-	return ok;
+	return err;
 }
 
 /* A time claim that is missing, or 0, is no limit; one that is no number spoils the token. */
@@ -428,42 +475,68 @@ static bool time_claim(json_t *claims, const char *name, int64_t missing, int64_
 	return true;
 }
 
-static bool claims_take(json_t *claims, int64_t now_s, struct jwt_claims *out)
+static err_t claims_take(json_t *claims, int64_t now_s, struct why *why, struct jwt_claims *out)
 {
 	json_t *user = json_object_get(claims, "username"), *revision = json_object_get(claims, "revision");
 	int64_t expires, not_before;
 	double r = json_real_value(revision);
+	const char *e = NULL, *n = NULL;
 
-	if (!time_claim(claims, "exp", INT64_MAX, &expires) || !time_claim(claims, "nbf", INT64_MIN, &not_before))
-		return false;
-	if (now_s >= expires || now_s < not_before)
-		return false;
-	if (!json_is_string(user) || !json_is_real(revision) || !(r >= 0 && r < 18446744073709551616.0))
-		return false;
+	if (!time_claim(claims, "exp", INT64_MAX, &expires))
+		e = "invalid type for claim: exp is invalid";
+	else if (now_s >= expires)
+		e = "token is expired";
+	if (!time_claim(claims, "nbf", INT64_MIN, &not_before))
+		n = "invalid type for claim: nbf is invalid";
+	else if (now_s < not_before)
+		n = "token is not valid yet";
+	if (e || n)
+		return why_set(why, ERR_INVALID_AUTH_TOKEN, "%s: %s%s%s", invalid_claims, e ? e : "", e && n ? ", " : "", n ? n : "");
+	if (!json_is_string(user))
+		return why_set(why, ERR_INVALID_AUTH_TOKEN, "failed to obtain user claims from jwt token");
+	if (!json_is_real(revision) || !(r >= 0 && r < 18446744073709551616.0))
+		return why_set(why, ERR_INVALID_AUTH_TOKEN, "failed to obtain revision claims from jwt token");
 	out->user_size = json_string_length(user);
 	out->user = mem_alloc(out->user_size + 1);
 	memcpy(out->user, json_string_value(user), out->user_size + 1);
 	out->revision = (uint64_t)r;
 	out->expires_s = expires;
-	return true;
+	return OK;
 }
 
-err_t jwt_verify(struct jwt *j, struct slice text, int64_t now_s, struct jwt_claims *out)
+err_t jwt_verify(struct jwt *j, struct slice text, int64_t now_s, struct why *why, struct jwt_claims *out)
 {
 	struct slice parts[3], signed_text;
 	json_t *claims = NULL;
 	struct buf sig;
-	bool ok;
+	err_t err;
 
-	if (text.size > JWT_SIZE_MAX || !split(text, parts) || !header_names(j, parts[0]))
-		return ERR_INVALID_AUTH_TOKEN;
+	if (text.size > JWT_SIZE_MAX)
+		return refuse(why, malformed, "token is too long");
+	if (!split(text, parts))
+		return refuse(why, malformed, "token contains an invalid number of segments");
+	err = header_names(j, parts[0], why);
+	if (err)
+		return err;
 	signed_text = slice_of(text.data, text.size - parts[2].size - 1);
 	buf_init(&sig, JWT_SIZE_MAX);
-	ok = decode(parts[2], &sig) && verify(j, signed_text, buf_slice(&sig));
-	if (ok)
-		claims = object_of(parts[1]);
-	ok = ok && claims && claims_take(claims, now_s, out);
+	err = part_decode(parts[2], "signature", why, &sig);
+	if (!err && !verify(j, signed_text, buf_slice(&sig)))
+		err = refuse(why, "token signature is invalid", "signature is invalid");
+	if (!err)
+		err = object_of(parts[1], "claim", why, &claims);
+	if (!err)
+		err = claims_take(claims, now_s, why, out);
 	json_decref(claims);
 	buf_fini(&sig);
-	return ok ? OK : ERR_INVALID_AUTH_TOKEN;
+	return err;
+}
+
+void token_fingerprint(struct slice text, char out[TOKEN_FINGERPRINT_SIZE + 1])
+{
+	uint8_t md[SHA256_DIGEST_LENGTH];
+
+	SHA256(text.data, text.size, md);
+	for (int i = 0; i < TOKEN_FINGERPRINT_SIZE; i += 2)
+		snprintf(out + i, 3, "%02x", md[i / 2]);
 }

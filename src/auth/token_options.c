@@ -64,8 +64,8 @@ err_t token_options_parse(const char *text, struct token_options *out)
 			o.private_file = values[i];
 		else if (slice_eq(keys[i], SLICE_LIT("ttl")))
 			o.ttl = values[i];
-		else
-			o.unknown = o.kind == TOKEN_JWT;
+		else if (o.kind == TOKEN_JWT && o.unknown_count < TOKEN_UNKNOWN_MAX)
+			o.unknown[o.unknown_count++] = keys[i];
 	}
 	*out = o;
 	return OK;

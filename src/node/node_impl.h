@@ -427,6 +427,8 @@ void core_unpublish(struct node *n);            /* at the end; no reader */
 void core_auth_loaded(struct node *n);
 void core_auth_changed(struct node *n);
 void core_auth_tick(struct node *n, uint64_t now_ns);
+/* auth_log.c; any thread */
+void node_auth_log(const struct auth_event *e);
 err_t core_lease_permitted(struct node *n, const struct call *c, int64_t lease, enum auth_right right);
 err_t core_lease_list_permitted(struct node *n, const struct call *c);
 

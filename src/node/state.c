@@ -27,6 +27,7 @@ void state_init(struct node_state *s, struct node *n, uint64_t hash_seed)
 	alarms_init(&s->alarms, &n->store);
 	s->members = members_new(&n->store, n->cfg.learners_max);
 	s->auth = auth_new(&n->store);
+	auth_set_trace(s->auth, node_auth_log);
 }
 
 static err_t key_row(void *arg, size_t bucket, struct slice key, struct slice value)

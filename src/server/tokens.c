@@ -1,5 +1,7 @@
 #include "server/tokens.h"
 
+#include <openssl/crypto.h>
+
 #include "base/text.h"
 #include "env/vfs.h"
 #include "obs/log.h"
@@ -38,6 +40,19 @@ static err_t key_read(struct slice path, struct buf *out, struct why *why)
 	return err;
 }
 
+static void warn_unknown(const struct token_options *o)
+{
+	char text[TOKEN_UNKNOWN_MAX][64];
+	const char *names[TOKEN_UNKNOWN_MAX];
+
+	for (size_t i = 0; i < o->unknown_count; i++) {
+		snprintf(text[i], sizeof(text[i]), "%.*s", (int)MIN(o->unknown[i].size, sizeof(text[i])), (const char *)o->unknown[i].data);
+		names[i] = text[i];
+	}
+	if (o->unknown_count)
+		LOG_WARN("unknown JWT options", LOG_STRS("keys", names, o->unknown_count));
+}
+
 static err_t jwt_configure(const struct token_options *o, struct why *why, struct jwt **out)
 {
 	struct jwt_config jc = {.ttl_ns = jwt_ttl_default_ns};
@@ -47,8 +62,7 @@ static err_t jwt_configure(const struct token_options *o, struct why *why, struc
 
 	buf_init(&public, KEY_FILE_MAX);
 	buf_init(&private, KEY_FILE_MAX);
-	if (o->unknown)
-		LOG_WARN("unknown JWT options");
+	warn_unknown(o);
 	err = text_of(o->method, method, why);
 	if (!err)
 		err = text_of(o->ttl, ttl, why);
@@ -64,7 +78,7 @@ static err_t jwt_configure(const struct token_options *o, struct why *why, struc
 	if (!err)
 		err = jwt_open(&jc, why, out);
 	if (private.data)
-		memset(private.data, 0, private.room);
+		OPENSSL_cleanse(private.data, private.room);
 	buf_fini(&public);
 	buf_fini(&private);
 	return err;

@@ -22,7 +22,7 @@ static void verify(struct jwt *j, struct slice text)
 {
 	struct jwt_claims c;
 
-	if (jwt_verify(j, text, 1000, &c))
+	if (jwt_verify(j, text, 1000, NULL, &c))
 		return;
 	ASSERT(c.expires_s > 1000);
 	ASSERT(c.user[c.user_size] == 0);
