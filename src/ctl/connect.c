@@ -24,6 +24,21 @@ static void print_value(const struct cli_flag *f, const void *field)
 	}
 }
 
+/* Upstream shows passwords and tokens here; what is printed to find a fault is what people send each other. */
+static bool print_hidden(const struct cli_flag *f, const char *text)
+{
+	bool is_user = !strcmp(f->name, "user");
+	const char *colon = is_user ? strchr(text, ':') : NULL;
+
+	if (is_user && colon)
+		fprintf(stderr, "%.*s:(hidden)", (int)(colon - text), text);
+	else if (!strcmp(f->name, "password") || !strcmp(f->name, "auth-jwt-token"))
+		fprintf(stderr, "%s", *text ? "(hidden)" : "");
+	else
+		return false;
+	return true;
+}
+
 /* --debug */
 static void print_settings(struct ctl *c)
 {
@@ -34,7 +49,8 @@ static void print_settings(struct ctl *c)
 		for (const char *at = f->name; *at; at++)
 			fputc(*at == '-' ? '_' : *at - ('a' - 'A'), stderr);
 		fputc('=', stderr);
-		print_value(f, (const char *)&c->o + f->offset);
+		if (f->kind != CLI_TEXT || !print_hidden(f, *(const char *const *)((const char *)&c->o + f->offset)))
+			print_value(f, (const char *)&c->o + f->offset);
 		fputc('\n', stderr);
 	}
 }
