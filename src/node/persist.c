@@ -36,7 +36,6 @@ static void write_start(struct persist *p)
 	p->writing_tail = p->writing ? p->waiting_tail : &p->writing;
 	p->waiting = NULL;
 	p->waiting_tail = &p->waiting;
-	p->sync_wanted = false;
 	p->busy = true;
 	if (BUG(ACK_BEFORE_SYNC)) {
 		give_back(p, p->writing);
@@ -45,6 +44,19 @@ static void write_start(struct persist *p)
 	p->io_started_ns = sched_now_ns(p->sched);
 	p->write_since_ns = p->io_started_ns;
 	wal_sync_start(p->wal, io_done, p);
+}
+
+/* Those in front that need no sync of their own: all before them is durable now. */
+static void give_back_unsynced(struct persist *p)
+{
+	while (p->waiting && !p->waiting->must_sync) {
+		struct persist_append *a = p->waiting;
+
+		p->waiting = a->next;
+		actor_post(p->core, &a->msg);
+	}
+	if (!p->waiting)
+		p->waiting_tail = &p->waiting;
 }
 
 static void write_end(struct persist *p)
@@ -72,6 +84,7 @@ static void write_end(struct persist *p)
 		}
 	}
 	give_back(p, list);
+	give_back_unsynced(p);
 	timer_set(&p->prepare, PREPARE_AFTER_MS * UINT64_C(1000000));
 }
 
@@ -90,9 +103,8 @@ static void save_snapshot(struct persist *p, const struct raft_snapshot *s)
 
 static void save(struct persist *p, struct persist_append *a)
 {
-	bool must_sync = true;
-
 	a->next = NULL;
+	a->must_sync = true;
 	if (a->is_mark) {
 		wal_save_snapshot(p->wal, &a->mark);
 	} else {
@@ -103,14 +115,13 @@ static void save(struct persist *p, struct persist_append *a)
 			hs = (struct raft_hard_state){0};
 		if (a->m.snapshot)
 			save_snapshot(p, a->m.snapshot);
-		must_sync = wal_save(p->wal, &hs, a->m.entries, a->m.entry_count) || a->m.snapshot;
+		a->must_sync = wal_save(p->wal, &hs, a->m.entries, a->m.entry_count) || a->m.snapshot;
 		metric_observe(METRIC_DISK_WAL_WRITE_DURATION_SECONDS, sched_now_ns(p->sched) - began);
 	}
-	if (!must_sync && !p->busy && !p->waiting) {
+	if (!a->must_sync && !p->busy && !p->waiting) {
 		actor_post(p->core, &a->msg);
 		return;
 	}
-	p->sync_wanted |= must_sync;
 	*p->waiting_tail = a;
 	p->waiting_tail = &a->next;
 }

@@ -30,6 +30,7 @@ struct persist_append {
 	bool is_mark;
 	struct wal_snapshot_mark mark;          /* is_mark: a disk snapshot's record; older files are released behind it */
 	struct persist_append *next;
+	bool must_sync;                         /* the wal actor's: else it is given back once all before it is durable */
 	uint64_t sync_ns;                       /* out: how long the sync took that made it durable; 0 = none was needed */
 };
 
@@ -70,7 +71,6 @@ struct persist {
 	struct persist_append *waiting, **waiting_tail;         /* saved, not in a write yet */
 	struct persist_append *writing, **writing_tail;         /* in the write under way */
 	bool busy;
-	bool sync_wanted;
 	struct msg io;
 	struct msg start;
 	uint64_t io_started_ns;
