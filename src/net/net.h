@@ -37,8 +37,9 @@ struct uv_loop_s;
 /* ops and self: the actor hosted by this loop. Before start and after stop any thread. */
 struct net_loop *net_loop_new(struct sched *s, const char *name, const struct actor_ops *ops, void *self);
 /* Before the start. A file sync that begins on this loop, small and while nothing else is to do, is done by the loop's own
- * thread before it sleeps: no other thread is woken for it. Whoever comes meanwhile waits; if somebody did three times in a
- * row, or the syncs were slow, the loop does no such thing for 50 ms. When the sync takes 5 to 10 ms, a second thread goes on with the loop (S1 of rest.c). */
+ * thread before it sleeps: no other thread is woken for it. Whoever comes meanwhile waits; if three syncs in a row were slow,
+ * or somebody waited longer than a millisecond for them, the loop does no such thing for as long as eight syncs take. When a
+ * sync takes 5 to 10 ms, a second thread goes on with the loop (S1 of rest.c). */
 void net_loop_sync_in_place(struct net_loop *l);
 void net_loop_start(struct net_loop *l);
 /* Any other thread: ends the thread after it closed what net owns. Streams still open are closed without

@@ -18,7 +18,7 @@ struct net_rest {
 	struct vfs_io *taken;      /* to be done when uv_run has returned */
 	unsigned bad;              /* so many times in a row somebody waited for the loop while it was away, or it was away for long */
 	uint64_t fast_ns;          /* the fastest sync of late */
-	uint64_t crowded_until_ms;
+	uint64_t crowded_until_ns;
 	bool answering;            /* the turn that ends writes what a sync of ours allowed */
 	uint64_t answered_ns;      /* when it did; 0: the client has written since */
 	uint64_t gap_ns;           /* from the last answer to the next write */

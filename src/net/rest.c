@@ -22,10 +22,11 @@
 enum {
 	LOOK_NS = 5 * 1000 * 1000,
 	LOOKS_IDLE_MAX = 200,
-	CROWDED_MS = 50,
+	CROWDED_SYNCS = 8,
 	BAD_MAX = 3,
 	SLOW_FACTOR = 4,
 	SLOW_NS_MIN = 200 * 1000,
+	STALL_NS = 1000 * 1000,
 	TAKE_BYTES_MAX = 64 << 10,
 	LINGER_NS = 100 * 1000,
 };
@@ -36,7 +37,7 @@ static bool take(struct vfs_host *h, struct vfs_io *io)
 	struct net_rest *r = &l->rest;
 
 	if (!r->turning || r->taken || io->data.size > TAKE_BYTES_MAX || atomic_load(&r->away) ||
-	    net_loop_now_ms(l) < r->crowded_until_ms)
+	    env_mono_ns() < r->crowded_until_ns)
 		return false;
 	if (r->answered_ns) {
 		r->gap_ns = env_mono_ns() - r->answered_ns;
@@ -95,20 +96,21 @@ static bool is_slow(struct net_rest *r, uint64_t sync_ns)
 	return slow;
 }
 
-/* Was that a bad idea: has it taken long, or has somebody been waiting for the loop? Once is chance (a window update of the
- * same client), three times in a row is a crowd. */
+/* Was that a bad idea: has it taken long, or so long that it was a stall for somebody who was waiting for the loop? Once is
+ * chance, three times in a row is a crowd, and the next few syncs are another thread's. Below STALL_NS a wait is cheaper than
+ * two threads that wake each other, and all that came meanwhile goes into the next sync together. */
 static void look_for_crowd(struct net_loop *l, uint64_t sync_ns)
 {
 	struct pollfd p = {.fd = uv_backend_fd(&l->uv), .events = POLLIN};
 	struct net_rest *r = &l->rest;
 	bool bad = is_slow(r, sync_ns);
 
-	bad |= poll(&p, 1, 0) > 0;
+	bad |= sync_ns > STALL_NS && poll(&p, 1, 0) > 0;
 	r->bad = bad ? r->bad + 1 : 0;
 	if (r->bad < BAD_MAX)
 		return;
 	r->bad = 0;
-	r->crowded_until_ms = net_loop_now_ms(l) + CROWDED_MS;
+	r->crowded_until_ns = env_mono_ns() + CROWDED_SYNCS * sync_ns;
 }
 
 /* False: the loop is another thread's now. */
