@@ -284,6 +284,41 @@ const char *text_errno(char out[TEXT_ERRNO_SIZE], int sys_errno)
 	return out;
 }
 
+struct runes {
+	uint32_t first, last;
+};
+
+static int runes_cmp(const void *key, const void *range)
+{
+	const uint32_t *rune = key;
+	const struct runes *r = range;
+
+	return *rune < r->first ? -1 : *rune > r->last;
+}
+
+/* A well-formed sequence of two bytes at least. */
+static uint32_t rune_of(struct slice s)
+{
+	uint32_t rune = s.data[0] & (0x7f >> s.size);
+
+	for (size_t i = 1; i < s.size; i++)
+		rune = rune << 6 | (s.data[i] & 0x3f);
+	return rune;
+}
+
+static void quote_rune(struct buf *out, struct slice s)
+{
+	static const struct runes unprintable[] = {
+#include "base/text_unprintable.h"
+	};
+	uint32_t rune = rune_of(s);
+
+	if (!bsearch(&rune, unprintable, ARRAY_COUNT(unprintable), sizeof(unprintable[0]), runes_cmp))
+		buf_put_slice(out, s);
+	else
+		buf_printf(out, rune > 0xffff ? "\\U%08x" : "\\u%04x", rune);
+}
+
 void text_quote(struct buf *out, struct slice s)
 {
 	static const char named[] = "a\a" "b\b" "f\f" "n\n" "r\r" "t\t" "v\v" "\\\\" "\"\"";
@@ -300,10 +335,10 @@ void text_quote(struct buf *out, struct slice s)
 			buf_printf(out, "\\%c", *name);
 		else if (!n || c < 0x20 || c == 0x7f)
 			buf_printf(out, "\\x%02x", c);
-		else if (n == 2 && c == 0xc2 && (s.data[i + 1] <= 0xa0 || s.data[i + 1] == 0xad))
-			buf_printf(out, "\\u%04x", s.data[i + 1]);
+		else if (n > 1)
+			quote_rune(out, slice_of(s.data + i, n));
 		else
-			buf_put(out, s.data + i, n);
+			buf_put_byte(out, c);
 		i += n ? n : 1;
 	}
 	buf_put_byte(out, '"');

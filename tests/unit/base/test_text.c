@@ -165,6 +165,9 @@ static void test_quote(void **state)
 	expect_text(&b, "\"\\a\\b\\f\\n\\r\\t\\v\\x00\\x1f\\x7f\"");
 	text_quote(&b, SLICE_LIT("\xc3\xa9\xc2\x85\xc2\xa0x\xff\xc3"));
 	expect_text(&b, "\"\xc3\xa9\\u0085\\u00a0x\\xff\\xc3\"");
+	/* The last printable and the first that is not, of two, three and four bytes; a line separator; a surrogate is no rune. */
+	text_quote(&b, SLICE_LIT("\xcd\xb7\xcd\xb8\xe2\x80\xa7\xe2\x80\xa8\xf3\xa0\x87\xaf\xf3\xa0\x87\xb0\xf4\x8f\xbf\xbf\xed\xa0\x80"));
+	expect_text(&b, "\"\xcd\xb7\\u0378\xe2\x80\xa7\\u2028\xf3\xa0\x87\xaf\\U000e01f0\\U0010ffff\\xed\\xa0\\x80\"");
 	buf_fini(&b);
 }
 
