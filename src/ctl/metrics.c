@@ -1,13 +1,26 @@
-/* A GET of /metrics over HTTP/1.0 on a blocking socket, with TLS for https://. */
+/* GETs of /metrics over HTTP/1.0, all at once, with TLS for https://.
+ *
+ *	DIALLING --connected, TLS done--> ASKING --request out--> READING --end of the answer--> ENDED
+ *	   +--------------- fails, or is out of time ----------------+-----------------------------^ */
 #include "ctl/metrics.h"
 
+#include <errno.h>
 #include <math.h>
-#include <netdb.h>
 #include <openssl/bio.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 
-enum { BODY_MAX = 16 << 20, PART = 16 * 1024, NAP_MS = 5 };
+enum { ANSWER_MAX = 16 << 20, PART = 16 * 1024, ROOM = ANSWER_MAX + PART + 1, WAIT_MS_MAX = 60 * 1000 };
+
+enum state { DIALLING, ASKING, READING, ENDED };
+
+struct metrics_fetch {
+	enum state state;
+	BIO *b;
+	char request[512];
+	size_t sent, request_size;
+	struct buf answer;
+};
 
 static SSL_CTX *tls_context(struct ctl *c)
 {
@@ -25,59 +38,134 @@ static SSL_CTX *tls_context(struct ctl *c)
 	return ctx;
 }
 
-/* OpenSSL counts whole seconds, and leaves the socket non-blocking. */
-static bool dial(BIO *b, uint64_t timeout_ms)
+static void begin(struct metrics_job *job, SSL_CTX *ctx)
 {
-	if (!timeout_ms)
-		return BIO_do_connect(b) > 0;
-	return BIO_do_connect_retry(b, (int)(timeout_ms / 1000) + 1, NAP_MS) > 0;
+	struct metrics_fetch *f = NEW(struct metrics_fetch);
+	const char *scheme = strstr(job->endpoint, "://");
+	const char *host = scheme ? scheme + 3 : job->endpoint;
+
+	f->b = ctx ? BIO_new_ssl_connect(ctx) : BIO_new(BIO_s_connect());
+	BIO_set_conn_hostname(f->b, host);
+	BIO_set_nbio(f->b, 1);
+	f->request_size = (size_t)snprintf(f->request, sizeof(f->request), "GET /metrics HTTP/1.0\r\nHost: %s\r\n\r\n", host);
+	buf_init(&f->answer, ROOM);
+	if (f->request_size >= sizeof(f->request))
+		f->state = ENDED; /* no host has such a name */
+	job->fetch = f;
 }
 
-/* More may come: there is something to read, in time. */
-static bool wait_readable(BIO *b, uint64_t timeout_ms)
+/* Behind the header of an answer that says 200; NULL: another. */
+static const char *body_of(struct buf *answer)
 {
-	struct pollfd p = {.fd = -1, .events = POLLIN};
+	const char *text;
 
-	return BIO_should_retry(b) && BIO_get_fd(b, &p.fd) >= 0 && poll(&p, 1, timeout_ms ? (int)timeout_ms : -1) > 0;
+	buf_put_byte(answer, 0);
+	text = (const char *)answer->data;
+	if (strncmp(text, "HTTP/1.", 7) || strncmp(text + 8, " 200", 4))
+		return NULL;
+	return strstr(text, "\r\n\r\n");
 }
 
-static bool fetch(BIO *b, const char *host, uint64_t timeout_ms, struct buf *body)
+static void end(struct metrics_job *job, bool whole)
 {
+	struct metrics_fetch *f = job->fetch;
+
+	f->state = ENDED;
+	job->on_end(job, whole ? body_of(&f->answer) : NULL);
+	BIO_free_all(f->b);
+	buf_fini(&f->answer);
+	mem_free(f);
+	job->fetch = NULL;
+}
+
+static int read_part(struct metrics_fetch *f)
+{
+	uint8_t *at = buf_add(&f->answer, PART);
+	int n = BIO_read(f->b, at, PART);
+
+	f->answer.size -= n > 0 ? (size_t)(PART - n) : PART;
+	return n;
+}
+
+/* As far as it goes without waiting. */
+static void go_on(struct metrics_job *job)
+{
+	struct metrics_fetch *f = job->fetch;
+	int n = 1;
+
+	while (n > 0 && f->state != ENDED) {
+		switch (f->state) {
+		case DIALLING:
+			n = (int)BIO_do_connect(f->b);
+			if (n > 0)
+				f->state = ASKING;
+			break;
+		case ASKING:
+			n = BIO_write(f->b, f->request + f->sent, (int)(f->request_size - f->sent));
+			f->sent += n > 0 ? (size_t)n : 0;
+			if (f->sent == f->request_size)
+				f->state = READING;
+			break;
+		default:
+			n = read_part(f);
+			if (f->answer.size > ANSWER_MAX)
+				f->state = ENDED;
+		}
+	}
+	if (f->state == ENDED || !BIO_should_retry(f->b))
+		end(job, f->state == READING);
+}
+
+/* Waits until one can go on; false: out of time, or interrupted. */
+static bool wait_any(struct ctl *c, struct metrics_job *jobs, size_t count, uint64_t end_ns, const bool *interrupted)
+{
+	struct pollfd *fds = NEW_ARRAY(struct pollfd, count);
+	uint64_t now = uv_hrtime();
+	uint64_t left_ms = !end_ns ? WAIT_MS_MAX : end_ns > now ? (end_ns - now) / 1000000 + 1 : 0;
 	int n;
 
-	if (!dial(b, timeout_ms))
-		return false;
-	buf_printf(body, "GET /metrics HTTP/1.0\r\nHost: %s\r\n\r\n", host);
-	BIO_write(b, body->data, (int)body->size);
-	buf_clear(body);
-	do {
-		uint8_t *at = buf_add(body, PART);
+	for (size_t i = 0; i < count; i++) {
+		struct metrics_fetch *f = jobs[i].fetch;
 
-		n = at ? BIO_read(b, at, PART) : 0;
-		body->size -= n > 0 ? (size_t)(PART - n) : PART;
-	} while (body->size < BODY_MAX && (n > 0 || wait_readable(b, timeout_ms)));
-	return body->size > 0;
+		fds[i].fd = -1; /* poll passes it over */
+		if (f && BIO_get_fd(f->b, &fds[i].fd) >= 0)
+			fds[i].events = BIO_should_read(f->b) ? POLLIN : POLLOUT;
+	}
+	n = poll(fds, (nfds_t)count, (int)MIN(left_ms, (uint64_t)WAIT_MS_MAX));
+	if (n < 0 && errno == EINTR && interrupted)
+		uv_run(&c->loop, UV_RUN_NOWAIT);
+	mem_free(fds);
+	return left_ms && !(interrupted && *interrupted);
 }
 
-bool metrics_fetch(struct ctl *c, const char *endpoint, bool tls, uint64_t timeout_ms, struct buf *out)
+void metrics_fetch_all(struct ctl *c, struct metrics_job *jobs, size_t count, bool tls, uint64_t timeout_ms,
+		       const bool *interrupted)
 {
-	const char *scheme = strstr(endpoint, "://");
-	const char *host = scheme ? scheme + 3 : endpoint;
-	SSL_CTX *ctx;
-	BIO *b;
-	bool ok;
+	uint64_t end_ns = timeout_ms ? uv_hrtime() + timeout_ms * 1000000 : 0;
+	SSL_CTX *ctx = NULL;
+	size_t open;
 
-	tls = scheme ? !strncmp(endpoint, "https:", 6) : tls;
-	ctx = tls ? tls_context(c) : NULL;
-	b = tls ? BIO_new_ssl_connect(ctx) : BIO_new(BIO_s_connect());
-	BIO_set_conn_hostname(b, host);
-	buf_clear(out);
-	ok = fetch(b, host, timeout_ms, out);
-	buf_put_byte(out, 0);
-	BIO_free_all(b);
+	for (size_t i = 0; i < count; i++) {
+		bool with_tls = strstr(jobs[i].endpoint, "://") ? !strncmp(jobs[i].endpoint, "https:", 6) : tls;
+
+		if (with_tls && !ctx)
+			ctx = tls_context(c);
+		begin(&jobs[i], with_tls ? ctx : NULL);
+	}
+	do {
+		open = 0;
+		for (size_t i = 0; i < count; i++) {
+			if (jobs[i].fetch)
+				go_on(&jobs[i]);
+			open += jobs[i].fetch != NULL;
+		}
+	} while (open && wait_any(c, jobs, count, end_ns, interrupted));
+	for (size_t i = 0; i < count; i++) {
+		if (jobs[i].fetch)
+			end(&jobs[i], false);
+	}
 	if (ctx)
 		SSL_CTX_free(ctx);
-	return ok;
 }
 
 /* --- reading the text: NAME{labels} VALUE --- */
@@ -182,21 +270,31 @@ double metrics_quantile(const struct metrics_buckets *now, const struct metrics_
 	return low;
 }
 
+struct value {
+	struct ctl *c;
+	const char *name;
+	double *out;
+	bool ok;
+};
+
+static void on_value(struct metrics_job *job, const char *text)
+{
+	struct value *v = job->user;
+	const char *scheme = strstr(job->endpoint, "://");
+
+	v->ok = text && metrics_sum(text, v->name, v->out);
+	if (!text)
+		put(v->c, "fetch error: Get \"%s://%s/metrics\": no answer\n",
+		    !strncmp(job->endpoint, "https://", 8) ? "https" : "http", scheme ? scheme + 3 : job->endpoint);
+	else if (!v->ok)
+		put(v->c, "could not find: %s\n", v->name);
+}
+
 bool metrics_value(struct ctl *c, const char *endpoint, const char *name, double *out)
 {
-	const char *scheme = strstr(endpoint, "://");
-	struct buf body;
-	bool ok;
+	struct value v = {c, name, out, false};
+	struct metrics_job job = {.endpoint = endpoint, .on_end = on_value, .user = &v};
 
-	buf_init(&body, METRICS_MAX);
-	ok = metrics_fetch(c, endpoint, false, 0, &body);
-	if (!ok) {
-		put(c, "fetch error: Get \"%s://%s/metrics\": no answer\n",
-		    !strncmp(endpoint, "https://", 8) ? "https" : "http", scheme ? scheme + 3 : endpoint);
-	} else if (!metrics_sum((const char *)body.data, name, out)) {
-		put(c, "could not find: %s\n", name);
-		ok = false;
-	}
-	buf_fini(&body);
-	return ok;
+	metrics_fetch_all(c, &job, 1, false, 0, NULL);
+	return v.ok;
 }

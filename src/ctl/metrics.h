@@ -4,10 +4,19 @@
 
 #include "ctl/ctl_impl.h"
 
-/* The text, with a NUL behind it; out is initialised by the caller, METRICS_MAX at least. timeout_ms 0: the system's.
- * False: no answer. TLS for https://, and without a scheme where tls is set. */
-enum { METRICS_MAX = (16 << 20) + 64 * 1024 };
-bool metrics_fetch(struct ctl *c, const char *endpoint, bool tls, uint64_t timeout_ms, struct buf *out);
+/* One member's page, asked for together with others': one that hangs holds nobody up. */
+struct metrics_job {
+	const char *endpoint;
+	/* The text, NULL: no answer. It is gone after the call. */
+	void (*on_end)(struct metrics_job *job, const char *text);
+	void *user;
+	struct metrics_fetch *fetch; /* metrics_fetch_all's own */
+};
+/* Each job's on_end comes once, before this returns. TLS for https://, and without a scheme where tls is set. timeout_ms
+ * for all of them together, 0: no limit. interrupted, unless NULL, becomes true by a signal of c's loop: the rest have no
+ * answer then. */
+void metrics_fetch_all(struct ctl *c, struct metrics_job *jobs, size_t count, bool tls, uint64_t timeout_ms,
+		       const bool *interrupted);
 /* Sum of all series of this name. False: there is none. */
 bool metrics_sum(const char *text, const char *name, double *out);
 

@@ -1,6 +1,6 @@
 /* What the parts of top share: members and their readings, one interval apart.
  *
- *	every interval:  member list --> Status of all at once --> /metrics of those that answered --> print
+ *	every interval:  member list --> Status of all at once --> /metrics of those that answered, at once --> print
  *	all the time:    a watch of all keys counts events by prefix (hot.h)
  *
  * Bounded: TOP_MEMBERS_MAX members, what arrives of one interval (arenas that are reset), hot.h's table. */

@@ -183,16 +183,13 @@ static void ask(struct top_member *m)
 	client_start(m->client, RPC_STATUS, (struct slice){NULL, 0}, &opts, &events, m);
 }
 
-static void read_metrics(struct top_member *m, struct buf *room)
+static void on_metrics(struct metrics_job *job, const char *text)
 {
+	struct top_member *m = job->user;
 	struct top_reading *r = &m->now;
-	const char *text;
 
-	if (!r->answered || strstr(m->endpoint, "unix"))
-		return;
-	r->has_metrics = metrics_fetch(m->top->c, m->endpoint, m->top->c->opts.tls.on, timeout_ms(m->top), room);
+	r->has_metrics = text;
 	r->at_ns = uv_hrtime();
-	text = (const char *)room->data;
 	for (size_t i = 0; r->has_metrics && i < TOP_COUNTERS; i++) {
 		if (!metrics_sum(text, counter_names[i], &r->counters[i]))
 			r->counters[i] = NAN;
@@ -201,10 +198,22 @@ static void read_metrics(struct top_member *m, struct buf *room)
 		metrics_histogram(text, histogram_names[i], &r->times[i]);
 }
 
+static void read_metrics(struct top *t)
+{
+	struct metrics_job jobs[TOP_MEMBERS_MAX];
+	size_t count = 0;
+
+	for (size_t i = 0; i < t->count; i++) {
+		struct top_member *m = t->at[i];
+
+		if (m->now.answered && !strstr(m->endpoint, "unix"))
+			jobs[count++] = (struct metrics_job){.endpoint = m->endpoint, .on_end = on_metrics, .user = m};
+	}
+	metrics_fetch_all(t->c, jobs, count, t->c->opts.tls.on, timeout_ms(t), &t->signals.came);
+}
+
 bool top_read(struct top *t)
 {
-	struct buf room;
-
 	arena_reset(&t->arena);
 	list_all(t);
 	for (size_t i = 0; i < t->count && !t->signals.came; i++)
@@ -213,11 +222,8 @@ bool top_read(struct top *t)
 		client_wait(t->c->client, &t->all_answered, 0);
 	if (t->signals.came)
 		return false;
-	buf_init(&room, METRICS_MAX);
-	for (size_t i = 0; i < t->count; i++)
-		read_metrics(t->at[i], &room);
-	buf_fini(&room);
-	return true;
+	read_metrics(t);
+	return !t->signals.came;
 }
 
 /* --- what follows from it --- */

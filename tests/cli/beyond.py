@@ -13,6 +13,7 @@ import pty
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +25,44 @@ import etcdproc
 
 KEYS = 3000
 MEMORY_KIB_MAX = 48 * 1024
+
+
+class Gate:
+    """Passes connections on, but those that ask for /metrics only when every gate has one: whoever asks one after the other
+    waits in vain."""
+    all = []
+    full = threading.Event()
+
+    def __init__(self, port):
+        self.port, self.asked = port, False
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        Gate.all.append(self)
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            threading.Thread(target=self.serve, args=(self.listener.accept()[0],), daemon=True).start()
+
+    def serve(self, a):
+        first = a.recv(4096)
+        if first.startswith(b"GET"):
+            self.asked = True
+            if all(g.asked for g in Gate.all):
+                Gate.full.set()
+            Gate.full.wait()
+        b = socket.create_connection(("127.0.0.1", self.port))
+        b.sendall(first)
+        threading.Thread(target=self.copy, args=(a, b), daemon=True).start()
+        self.copy(b, a)
+
+    def copy(self, source, sink):
+        try:
+            while data := source.recv(4096):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
 
 
 class Beyond:
@@ -135,6 +174,12 @@ class Beyond:
         self.check("down", True, "members 1/2 up" in out and "127.0.0.1:1  down" in re.sub(" +", "  ", out))
         self.check("why", True, "connection refused" in out)
 
+    def top_asks_all_at_once(self):
+        gates = [Gate(self.server.port) for _ in range(5)]
+        _, out, err = self.run("top", "--cluster=false", "--interval=5s", "-w", "json", endpoints=",".join(g.endpoint for g in gates))
+        members = json.loads(out)["members"]
+        self.check("all have their figures", 5, sum(m.get("requests_per_s") is not None for m in members))
+
     def top_on_a_terminal(self):
         pid, fd = pty.fork()
         if not pid:
@@ -176,7 +221,8 @@ def main():
         b = Beyond(args.ctl, go_ctl, server)
         b.fill()
         for test in (b.du_adds_up, b.du_in_bounded_memory, b.du_refuses, b.top_agrees_with_status, b.top_counts_writes,
-                     b.top_tells_who_is_down, b.top_on_a_terminal, b.top_interrupted):
+                     b.top_tells_who_is_down,
+                     b.top_asks_all_at_once, b.top_on_a_terminal, b.top_interrupted):
             test()
             print("passed " + test.__name__)
 

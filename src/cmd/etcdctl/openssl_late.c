@@ -43,7 +43,6 @@ static void *find(const char *name)
 
 LATE(long, BIO_ctrl, (BIO * b, int cmd, long n, void *p), (b, cmd, n, p))
 LATE(size_t, BIO_ctrl_pending, (BIO * b), (b))
-LATE(int, BIO_do_connect_retry, (BIO * b, int seconds, int nap_ms), (b, seconds, nap_ms))
 LATE(void, BIO_free_all, (BIO * b), (b))
 LATE(BIO *, BIO_new, (const BIO_METHOD *m), (m))
 LATE(BIO *, BIO_new_ssl_connect, (SSL_CTX * ctx), (ctx))
