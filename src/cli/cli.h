@@ -110,6 +110,8 @@ NODISCARD err_t cli_set(void *options, const struct cli_flag *f, const char *tex
 
 /* The usage of a command: path[0..depth). */
 void cli_usage(const struct cli_program *p, const struct cli_command *const *path, size_t depth, struct buf *out);
+/* Flags alone, a line each, by name. */
+void cli_list_flags(const struct cli_flag *flags, size_t count, struct buf *out);
 
 /* What could stand in place of the last word (possibly ""), words[0] being the first behind the program's name: one
  * candidate a line, with a tab and what it is; the last line is ":files", ":dirs" or ":nothing", what the shell may

@@ -138,6 +138,10 @@ void cli_follow(const struct cli_program *p, const char **words, size_t *count, 
 			i += takes_next(&flags, words[i]) ? 2 : 1;
 			continue;
 		}
+		if (!words[i][0] || words[i][0] == '-') { /* "" and "-" name nothing */
+			i++;
+			continue;
+		}
 		child = *depth < CLI_DEPTH_MAX ? cli_child(path[*depth - 1], *depth == 1, words[i]) : NULL;
 		if (!child) {
 			*rest = words[i];

@@ -82,7 +82,7 @@ static void put_preset(const struct cli_flag *f, struct buf *out)
 {
 	const char *p = f->preset;
 
-	if (!p || !*p || !strcmp(p, "0") || !strcmp(p, "false") || !strcmp(p, "0s"))
+	if (!p || !*p || (f->kind != CLI_TEXT && (!strcmp(p, "0") || !strcmp(p, "false") || !strcmp(p, "0s"))))
 		return;
 	buf_printf(out,
 		   f->kind == CLI_TEXT   ? " (default \"%s\")"
@@ -91,6 +91,7 @@ static void put_preset(const struct cli_flag *f, struct buf *out)
 		   p);
 }
 
+/* title NULL: none. */
 static void put_flags(const char *title, const struct cli_flag **list, size_t count, struct buf *out)
 {
 	size_t width = 0, shown = 0;
@@ -100,7 +101,7 @@ static void put_flags(const char *title, const struct cli_flag **list, size_t co
 		shown += !list[i]->hidden;
 		width = list[i]->hidden ? width : MAX(width, flag_width(list[i]));
 	}
-	if (shown)
+	if (shown && title)
 		buf_printf(out, "\n%s:\n", title);
 	for (size_t i = 0; i < count; i++) {
 		const struct cli_flag *f = list[i];
@@ -116,6 +117,16 @@ static void put_flags(const char *title, const struct cli_flag **list, size_t co
 		put_preset(f, out);
 		buf_put_byte(out, '\n');
 	}
+}
+
+void cli_list_flags(const struct cli_flag *flags, size_t count, struct buf *out)
+{
+	const struct cli_flag *list[CLI_FLAGS_MAX];
+
+	ASSERT(count <= CLI_FLAGS_MAX);
+	for (size_t i = 0; i < count; i++)
+		list[i] = &flags[i];
+	put_flags(NULL, list, count, out);
 }
 
 void cli_usage(const struct cli_program *p, const struct cli_command *const *path, size_t depth, struct buf *out)

@@ -7,16 +7,10 @@ RUN(version)
 	return EXIT_OK;
 }
 
-/* The global flags, as a command that had them alone would list them. */
 RUN(options)
 {
-	const struct cli_command all = {
-	    .name = "etcdctl", .flags = ctl_global_flags, .flag_count = ctl_global_flag_count};
-	const struct cli_program program = {.root = &all};
-	const struct cli_command *path[] = {&all};
-
 	buf_printf(cli->out, "The following options can be passed to any command:\n\n");
-	cli_usage(&program, path, 1, cli->out);
+	cli_list_flags(ctl_global_flags, ctl_global_flag_count, cli->out);
 	return EXIT_OK;
 }
 
