@@ -70,12 +70,13 @@ uv_loop_t *client_loop(const struct client *c);
 
 struct client_status {
 	enum grpc_status code;
-	bool is_local; /* deadline or cancellation of our own: the server has not said so */
+	bool is_local; /* no status of the server: a deadline or cancellation of our own, or (GRPC_UNKNOWN) its reason not to begin a watch */
 	char text[512];
 };
 
 /* What upstream's client prints: the text alone for the errors of etcd, "context deadline exceeded" and "context
- * canceled" for our own, else "rpc error: code = X desc = text". Returns out. */
+ * canceled" for our own, the reason for which a watch did not begin, else "rpc error: code = X desc = text". Returns
+ * out. */
 #define CLIENT_ERROR_SIZE 640
 const char *client_error(char out[CLIENT_ERROR_SIZE], const struct client_status *s);
 /* ERR_ row of an etcd error, by its text; OK: not one of etcd's. */

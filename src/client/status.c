@@ -62,7 +62,7 @@ err_t client_error_row(const struct client_status *s)
 
 const char *client_error(char out[CLIENT_ERROR_SIZE], const struct client_status *s)
 {
-	if (client_error_row(s))
+	if (client_error_row(s) || (s->is_local && s->code == GRPC_UNKNOWN))
 		snprintf(out, CLIENT_ERROR_SIZE, "%s", s->text);
 	else if (s->is_local && (s->code == GRPC_DEADLINE_EXCEEDED || s->code == GRPC_CANCELLED))
 		snprintf(out, CLIENT_ERROR_SIZE, "%s",

@@ -110,6 +110,8 @@ static void canceled(struct client_watch *w, const struct summary *sum)
 
 	if (sum->compact_revision)
 		status_set(&s, err_status(ERR_COMPACTED), false, "%s", err_text(ERR_COMPACTED));
+	else if (sum->reason.size && sum->created) /* it never began: upstream's client shows the reason alone */
+		status_set(&s, GRPC_UNKNOWN, true, "%.*s", SLICE_ARG(sum->reason));
 	else if (sum->reason.size)
 		status_set(&s, GRPC_FAILED_PRECONDITION, false, "%.*s", SLICE_ARG(sum->reason));
 	else

@@ -5,6 +5,12 @@
 
 enum { NS_PER_MS = 1000000 };
 
+bool ctl_not_utf8(struct ctl *c)
+{
+	c->status = (struct client_status){GRPC_INTERNAL, false, "grpc: error while marshaling: string field contains invalid UTF-8"};
+	return false;
+}
+
 bool ctl_call_on(struct ctl *c, struct client *client, enum rpc rpc, const ProtobufCMessage *request,
 		 uint64_t timeout_ms, void *out)
 {
@@ -21,6 +27,9 @@ bool ctl_call_on(struct ctl *c, struct client *client, enum rpc rpc, const Proto
 		opts.timeout_ms = 0;
 	buf_clear(&c->request);
 	pb_pack(request, &c->request);
+	/* What was packed here can be wrong only with a string that is no UTF-8; upstream's client does not send it either. */
+	if (pb_validate(rpc_methods[rpc].request, buf_slice(&c->request)) == ERR_MALFORMED)
+		return ctl_not_utf8(c);
 	if (!client_unary(client, rpc, buf_slice(&c->request), &opts, &c->response, &c->status)) {
 		ctl_explain(c, client);
 		return false;

@@ -23,15 +23,16 @@ static void flat_json_open(struct out_json *j, const Etcdserverpb__ResponseHeade
 		json_fields(j, &h->base);
 }
 
-/* Text forms and json are the caller's; the others are refused: true, and the code. */
-static bool refused(struct ctl *c, int *code)
+/* Text forms and json are the caller's; false for the others: a table is refused, and in protobuf upstream's client has
+ * nothing but the header. */
+static bool is_text_or_json(struct ctl *c, const Etcdserverpb__ResponseHeader *h, int *code)
 {
 	*code = EXIT_OK;
 	if (c->format == OUT_TABLE)
 		*code = out_unsupported("table");
-	else if (c->format == OUT_PROTOBUF)
-		*code = out_unsupported("protobuf");
-	return *code != EXIT_OK;
+	else if (c->format == OUT_PROTOBUF && h)
+		out_protobuf(c, &h->base);
+	return c->format != OUT_TABLE && c->format != OUT_PROTOBUF;
 }
 
 /* --- grant --- */
@@ -76,7 +77,7 @@ RUN(lease_grant)
 		return code;
 	if (!ctl_call(c, RPC_LEASE_GRANT, &req.base, 0, &resp))
 		return ctl_call_failed(c, EXIT_ERROR, "failed to grant lease (", ")");
-	if (!refused(c, &code))
+	if (is_text_or_json(c, resp->header, &code))
 		print_grant(c, resp);
 	return code;
 }
@@ -166,7 +167,7 @@ RUN(lease_timetolive)
 	req.keys = c->o.keys;
 	if (!ctl_call(c, RPC_LEASE_TIME_TO_LIVE, &req.base, CTL_NO_TIMEOUT, &resp))
 		return ctl_call_failed(c, EXIT_CONNECTION, "", "");
-	if (refused(c, &code))
+	if (!is_text_or_json(c, resp->header, &code))
 		return code;
 	if (c->format == OUT_JSON) {
 		ttl_json(c, resp);
@@ -214,7 +215,7 @@ RUN(lease_list)
 		return code;
 	if (!ctl_call(c, RPC_LEASE_LEASES, &req.base, CTL_NO_TIMEOUT, &resp))
 		return ctl_call_failed(c, EXIT_CONNECTION, "", "");
-	if (refused(c, &code))
+	if (!is_text_or_json(c, resp->header, &code))
 		return code;
 	if (c->format == OUT_JSON) {
 		list_json(c, resp);
@@ -240,8 +241,10 @@ static int print_keep_alive(struct ctl *c, const Etcdserverpb__LeaseKeepAliveRes
 	struct out_json j = {.out = &c->out};
 	int code;
 
-	if (refused(c, &code))
+	if (!is_text_or_json(c, r->header, &code)) {
+		ctl_flush(c);
 		return code;
+	}
 	if (c->format == OUT_JSON) {
 		flat_json_open(&j, r->header);
 		out_json_key(&j, "ID");

@@ -9,7 +9,8 @@ enum { QUEUE_MAX = 256 };
 struct response {
 	struct list node;
 	struct watcher *from;
-	struct buf body; /* empty: the watch has ended, error tells why */
+	struct buf body; /* may be empty at the end of a watch */
+	bool is_end;     /* error tells why */
 	struct client_status error;
 };
 
@@ -28,6 +29,7 @@ static void enqueue(struct watcher *w, struct slice body, const struct client_st
 	r->from = w;
 	buf_init(&r->body, SIZE_MAX / 2);
 	buf_put_slice(&r->body, body);
+	r->is_end = error;
 	if (error)
 		r->error = *error;
 	list_push_back(&w->all->queue, &r->node);
@@ -36,14 +38,34 @@ static void enqueue(struct watcher *w, struct slice body, const struct client_st
 		pause_all(w->all, true);
 }
 
+static bool is_cancellation(struct slice body)
+{
+	struct arena a;
+	Etcdserverpb__WatchResponse *r;
+	bool canceled;
+
+	arena_init(&a, 1 << 20);
+	canceled = !pb_unpack(&a, &etcdserverpb__watch_response__descriptor, body, &r) && r->canceled;
+	arena_fini(&a);
+	return canceled;
+}
+
+/* A cancellation waits for the end that follows it at once. */
 static void on_response(struct client_watch *watch, void *user, struct slice body)
 {
-	enqueue(user, body, NULL);
+	struct watcher *w = user;
+
+	if (is_cancellation(body))
+		buf_put_slice(&w->cancellation, body);
+	else
+		enqueue(w, body, NULL);
 }
 
 static void on_end(struct client_watch *watch, void *user, const struct client_status *s)
 {
-	enqueue(user, (struct slice){NULL, 0}, s);
+	struct watcher *w = user;
+
+	enqueue(w, buf_slice(&w->cancellation), s);
 }
 
 /* --- out --- */
@@ -75,6 +97,7 @@ static int run_for_event(struct watcher *w, int64_t revision, const Mvccpb__Even
 static int print_response(struct watcher *w, struct slice body)
 {
 	struct ctl *c = w->all->c;
+	Etcdserverpb__ResponseHeader no_header = ETCDSERVERPB__RESPONSE_HEADER__INIT;
 	Etcdserverpb__WatchResponse *r;
 	int code;
 
@@ -85,6 +108,12 @@ static int print_response(struct watcher *w, struct slice body)
 		if (!r->events[i]->kv)
 			return ctl_fail(EXIT_ERROR, "the server's answer has an event without a key");
 	}
+	if (r->canceled && r->created) {
+		/* It never began: upstream's client has nothing of the server's in what it hands on. */
+		*r = (Etcdserverpb__WatchResponse)ETCDSERVERPB__WATCH_RESPONSE__INIT;
+		r->header = &no_header;
+		r->canceled = true;
+	}
 	if (!r->n_events && !r->canceled && !r->created && !r->compact_revision && r->header)
 		put(c, "progress notify: %" PRId64 "\n", r->header->revision);
 	code = out_watch(c, r);
@@ -92,18 +121,6 @@ static int print_response(struct watcher *w, struct slice body)
 	for (size_t i = 0; w->exec && i < r->n_events && !code; i++)
 		code = run_for_event(w, r->header ? r->header->revision : 0, r->events[i]);
 	return code;
-}
-
-static bool is_cancellation(struct slice body)
-{
-	struct arena a;
-	Etcdserverpb__WatchResponse *r;
-	bool canceled;
-
-	arena_init(&a, 1 << 20);
-	canceled = !pb_unpack(&a, &etcdserverpb__watch_response__descriptor, body, &r) && r->canceled;
-	arena_fini(&a);
-	return canceled;
 }
 
 /* Prints what is queued. 0 or exit code. */
@@ -119,12 +136,12 @@ int watching_drain(struct watching *all)
 		list_remove(&r->node);
 		if (all->queued-- == QUEUE_MAX)
 			pause_all(all, false);
-		if (!r->body.size) {
+		if (r->is_end) {
 			fprintf(stderr, "watch was canceled (%s)\n", client_error(text, &r->error));
 			r->from->over = true;
-		} else if (!is_cancellation(buf_slice(&r->body)) || all->c->format != OUT_SIMPLE) {
-			code = print_response(r->from, buf_slice(&r->body));
 		}
+		if (r->body.size)
+			code = print_response(r->from, buf_slice(&r->body));
 		buf_fini(&r->body);
 		mem_free(r);
 	}
@@ -163,6 +180,7 @@ int watching_begin(struct watching *all, const char *const *args, size_t count, 
 	w->all = all;
 	w->exec = exec_count ? exec : NULL;
 	w->exec_count = exec_count;
+	buf_init(&w->cancellation, SIZE_MAX / 2);
 	w->watch = client_watch_open(c->client, &o, &events, w);
 	VEC_PUSH(&all->watchers, w);
 	return 0;
@@ -207,6 +225,7 @@ static void watching_end(struct watching *all)
 {
 	for (size_t i = 0; i < all->watchers.count; i++) {
 		client_watch_close(all->watchers.at[i]->watch);
+		buf_fini(&all->watchers.at[i]->cancellation);
 		mem_free(all->watchers.at[i]);
 	}
 	VEC_FREE(&all->watchers);

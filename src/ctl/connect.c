@@ -161,6 +161,13 @@ int ctl_setup(struct ctl *c)
 	return code;
 }
 
+static bool login(struct ctl *c, struct client *client, const struct client_opts *o)
+{
+	if (o->user && o->password && !(slice_is_utf8(slice_str(o->user)) && slice_is_utf8(slice_str(o->password))))
+		return ctl_not_utf8(c);
+	return client_login(client, o->dial_timeout_ms, &c->status);
+}
+
 int ctl_client_try(struct ctl *c, const struct client_opts *o, struct client **out, const char **why_text)
 {
 	struct why why;
@@ -177,7 +184,7 @@ int ctl_client_try(struct ctl *c, const struct client_opts *o, struct client **o
 		*why_text = ctl_copy(c, "%s", why.text);
 		return o->endpoint_count ? EXIT_ARGS : EXIT_CONNECTION;
 	}
-	if (!client_login(client, o->dial_timeout_ms, &c->status)) {
+	if (!login(c, client, o)) {
 		ctl_explain(c, client);
 		ctl_client_close(c, client);
 		*why_text = ctl_call_error(c);

@@ -123,6 +123,8 @@ const char *ctl_ask(struct ctl *c, const char *prompt);
 bool ctl_call(struct ctl *c, enum rpc rpc, const ProtobufCMessage *request, uint64_t timeout_ms, void *out);
 bool ctl_call_on(struct ctl *c, struct client *client, enum rpc rpc, const ProtobufCMessage *request,
 		 uint64_t timeout_ms, void *out);
+/* The status of a call that was not made, for a string in it is no UTF-8; false. */
+bool ctl_not_utf8(struct ctl *c);
 /* "Error: " and the status of the last call, with these words around it. */
 int ctl_call_failed(struct ctl *c, int code, const char *before, const char *after);
 /* Where only a deadline is known: what the client saw last, as a line on stderr. */

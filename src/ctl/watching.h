@@ -12,6 +12,7 @@ struct watcher {
 	struct client_watch *watch;
 	const char **exec; /* NULL: nothing to run */
 	size_t exec_count;
+	struct buf cancellation; /* the response that says so */
 	bool over;
 };
 
