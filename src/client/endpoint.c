@@ -73,6 +73,9 @@ void endpoint_parse(struct endpoint *e, const char *text, const struct client_tl
 		mem_free(e->server_name);
 		e->server_name = mem_strdup(tls->server_name);
 	}
+	/* The root's dot is part of a name in DNS alone. */
+	if (e->server_name[0] && e->server_name[strlen(e->server_name) - 1] == '.')
+		e->server_name[strlen(e->server_name) - 1] = '\0';
 }
 
 void endpoint_fini(struct endpoint *e)

@@ -151,7 +151,7 @@ int ctl_setup(struct ctl *c)
 		print_settings(c);
 	if (c->o.discovery_srv[0])
 		code = ctl_discover(c, &c->endpoints);
-	else
+	if (!code && !c->endpoints.count) /* also where the records name none that is secure */
 		split_list(c, c->o.endpoints, true, &c->endpoints);
 	if (!code)
 		code = read_opts(c, &c->opts);

@@ -108,7 +108,7 @@ void ctl_user(struct ctl *c, const char *name, const char *password_flag, const 
 	      const char **password);
 /* After ctl_setup: those of --endpoints, or with --cluster those of the member list. */
 int ctl_cluster(struct ctl *c, struct endpoints *out);
-/* Those that DNS names for --discovery-srv (discover.c). */
+/* Those that DNS names for --discovery-srv (discover.c); none if all of them are without TLS and that is not wanted. */
 int ctl_discover(struct ctl *c, struct endpoints *out);
 /* Variables into flags; ends the way upstream does when one is shadowed. 0 or exit code (env.c). */
 int ctl_env(struct ctl *c);

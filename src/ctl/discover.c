@@ -1,5 +1,6 @@
 /* --discovery-srv: endpoints from the SRV records _etcd-client-ssl._tcp and _etcd-client._tcp of a domain; a service
- * name of --discovery-srv-name is added to both. Records are taken in order of priority, then of their weight. */
+ * name of --discovery-srv-name is added to both. Records are taken in order of priority, then of their weight; names keep
+ * the dot behind them, as upstream's client has them. */
 #include <arpa/inet.h>
 #include <resolv.h>
 
@@ -36,7 +37,7 @@ int ctl_discover(struct ctl *c, struct endpoints *out)
 		n = srv_lookup(names[s], found, RECORDS_MAX);
 		total += n;
 		for (size_t i = 0; i < n; i++) {
-			const char *ep = ctl_copy(c, "%s://%s:%u", schemes[s], found[i].target, found[i].port);
+			const char *ep = ctl_copy(c, "%s://%s.:%u", schemes[s], found[i].target, found[i].port);
 
 			if (s == 1 && !c->o.insecure_discovery)
 				fprintf(stderr, "ignoring discovered insecure endpoint %s\n", ctl_quoted(c, slice_str(ep)));

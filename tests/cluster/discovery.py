@@ -13,6 +13,7 @@ import tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
 import etcdproc
+import nameserver
 from etcdcluster import Cluster, b64, wait
 
 DOMAIN, SUITE = "example.test", "suite.test"
@@ -23,39 +24,15 @@ def skip(why):
     sys.exit(etcdproc.SKIPPED)
 
 
-def enter_namespaces():
-    if os.environ.get("DISCOVERY_INSIDE"):
-        return
-    if os.geteuid() or not all(shutil.which(p) for p in ("unshare", "ip", "dnsmasq")):
-        skip("needs root, unshare, ip and dnsmasq")
-    own = ["unshare", "--net", "--mount"]
-    if subprocess.run(own + ["true"], capture_output=True).returncode:
-        skip("no namespaces of one's own here (a container or a changed root)")
-    os.environ["DISCOVERY_INSIDE"] = "1"
-    os.execvp("unshare", own + [sys.executable] + sys.argv)
-
-
-class Names:
+def name_server(directory, members):
     """Three members: mN.example.test is 127.0.0.(N + 1); the suite's records have a service name of their own and ports for https."""
-    def __init__(self, directory, members):
-        resolv = os.path.join(directory, "resolv.conf")
-        with open(resolv, "w") as f:
-            f.write("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
-        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        subprocess.run(["mount", "--bind", resolv, "/etc/resolv.conf"], check=True)
-        args = ["dnsmasq", "--keep-in-foreground", "--no-hosts", "--no-resolv", "--bind-interfaces", "--listen-address=127.0.0.1",
-                "--user=root", "--pid-file=", "--log-facility=" + os.path.join(directory, "dnsmasq.log"), "--local=/test/"]
-        for m in members:
-            args += ["--host-record=%s.%s,%s" % (m.name, DOMAIN, m.host),
-                     "--srv-host=_etcd-server._tcp.%s,%s.%s,%d" % (DOMAIN, m.name, DOMAIN, m.peer_port),
-                     "--srv-host=_etcd-server-blue._tcp.%s,%s.%s,%d" % (SUITE, m.name, DOMAIN, m.peer_port),
-                     "--srv-host=_etcd-client._tcp.%s,%s.%s,%d" % (DOMAIN, m.name, DOMAIN, m.port)]
-        self.process = subprocess.Popen(args)
-
-    def close(self):
-        self.process.terminate()
-        self.process.wait()
-        subprocess.run(["umount", "/etc/resolv.conf"], check=True)
+    records = []
+    for m in members:
+        records += ["--host-record=%s.%s,%s" % (m.name, DOMAIN, m.host),
+                    "--srv-host=_etcd-server._tcp.%s,%s.%s,%d" % (DOMAIN, m.name, DOMAIN, m.peer_port),
+                    "--srv-host=_etcd-server-blue._tcp.%s,%s.%s,%d" % (SUITE, m.name, DOMAIN, m.peer_port),
+                    "--srv-host=_etcd-client._tcp.%s,%s.%s,%d" % (DOMAIN, m.name, DOMAIN, m.port)]
+    return nameserver.NameServer(directory, records)
 
 
 def start(c, flags):
@@ -106,7 +83,7 @@ def srv(kinds, binaries, ctl):
     """The same members have the same ids, however the cluster is mixed."""
     c = new_cluster(kinds, binaries)
     ids = []
-    names = Names(c.root, c)
+    names = name_server(c.root, c)
     try:
         start(c, ["--discovery-srv=" + DOMAIN, "--initial-cluster-token=t"])
         ids.append(works(c, "SRV records"))
@@ -135,7 +112,7 @@ def service(kinds, binaries):
     keeper = Cluster(["ours"], binaries)
     c = new_cluster(kinds, binaries)
     late = Cluster(["ours"], binaries)
-    names = Names(c.root, c)
+    names = name_server(c.root, c)
     try:
         keeper.start()
         keeper[0].put("/_etcd/registry/tok/_config/size", "3")
@@ -163,7 +140,7 @@ def main():
     args = p.parse_args()
     if not args.ours:
         skip("no server (CETCD_ETCD)")
-    enter_namespaces()
+    nameserver.inside_namespaces("DISCOVERY_INSIDE")
     binaries = {"ours": args.ours, "go": args.go}
     ids = srv(["ours"] * 3, binaries, args.ctl)
     service(["ours"] * 3, binaries)
