@@ -127,25 +127,18 @@ static int judge_perf(struct ctl *c, const struct model *m, const struct load_re
 	return ok ? EXIT_OK : EXIT_ERROR;
 }
 
-RUN(check_perf)
+static int perf(struct ctl *c, const struct model *m, struct signals *signals)
 {
-	struct ctl *c = cli->user;
-	const struct model *m = model_of(c);
 	struct load_opts o = {.seconds = PERF_SECONDS, .key_size = 256, .value_size = 1024, .prefix = c->o.prefix_text};
 	struct load_result r;
 	int64_t revision = 0;
-	int code;
+	int code = check_empty(c, "'");
 
-	if (!m)
-		return EXIT_FEATURE;
-	code = ctl_connect(c);
-	if (!code)
-		code = check_empty(c, "'");
 	if (code)
 		return code;
 	o.clients = m->perf_clients;
 	o.puts_per_s = m->perf_puts_per_s;
-	code = load_run(c, &o, &r);
+	code = load_run(c, signals, &o, &r);
 	if (code)
 		return code;
 	if (!delete_all(c, &revision))
@@ -155,6 +148,26 @@ RUN(check_perf)
 	if (!code && c->o.auto_defrag)
 		code = defrag_all(c);
 	return code ? code : judge_perf(c, m, &r);
+}
+
+/* Connected, with the signals caught, so that a second one does not end the cleaning up after the first. */
+static int run_check(struct ctl *c, int (*check)(struct ctl *c, const struct model *m, struct signals *signals))
+{
+	const struct model *m = model_of(c);
+	struct signals signals;
+	int code = m ? ctl_connect(c) : EXIT_FEATURE;
+
+	if (code)
+		return code;
+	signals_begin(&signals, c);
+	code = check(c, m, &signals);
+	signals_end(&signals);
+	return code;
+}
+
+RUN(check_perf)
+{
+	return run_check(cli->user, perf);
 }
 
 /* --- datascale --- */
@@ -177,20 +190,13 @@ static int clean_scale(struct ctl *c)
 	return code || !c->o.auto_defrag ? code : defrag_all(c);
 }
 
-RUN(check_datascale)
+static int datascale(struct ctl *c, const struct model *m, struct signals *signals)
 {
-	struct ctl *c = cli->user;
-	const struct model *m = model_of(c);
 	struct load_opts o = {.key_size = 512, .value_size = 512, .prefix = c->o.prefix_text};
 	struct load_result r;
 	double before, after;
-	int code;
+	int code = check_empty(c, "");
 
-	if (!m)
-		return EXIT_FEATURE;
-	code = ctl_connect(c);
-	if (!code)
-		code = check_empty(c, "");
 	if (code)
 		return code;
 	if (!metrics_value(c, c->endpoints.at[0], "process_resident_memory_bytes", &before))
@@ -202,7 +208,7 @@ RUN(check_datascale)
 	ctl_flush(c);
 	o.clients = m->scale_clients;
 	o.puts = m->scale_puts;
-	code = load_run(c, &o, &r);
+	code = load_run(c, signals, &o, &r);
 	if (code)
 		return code;
 	if (!metrics_value(c, c->endpoints.at[0], "process_resident_memory_bytes", &after))
@@ -210,8 +216,15 @@ RUN(check_datascale)
 	code = clean_scale(c);
 	if (code)
 		return code;
+	if (r.interrupted)
+		return ctl_fail(EXIT_INTERRUPTED, "interrupted; the keys are deleted again");
 	if (print_errors(c, &r))
 		return EXIT_ERROR;
 	put(c, "PASS: Approximate system memory used : %.2f MB.\n", (after - before) / (1024 * 1024));
 	return EXIT_OK;
+}
+
+RUN(check_datascale)
+{
+	return run_check(cli->user, datascale);
 }

@@ -27,6 +27,7 @@ struct load {
 	uint64_t begun_ns, issued;
 	double sum_s, squares_s;
 	bool stopping, done;
+	bool over; /* what ends now does so because we close */
 	uv_timer_t *timer;
 	struct rng rng;
 	uint64_t shown;
@@ -63,6 +64,8 @@ static void on_end(struct client_call *call, void *user, const struct client_sta
 
 	w->busy = false;
 	l->busy--;
+	if (l->over)
+		return;
 	if (s->code == GRPC_OK) {
 		l->r->ok++;
 		l->sum_s += took;
@@ -179,17 +182,15 @@ static void finish(struct load *l)
 	r->stddev_s = sqrt(MAX(l->squares_s / n - r->mean_s * r->mean_s, 0.0));
 }
 
-int load_run(struct ctl *c, const struct load_opts *o, struct load_result *r)
+int load_run(struct ctl *c, struct signals *signals, const struct load_opts *o, struct load_result *r)
 {
 	struct load l = {.c = c, .o = o, .r = r};
-	struct signals signals;
 	int code;
 
 	*r = (struct load_result){0};
 	rng_init(&l.rng, uv_hrtime());
 	code = open_workers(&l);
 	if (!code) {
-		signals_begin(&signals, c);
 		l.timer = NEW(uv_timer_t);
 		uv_timer_init(&c->loop, l.timer);
 		l.timer->data = &l;
@@ -200,9 +201,9 @@ int load_run(struct ctl *c, const struct load_opts *o, struct load_result *r)
 		r->interrupted = !client_wait(c->client, &l.done, 0);
 		finish(&l);
 		uv_close((uv_handle_t *)l.timer, ctl_handle_free);
-		signals_ignore(&signals);
-		signals_end(&signals);
 	}
+	signals_ignore(signals);
+	l.over = true;
 	for (size_t i = 0; l.workers && i < o->clients; i++)
 		ctl_client_close(c, l.workers[i].client);
 	return code;

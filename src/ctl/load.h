@@ -28,7 +28,8 @@ struct load_result {
 	bool interrupted;
 };
 
-/* 0 or exit code. A bar on stderr shows how far it is, on a terminal. */
-int load_run(struct ctl *c, const struct load_opts *o, struct load_result *r);
+/* 0 or exit code. A bar on stderr shows how far it is, on a terminal. signals were begun by the caller: one that comes ends
+ * the run early, without an error; from the return on they are ignored, for what was put has to be cleaned up. */
+int load_run(struct ctl *c, struct signals *signals, const struct load_opts *o, struct load_result *r);
 
 #endif

@@ -23,13 +23,13 @@ MEMORY_KIB_MAX = 32 * 1024
 
 
 class Pipe:
-    """Passes one connection on, as slowly as it is told; close() cuts it."""
+    """Passes one connection on, as slowly as it is told; freeze() lets it hang, close() cuts it."""
 
     def __init__(self, port, bytes_per_s):
         self.target, self.rate = port, bytes_per_s
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        self.sockets = []
+        self.sockets, self.frozen = [], False
         threading.Thread(target=self.run, daemon=True).start()
 
     def run(self):
@@ -42,13 +42,19 @@ class Pipe:
     def copy(self, source, sink, rate):
         try:
             while data := source.recv(4096):
+                while self.frozen:
+                    time.sleep(0.1)
                 sink.sendall(data)
                 if rate:
                     time.sleep(len(data) / rate)
         except OSError:
             pass
 
+    def freeze(self):
+        self.frozen = True
+
     def close(self):
+        self.frozen = False
         for s in self.sockets + [self.listener]:
             try:
                 s.shutdown(socket.SHUT_RDWR)
@@ -174,6 +180,60 @@ class Faults:
         p.send_signal(signal.SIGTERM)
         self.check("every event once", "PUT\ns\n1\nPUT\ns\n2\nPUT\ns\n3\n", p.communicate(timeout=5)[0])
 
+    def endpoint_hangs_in_a_stream(self):
+        """The first of two endpoints says nothing any more, and its connection stays: the pings notice."""
+        pipe = Pipe(self.server.port, 0)
+        p = self.start("watch", "h", "--keepalive-time=1s", "--keepalive-timeout=1s", endpoint="%s,%s" % (pipe.endpoint, self.server.target))
+        time.sleep(0.7)
+        self.run("put", "h", "1")
+        self.check("first", ["PUT\n", "h\n", "1\n"], [p.stdout.readline() for _ in range(3)])
+        pipe.freeze()
+        self.run("put", "h", "2")
+        self.check("second, of the other endpoint", ["PUT\n", "h\n", "2\n"], [p.stdout.readline() for _ in range(3)])
+        p.send_signal(signal.SIGTERM)
+        p.communicate(timeout=5)
+        pipe.close()
+
+    def stopped_server(self):
+        """It accepts connections and answers none, as a machine that is out of memory does."""
+        self.server.process.send_signal(signal.SIGSTOP)
+        try:
+            for words in (("get", "k"), ("put", "k", "v"), ("member", "list"), ("lease", "grant", "5"), ("defrag",), ("endpoint", "health")):
+                code, out, err = self.run(*words, "--command-timeout=300ms", "--dial-timeout=300ms")
+                self.check("code of %s" % words[0], 1, code)
+                self.check("message of %s" % words[0], True, "context deadline exceeded" in err and not out)
+            code, out, err = self.run("snapshot", "save", "stopped.db", "--command-timeout=300ms")
+            self.check("snapshot", (5, "", []), (code, out, self.files()))
+        finally:
+            self.server.process.send_signal(signal.SIGCONT)
+        self.check("goes on", 0, self.run("get", "k")[0])
+
+    def interrupted_commands(self):
+        """Exit codes are those of Go's: what has something to give back does so, the rest dies of the signal."""
+        lease = self.run("lease", "grant", "60")[1].split()[1]
+        for words, want in ((["watch", "k"], -signal.SIGINT), (["watch", "-i"], -signal.SIGINT), (["txn"], -signal.SIGINT), (["put", "k"], -signal.SIGINT),
+                            (["lease", "keep-alive", lease], -signal.SIGINT), (["elect", "e", "v"], 0), (["elect", "-l", "e"], 0), (["lock", "l"], 0),
+                            (["make-mirror", self.server.target, "--prefix=none", "--dest-prefix=m"], -signal.SIGINT)):
+            p = self.start(*words, stdin=subprocess.PIPE)
+            time.sleep(1)
+            p.send_signal(signal.SIGINT)
+            self.check(" ".join(words), want, p.wait(timeout=20))
+            self.check("said by " + words[0], "", p.stderr.read())
+        self.check("election is given back", "", self.run("get", "e/", "--prefix")[1])
+
+    def interrupted_checks(self):
+        """Twice: the second one does not stop the cleaning up."""
+        for words in (["check", "datascale", "--load=l"], ["check", "perf"]):
+            p = self.start(*words)
+            time.sleep(1.5)
+            p.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+            p.send_signal(signal.SIGINT)
+            out, err = p.communicate(timeout=60)
+            if words[1] == "datascale":
+                self.check("datascale", (5, "Error: interrupted; the keys are deleted again\n"), (p.returncode, err))
+            self.check("keys are gone", "", self.run("get", "/etcdctl-check-", "--prefix", "--keys-only")[1])
+
     def wrong_authority(self):
         """A file that holds no certificate, and one that is not there: said at once, before anything is sent."""
         for name, text in (("none.pem", "no such file or directory"), (os.path.abspath(__file__), "")):
@@ -221,7 +281,8 @@ def main():
             p = f.start("put", "k%d" % i, stdin=subprocess.PIPE)
             p.communicate("x" * MEGABYTE)
         for test in (f.second_endpoint_serves, f.snapshot_in_bounded_memory, f.connection_lost_in_a_call,
-                     f.interrupted_snapshot, f.full_disk, f.full_file_system, f.endpoint_dies_in_a_stream, f.wrong_authority, f.lock_is_given_back, f.output_that_nobody_reads,
+                     f.interrupted_snapshot, f.full_disk, f.full_file_system, f.endpoint_dies_in_a_stream, f.endpoint_hangs_in_a_stream,
+                     f.stopped_server, f.wrong_authority, f.lock_is_given_back, f.interrupted_commands, f.interrupted_checks, f.output_that_nobody_reads,
                      f.watch_outlives_its_server, f.lease_outlives_its_server):
             test()
             for name in f.files():
