@@ -111,7 +111,7 @@ err_t client_new(uv_loop_t *loop, const struct client_opts *o, struct why *why, 
 	c->keepalive_idle = o->keepalive_idle;
 	c->server_name = o->tls.server_name ? mem_strdup(o->tls.server_name) : NULL;
 	c->tls_opts = (struct client_tls){.on = o->tls.on, .server_name = c->server_name};
-	c->dial_timeout_ms = o->dial_timeout_ms ? o->dial_timeout_ms : CLIENT_DIAL_TIMEOUT_MS;
+	c->dial_timeout_ms = o->dial_timeout_ms ? MAX(o->dial_timeout_ms, (uint64_t)CLIENT_BACKOFF_MS) : CLIENT_DIAL_TIMEOUT_MS;
 	c->keepalive_time_ms = o->keepalive_time_ms ? MAX(o->keepalive_time_ms, (uint64_t)CLIENT_KEEPALIVE_MIN_MS) : 0;
 	c->keepalive_timeout_ms = o->keepalive_timeout_ms ? o->keepalive_timeout_ms : CLIENT_KEEPALIVE_TIMEOUT_MS;
 	c->send_bytes_max = o->send_bytes_max ? o->send_bytes_max : CLIENT_SEND_BYTES_DEFAULT;

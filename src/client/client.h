@@ -49,7 +49,7 @@ struct client_tls {
 struct client_opts {
 	const char *const *endpoints; /* host:port, http://, https://, unix://path, unixs://path */
 	size_t endpoint_count;
-	uint64_t dial_timeout_ms;      /* one attempt to connect, TLS included; 0: 20 s */
+	uint64_t dial_timeout_ms;      /* one attempt to connect, TLS included, at least 1 s; 0: 20 s */
 	uint64_t keepalive_time_ms;    /* 0: never */
 	uint64_t keepalive_timeout_ms; /* 0: 20 s */
 	bool keepalive_idle;           /* pings also while no call is open */
