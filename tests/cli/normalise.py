@@ -40,6 +40,7 @@ class Names:
         return "<id%d>" % self.ids.setdefault(number, len(self.ids) + 1)
 
     def clean(self, data):
+        data = data.replace(self.server.target.encode(), b"<EP>")
         try:
             text = data.decode()
         except UnicodeDecodeError:

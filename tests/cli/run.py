@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Runs lists of command lines with Go's etcdctl and with ours, and compares what comes out.
 
-usage: run.py [--ctl ETCDCTL] [--server ETCD] [--print] [--all] FILE...
+usage: run.py [--ctl ETCDCTL] [--server ETCD] [--crossed ETCD] [--print] [--all] FILE...
 
 --ctl defaults to $CETCD_ETCDCTL; Go's etcdctl, and Go's etcd as server unless --server names another one, come from
 $CETCD_ORACLE or build-oracle (make oracle). Both sides run against servers of the same kind, each with a fresh
-directory for each file. stdout, stderr and exit code are compared after normalise.py. Exit code 77 (skipped) when one
-of the programs is missing. --print shows what ours printed, --all every difference, not only the first ten.
+directory for each file. With --crossed, a server of ours, Go's etcdctl talks to that one and ours to --server: neither
+program has met the other's partner, and what comes out must be the same all the same. stdout, stderr and exit code are
+compared after normalise.py. Exit code 77 (skipped) when one of the programs is missing. --print shows what ours
+printed, --all every difference, not only the first ten.
 
 A file: lines that begin with "$ " are run by sh, with etcdctl in the PATH and its endpoint in ETCDCTL_ENDPOINTS (EP
 holds it as well). "NAME := command" puts what a command prints into a variable of the lines that follow. A line
@@ -36,26 +38,30 @@ class Line:
 
 
 class Script:
-    def __init__(self, path):
-        self.name = os.path.splitext(os.path.basename(path))[0]
+    def __init__(self, name, text):
+        self.name = name
         self.flags, self.advertise, self.tls, self.lines = [], False, False, []
         differs = None
-        with open(path) as f:
-            for text in f.read().split("\n"):
-                if text.startswith("# server:"):
-                    self.flags += text[9:].split()
-                elif text.startswith("# advertise"):
-                    self.advertise = True
-                elif text.startswith("# tls"):
-                    self.tls = True
-                elif text.startswith("# differs:"):
-                    differs = text[10:].strip()
-                elif text.startswith("$ "):
-                    self.lines.append(Line(text[2:], differs=differs))
-                    differs = None
-                elif " := " in text and not text.startswith("#"):
-                    name, command = text.split(" := ", 1)
-                    self.lines.append(Line(command, variable=name.strip()))
+        for line in text.split("\n"):
+            if line.startswith("# server:"):
+                self.flags += line[9:].split()
+            elif line.startswith("# advertise"):
+                self.advertise = True
+            elif line.startswith("# tls"):
+                self.tls = True
+            elif line.startswith("# differs:"):
+                differs = line[10:].strip()
+            elif line.startswith("$ "):
+                self.lines.append(Line(line[2:], differs=differs))
+                differs = None
+            elif " := " in line and not line.startswith("#"):
+                variable, command = line.split(" := ", 1)
+                self.lines.append(Line(command, variable=variable.strip()))
+
+
+def read_script(path):
+    with open(path) as f:
+        return Script(os.path.splitext(os.path.basename(path))[0], f.read())
 
 
 CERTS = """
@@ -121,13 +127,15 @@ def show(result):
     return lines
 
 
-def compare(path, go_ctl, our_ctl, server, print_ours, limit):
-    script = Script(path)
+def compare(script, go_ctl, args):
+    """The number of lines that differ and should not."""
+    limit = 100000 if args.all else 10
+    pairs = (go_ctl, args.crossed or args.server), (args.ctl, args.server)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        go, ours = pool.map(lambda side: side.run(), [Side(c, os.path.abspath(server), script) for c in (go_ctl, our_ctl)])
+        go, ours = pool.map(lambda side: side.run(), [Side(ctl, os.path.abspath(server), script) for ctl, server in pairs])
     equal = known = different = 0
     for line, a, b in zip([l for l in script.lines if not l.variable], go, ours):
-        if print_ours:
+        if args.print:
             print("$ " + line.command)
             print("\n".join(show(b)))
         if a == b:
@@ -147,23 +155,31 @@ def compare(path, go_ctl, our_ctl, server, print_ours, limit):
     return different
 
 
-def main():
+def arguments(names=()):
+    """Of the command line, and Go's etcdctl. names: what may be asked for, none of it being all; empty: files."""
     p = argparse.ArgumentParser()
     p.add_argument("--ctl", default=os.environ.get("CETCD_ETCDCTL"))
     p.add_argument("--server", default=etcdproc.oracle("etcd"))
+    p.add_argument("--crossed")
     p.add_argument("--print", action="store_true")
     p.add_argument("--all", action="store_true")
-    p.add_argument("files", nargs="+")
+    p.add_argument("files", nargs="*" if names else "+")
     args = p.parse_args()
+    if unknown := set(args.files) - set(names or args.files):
+        p.error("unknown: %s" % ", ".join(unknown))
     go_ctl = etcdproc.oracle("etcdctl")
     for what, found in (("etcdctl of ours (CETCD_ETCDCTL)", args.ctl), ("Go etcdctl (make oracle)", go_ctl),
                         ("server (make oracle)", args.server)):
         if not found:
             print("SKIP: no " + what)
             sys.exit(etcdproc.SKIPPED)
-    different = sum(compare(f, go_ctl, args.ctl, args.server, args.print, 1000 if args.all else 10)
-                    for f in args.files)
-    sys.exit(1 if different else 0)
+    return args, go_ctl
 
 
-main()
+def main():
+    args, go_ctl = arguments()
+    sys.exit(1 if sum(compare(read_script(f), go_ctl, args) for f in args.files) else 0)
+
+
+if __name__ == "__main__":
+    main()
