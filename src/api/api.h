@@ -47,6 +47,8 @@ struct api_sink_ops {
 	 * large, or not that way: send. Then room_done, once for all of them. */
 	uint8_t *(*room)(void *sink, size_t size);
 	bool (*room_done)(void *sink, size_t messages, size_t bytes);
+	/* One message that is head, copied, and the blob from its byte `from` on, by reference; may be NULL: send. */
+	bool (*send_blob)(void *sink, struct slice head, struct blob *take_b, size_t from);
 };
 
 struct api_meta {

@@ -62,6 +62,11 @@ static bool sink_room_done(void *sink, size_t messages, size_t bytes)
 	return grpc_send_room_done(sink, messages, bytes);
 }
 
+static bool sink_send_blob(void *sink, struct slice head, struct blob *take_b, size_t from)
+{
+	return grpc_send_blob(sink, head, take_b, from);
+}
+
 static const struct api_sink_ops sink_ops = {
 	.remote = sink_remote,
 	.send = sink_send,
@@ -73,6 +78,7 @@ static const struct api_sink_ops sink_ops = {
 	.finish = sink_finish,
 	.room = sink_room,
 	.room_done = sink_room_done,
+	.send_blob = sink_send_blob,
 };
 
 /* ---- the stream's callbacks ---- */

@@ -6,8 +6,8 @@ enum { ROOM_BYTES_MAX = 16 << 10 };
 
 /* An item that the sink had no room for, with refs of its own: the batch goes. */
 struct waiting {
-	struct watch_item item;         /* events counted from 0 */
-	struct blob *one;               /* item.event_count == 1 */
+	struct watch_item item;         /* blobs counted from 0 */
+	struct blob *one;               /* item.blob_count == 1 */
 	struct blob **many;             /* > 1 */
 };
 
@@ -45,7 +45,7 @@ struct batch_msg {
 static void waiting_free(struct waiting *q)
 {
 	blob_unref(q->one);
-	for (uint32_t i = 0; q->many && i < q->item.event_count; i++)
+	for (uint32_t i = 0; q->many && i < q->item.blob_count; i++)
 		blob_unref(q->many[i]);
 	mem_free(q->many);
 }
@@ -196,15 +196,15 @@ void watch_closed(struct api_io *io, struct msg *m)
 static void item_queue(struct watching *w, const struct watch_batch *b, const struct watch_item *it)
 {
 	struct waiting q = {.item = *it};
-	struct blob *const *events = b->events.at + it->event_first;
+	struct blob *const *blobs = b->blobs.at + it->blob_first;
 
-	q.item.event_first = 0;
-	if (it->event_count == 1)
-		q.one = blob_ref(events[0]);
-	if (it->event_count > 1)
-		q.many = NEW_ARRAY(struct blob *, it->event_count);
-	for (uint32_t i = 0; q.many && i < it->event_count; i++)
-		q.many[i] = blob_ref(events[i]);
+	q.item.blob_first = 0;
+	if (it->blob_count == 1)
+		q.one = blob_ref(blobs[0]);
+	if (it->blob_count > 1)
+		q.many = NEW_ARRAY(struct blob *, it->blob_count);
+	for (uint32_t i = 0; q.many && i < it->blob_count; i++)
+		q.many[i] = blob_ref(blobs[i]);
 	w->cluster_id = b->cluster_id;
 	w->member_id = b->member_id;
 	VEC_PUSH(&w->items, q);
@@ -217,12 +217,15 @@ static bool item_send(struct watching *w, const struct watch_batch *b, const str
 	uint8_t head[WATCH_HEAD_SIZE_MAX];
 	bool room;
 
-	if (it->event_count + 1 > ARRAY_COUNT(few))
-		parts = NEW_ARRAY(struct slice, it->event_count + 1);
+	if (it->blob_count + 1 > ARRAY_COUNT(few))
+		parts = NEW_ARRAY(struct slice, it->blob_count + 1);
 	parts[0] = slice_of(head, (size_t)(watch_item_head_write(b, it, h, head) - head));
-	for (uint32_t i = 0; i < it->event_count; i++)
-		parts[i + 1] = blob_slice(b->events.at[it->event_first + i]);
-	room = api_send(w->rpc, parts, it->event_count + 1);
+	for (uint32_t i = 0; i < it->blob_count; i++)
+		parts[i + 1] = watch_item_blob(b, it, i);
+	if (it->blob_count == 1 && w->rpc->ops->send_blob)
+		room = w->rpc->ops->send_blob(w->rpc->sink, parts[0], blob_ref(b->blobs.at[it->blob_first]), it->skip);
+	else
+		room = api_send(w->rpc, parts, it->blob_count + 1);
 	if (parts != few)
 		mem_free(parts);
 	return room;
@@ -344,7 +347,7 @@ static void watch_writable(struct api_rpc *r)
 		struct waiting *q = &w->items.at[w->items_at++];
 		struct watch_batch b = {.cluster_id = w->cluster_id, .member_id = w->member_id};
 
-		b.events.at = q->many ? q->many : &q->one;
+		b.blobs.at = q->many ? q->many : &q->one;
 		room = item_out(w, &b, &q->item, &header);
 		waiting_free(q);
 	}

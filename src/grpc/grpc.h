@@ -113,8 +113,8 @@ bool grpc_send(struct grpc_stream *s, const struct slice *slices, size_t count);
  * the end grpc_send_room_done, which sends and counts them. */
 uint8_t *grpc_send_room(struct grpc_stream *s, size_t size);
 bool grpc_send_room_done(struct grpc_stream *s, size_t messages, size_t bytes);
-/* One message that is this blob, by reference (watch events shared by many streams). */
-bool grpc_send_blob(struct grpc_stream *s, struct blob *take_b);
+/* One message that is head, copied, and then the blob from its byte `from` on, by reference (watch events shared by many streams). */
+bool grpc_send_blob(struct grpc_stream *s, struct slice head, struct blob *take_b, size_t from);
 /* A large message in parts: total first, then parts as long as grpc_writable, together exactly total bytes. Never
  * compressed. Nothing else may be sent in between. */
 void grpc_send_begin(struct grpc_stream *s, uint32_t total_size);

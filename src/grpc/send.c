@@ -74,7 +74,7 @@ bool grpc_send(struct grpc_stream *s, const struct slice *slices, size_t count)
 		struct blob *b = grpc_gzip(slices, count);
 
 		send_prefix(g, true, b->size);
-		http_send_blob(g->req, b);
+		http_send_blob(g->req, b, 0);
 	} else {
 		send_prefix(g, false, size);
 		http_send(g->req, slices, count);
@@ -109,19 +109,20 @@ bool grpc_send_room_done(struct grpc_stream *s, size_t messages, size_t bytes)
 	return http_writable(g->req);
 }
 
-bool grpc_send_blob(struct grpc_stream *s, struct blob *take_b)
+bool grpc_send_blob(struct grpc_stream *s, struct slice head, struct blob *take_b, size_t from)
 {
 	struct gstream *g = gstream_of(s);
-	struct slice bytes = blob_slice(take_b);
+	struct slice parts[] = {head, slice_of(take_b->data + from, take_b->size - from)};
 
-	ASSERT(g->active);
+	ASSERT(g->active && from <= take_b->size);
 	if (g->answer_gzip) {
-		grpc_send(s, &bytes, 1);
+		grpc_send(s, parts, 2);
 		blob_unref(take_b);
 	} else {
-		count_sent(g, 1, bytes.size);
-		send_prefix(g, false, bytes.size);
-		http_send_blob(g->req, take_b);
+		count_sent(g, 1, head.size + parts[1].size);
+		send_prefix(g, false, head.size + parts[1].size);
+		http_send(g->req, &head, 1);
+		http_send_blob(g->req, take_b, from);
 	}
 	return http_writable(g->req);
 }

@@ -146,8 +146,8 @@ void http_send(struct http_req *r, const struct slice *slices, size_t count);
  * http_send_room_done, once for as many as you like. NULL: too large (beyond about 16 KiB), use http_send. */
 uint8_t *http_send_room(struct http_req *r, size_t size);
 void http_send_room_done(struct http_req *r);
-/* Without a copy of its own: take_b is let go when its bytes were written. */
-void http_send_blob(struct http_req *r, struct blob *take_b);
+/* From its byte `from` on, without a copy of its own: take_b is let go when its bytes were written. */
+void http_send_blob(struct http_req *r, struct blob *take_b, size_t from);
 /* Ends the answer; with trailers (HTTP/2, chunked HTTP/1). on_close follows later, from the engine. */
 void http_end(struct http_req *r, const struct http_header *trailers, size_t count);
 /* Status, headers and end in one: no body (HTTP/2: one HEADERS frame). */

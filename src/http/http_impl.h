@@ -43,7 +43,7 @@ struct chunk_pool {
 void out_put(struct chunk_pool *p, struct http_out *o, struct slice s);
 /* size bytes in one piece, or NULL. */
 uint8_t *out_room(struct chunk_pool *p, struct http_out *o, size_t size);
-void out_put_blob(struct chunk_pool *p, struct http_out *o, struct blob *take_b);
+void out_put_blob(struct chunk_pool *p, struct http_out *o, struct blob *take_b, size_t from);
 /* Moves the first size bytes to dst; size <= o->size. */
 void out_take(struct chunk_pool *p, struct http_out *o, uint8_t *dst, size_t size);
 void out_clear(struct chunk_pool *p, struct http_out *o);

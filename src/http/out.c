@@ -89,20 +89,21 @@ void out_put(struct chunk_pool *p, struct http_out *o, struct slice s)
 	}
 }
 
-void out_put_blob(struct chunk_pool *p, struct http_out *o, struct blob *take_b)
+void out_put_blob(struct chunk_pool *p, struct http_out *o, struct blob *take_b, size_t from)
 {
 	struct http_chunk *c;
 
 	ASSERT(take_b->size <= UINT32_MAX);
-	if (take_b->size <= class_room[0] / 2) {
-		out_put(p, o, blob_slice(take_b));
+	if (take_b->size - from <= class_room[0] / 2) {
+		out_put(p, o, slice_of(take_b->data + from, take_b->size - from));
 		blob_unref(take_b);
 		return;
 	}
 	c = mem_zalloc(sizeof(*c));
 	c->blob = take_b;
+	c->start = (uint32_t)from;
 	c->end = (uint32_t)take_b->size;
-	o->size += take_b->size;
+	o->size += take_b->size - from;
 	append(o, c);
 }
 

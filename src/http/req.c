@@ -292,13 +292,14 @@ void http_send_room_done(struct http_req *pub)
 	conn_changed(pub->conn);
 }
 
-void http_send_blob(struct http_req *pub, struct blob *take_b)
+void http_send_blob(struct http_req *pub, struct blob *take_b, size_t from)
 {
 	struct req *r = req_of(pub);
 
 	ASSERT(r->responded && !r->ended);
-	pub->conn->out_bytes += take_b->size;
-	out_put_blob(&pub->conn->io->chunks, &r->out, take_b);
+	ASSERT(from <= take_b->size);
+	pub->conn->out_bytes += take_b->size - from;
+	out_put_blob(&pub->conn->io->chunks, &r->out, take_b, from);
 	pub->conn->ops->kick(r);
 	conn_changed(pub->conn);
 }

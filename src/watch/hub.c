@@ -65,6 +65,7 @@ void watch_hub_free(struct watch_hub *h)
 	VEC_FREE(&h->touches);
 	VEC_FREE(&h->pairs);
 	VEC_FREE(&h->blobs);
+	VEC_FREE(&h->marks);
 	mem_free(h);
 }
 
@@ -163,6 +164,8 @@ static void watcher_free(struct watch_hub *h, struct watcher *w)
 	s->lag_count--;
 	ids_remove(h, w);
 	list_remove(&w->in_stream);
+	if (w->node->refs == 1)
+		runs_forget(h, w->node);
 	match_unref(&h->index, w->node);
 	s->watcher_count--;
 	h->watcher_count--;

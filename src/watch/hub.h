@@ -84,6 +84,26 @@ struct watch_stream {
 	struct list in_hub;
 };
 
+/* Where the events of a revision begin in a run. */
+struct run_mark {
+	int64_t rev;
+	size_t at;
+	uint32_t events_before;
+};
+
+/* The events of a range in revisions [from, to), as one piece of bytes. */
+struct run {
+	struct blob *bytes; /* NULL: none */
+	const struct match_node *node;
+	int64_t from, to;
+	uint32_t events;
+	uint8_t filters;
+	bool prev_kv;
+	VEC(struct run_mark) marks;
+};
+
+enum { RUNS_MAX = 4 };
+
 /* A watcher that the current revision touches, and its events as a chain through pairs. */
 struct touch {
 	struct watcher *w;
@@ -117,6 +137,9 @@ struct watch_hub {
 	VEC(struct touch) touches;
 	VEC(struct pair) pairs;
 	VEC(struct blob *) blobs; /* scratch: borrowed */
+	VEC(struct run_mark) marks; /* scratch: of blobs */
+	struct run runs[RUNS_MAX];
+	size_t run_next; /* the last one made */
 	struct watch_header header; /* of the last item */
 	uint64_t events_sent;
 	uint64_t queued_items; /* all streams */
@@ -144,11 +167,20 @@ void emit_control(struct watch_hub *h, struct watch_stream *s, int64_t watch_id,
 		  int64_t compact_rev, err_t reason);
 /* One message, or fragments of it. blobs are borrowed. */
 void emit_events(struct watch_hub *h, struct watcher *w, int64_t rev, struct blob *const *blobs, size_t count);
+/* One message with the events of a run from its byte `at` on. */
+void emit_run(struct watch_hub *h, struct watcher *w, int64_t rev, struct blob *run, size_t at, uint32_t events);
 void output_forget(struct watch_hub *h, struct watch_stream *s);
 
 /* lag.c: moves between states */
 void watcher_set_state(struct watch_hub *h, struct watcher *w, enum watcher_state state);
 void watcher_lag(struct watch_hub *h, struct watcher *w, int64_t next);
+
+/* run.c */
+/* Sends w the end of a run and moves it behind; false: there is none for it. */
+bool run_join(struct watch_hub *h, struct watcher *w);
+/* h->blobs and h->marks, gathered for w from `from` on: sent as a run that others may join; false: not worth one. */
+bool run_begin(struct watch_hub *h, struct watcher *w, int64_t from, size_t bytes);
+void runs_forget(struct watch_hub *h, const struct match_node *n); /* NULL: all */
 
 /* timers.c */
 void timers_add(struct watch_hub *h, struct watch_stream *s);

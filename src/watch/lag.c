@@ -51,6 +51,7 @@ void watch_reset(struct watch_hub *h, int64_t rev, int64_t compact_rev)
 	h->rev = rev;
 	h->compact_rev = compact_rev;
 	ring_reset(&h->ring, rev + 1);
+	runs_forget(h, NULL);
 	LIST_EACH (it, &h->streams) {
 		struct watch_stream *s = CONTAINER_OF(it, struct watch_stream, in_hub);
 
@@ -69,17 +70,17 @@ void watch_reset(struct watch_hub *h, int64_t rev, int64_t compact_rev)
 	}
 }
 
-/* Gathers what the ring has for w from w->next on into h->blobs: at most batch_revs_max revisions with a match, at most
- * stream_bytes_max bytes, about *budget events visited. Moves w->next behind what was looked at. */
-static void gather(struct watch_hub *h, struct watcher *w, size_t *budget)
+/* Gathers what the ring has for w from w->next on into h->blobs, and where each revision begins: at most batch_revs_max
+ * revisions with a match, at most stream_bytes_max bytes, about *budget events visited. Moves w->next behind what was looked
+ * at. Returns the bytes. */
+static size_t gather(struct watch_hub *h, struct watcher *w, size_t *budget)
 {
 	size_t bytes = 0, grown;
-	uint32_t revs = 0;
 
-	h->blobs.count = 0;
-	while (w->next <= h->rev && *budget && revs < h->cfg.batch_revs_max && bytes < h->cfg.stream_bytes_max) {
+	h->blobs.count = h->marks.count = 0;
+	while (w->next <= h->rev && *budget && h->marks.count < h->cfg.batch_revs_max && bytes < h->cfg.stream_bytes_max) {
+		struct run_mark mark = {w->next, bytes, (uint32_t)h->blobs.count};
 		struct ring_entry *entry = ring_at(&h->ring, w->next++);
-		size_t before = h->blobs.count;
 
 		for (uint32_t i = 0; i < entry->count; i++) {
 			struct watch_event *e = &entry->events[i];
@@ -95,17 +96,23 @@ static void gather(struct watch_hub *h, struct watcher *w, size_t *budget)
 			bytes += b->size;
 			VEC_PUSH(&h->blobs, b);
 		}
-		revs += h->blobs.count > before;
+		if (h->blobs.count > mark.events_before)
+			VEC_PUSH(&h->marks, mark);
 	}
+	return bytes;
 }
 
 static void serve_from_ring(struct watch_hub *h, struct watcher *w, size_t *budget)
 {
 	w->accepted = true;
-	gather(h, w, budget);
-	if (h->blobs.count)
-		emit_events(h, w, h->rev, h->blobs.at, h->blobs.count);
-	ring_trim(&h->ring); /* prev_kv may have made it grow */
+	if (!run_join(h, w)) {
+		int64_t from = w->next;
+		size_t bytes = gather(h, w, budget);
+
+		if (h->blobs.count && !run_begin(h, w, from, bytes))
+			emit_events(h, w, h->rev, h->blobs.at, h->blobs.count);
+		ring_trim(&h->ring); /* prev_kv may have made it grow */
+	}
 	watcher_set_state(h, w, w->next > h->rev ? WATCHER_LIVE : WATCHER_READY);
 }
 
@@ -179,4 +186,6 @@ void watch_check(const struct watch_hub *h)
 	for (int64_t rev = h->ring.from; rev <= h->rev; rev++)
 		bytes += ring_at(&h->ring, rev)->bytes;
 	ASSERT(bytes == h->ring.bytes);
+	for (size_t i = 0; i < RUNS_MAX; i++)
+		ASSERT(!h->runs[i].bytes || (h->runs[i].node->refs && h->runs[i].from < h->runs[i].to && h->runs[i].to <= h->rev + 1));
 }

@@ -112,15 +112,23 @@ uint8_t *watch_item_head_write(const struct watch_batch *b, const struct watch_i
 	return field_write(out, 7, it->flags & WATCH_ITEM_FRAGMENT ? 1 : 0);
 }
 
+struct slice watch_item_blob(const struct watch_batch *b, const struct watch_item *it, uint32_t i)
+{
+	const struct blob *e = b->blobs.at[it->blob_first + i];
+	size_t skip = i ? 0 : (size_t)it->skip;
+
+	return slice_of(e->data + skip, e->size - skip);
+}
+
 void watch_item_write(const struct watch_batch *b, const struct watch_item *it, struct watch_header *kept, uint8_t *out)
 {
 	uint8_t *at = watch_item_head_write(b, it, kept, out);
 
-	for (uint32_t i = 0; i < it->event_count; i++) {
-		const struct blob *e = b->events.at[it->event_first + i];
+	for (uint32_t i = 0; i < it->blob_count; i++) {
+		struct slice s = watch_item_blob(b, it, i);
 
-		memcpy(at, e->data, e->size);
-		at += e->size;
+		memcpy(at, s.data, s.size);
+		at += s.size;
 	}
 	ASSERT((uint64_t)(at - out) == it->size_bytes);
 }
@@ -151,9 +159,9 @@ void watch_batch_free(struct watch_batch *b)
 {
 	if (!b)
 		return;
-	for (size_t i = 0; i < b->events.count; i++)
-		blob_unref(b->events.at[i]);
-	VEC_FREE(&b->events);
+	for (size_t i = 0; i < b->blobs.count; i++)
+		blob_unref(b->blobs.at[i]);
+	VEC_FREE(&b->blobs);
 	VEC_FREE(&b->same);
 	VEC_FREE(&b->items);
 	mem_free(b);
@@ -183,13 +191,13 @@ static void push(struct watch_hub *h, struct watch_stream *s, struct watch_batch
 	count_queued(h, s, it->size_bytes);
 }
 
-/* Joins the last item, if that is the same event for the same stream. */
-static bool push_same(struct watch_hub *h, struct watcher *w, struct watch_batch *b, int64_t rev, const struct blob *event)
+/* Joins the last item, if that is the same blob from the same byte on for the same stream. */
+static bool push_same(struct watch_hub *h, struct watcher *w, struct watch_batch *b, int64_t rev, const struct blob *blob, size_t skip)
 {
 	struct watch_item *it = b->items.count ? &b->items.at[b->items.count - 1] : NULL;
 
-	if (!it || it->stream_arg != w->stream->arg || it->event_count != 1 || b->events.at[it->event_first] != event ||
-	    it->rev != rev || it->raft_term != h->term || it->flags)
+	if (!it || it->stream_arg != w->stream->arg || it->blob_count != 1 || b->blobs.at[it->blob_first] != blob ||
+	    it->skip != skip || it->rev != rev || it->raft_term != h->term || it->flags)
 		return false;
 	if (!it->same_count)
 		it->same_first = (uint32_t)b->same.count;
@@ -209,7 +217,7 @@ void emit_control(struct watch_hub *h, struct watch_stream *s, int64_t watch_id,
 		.rev = rev,
 		.compact_rev = compact_rev,
 		.raft_term = h->term,
-		.event_first = (uint32_t)b->events.count,
+		.blob_first = (uint32_t)b->blobs.count,
 		.flags = flags,
 		.reason = (uint16_t)reason,
 	};
@@ -230,16 +238,16 @@ static size_t fragment_count(const struct watch_hub *h, size_t head, struct blob
 	return n;
 }
 
-/* Where they are; many watchers in a row get the same single event. */
-static size_t events_add(struct watch_batch *b, struct blob *const *blobs, size_t count)
+/* Where they are; many watchers in a row get the same one. */
+static size_t blobs_add(struct watch_batch *b, struct blob *const *blobs, size_t count)
 {
-	size_t first = b->events.count;
+	size_t first = b->blobs.count;
 
-	if (count == 1 && first && b->events.at[first - 1] == blobs[0])
+	if (count == 1 && first && b->blobs.at[first - 1] == blobs[0])
 		return first - 1;
-	VEC_RESERVE(&b->events, first + count);
+	VEC_RESERVE(&b->blobs, first + count);
 	for (size_t i = 0; i < count; i++)
-		b->events.at[b->events.count++] = blob_ref(blobs[i]);
+		b->blobs.at[b->blobs.count++] = blob_ref(blobs[i]);
 	return first;
 }
 
@@ -265,8 +273,8 @@ static void emit_whole(struct watch_hub *h, struct watcher *w, struct watch_batc
 		n = split ? fragment_count(h, head + 2, blobs, from, count) : count;
 		it.flags = from + n < count ? WATCH_ITEM_FRAGMENT : 0;
 		it.size_bytes = head + (it.flags ? 2 : 0);
-		it.event_first = (uint32_t)events_add(b, blobs + from, n);
-		it.event_count = (uint32_t)n;
+		it.blob_first = (uint32_t)blobs_add(b, blobs + from, n);
+		it.blob_count = it.event_count = (uint32_t)n;
 		for (size_t i = from; i < from + n; i++)
 			it.size_bytes += blobs[i]->size;
 		push(h, w->stream, b, &it);
@@ -279,6 +287,28 @@ void emit_events(struct watch_hub *h, struct watcher *w, int64_t rev, struct blo
 
 	w->progress_due = false;
 	h->events_sent += count;
-	if (count != 1 || !push_same(h, w, b, rev, blobs[0]))
+	if (count != 1 || !push_same(h, w, b, rev, blobs[0], 0))
 		emit_whole(h, w, b, rev, blobs, count);
+}
+
+void emit_run(struct watch_hub *h, struct watcher *w, int64_t rev, struct blob *run, size_t at, uint32_t events)
+{
+	struct watch_batch *b = open_batch(h, w->stream->port);
+	struct watch_item it = {
+		.stream_arg = w->stream->arg,
+		.watch_id = w->id,
+		.rev = rev,
+		.raft_term = h->term,
+		.skip = at,
+		.blob_count = 1,
+		.event_count = events,
+	};
+
+	w->progress_due = false;
+	h->events_sent += events;
+	if (push_same(h, w, b, rev, run, at))
+		return;
+	it.blob_first = (uint32_t)blobs_add(b, &run, 1);
+	it.size_bytes = head_size(b->cluster_id, b->member_id, &it, &h->header) + run->size - at;
+	push(h, w->stream, b, &it);
 }

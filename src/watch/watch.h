@@ -116,9 +116,9 @@ int64_t watch_revision(const struct watch_hub *h);
 
 enum watch_item_flag { WATCH_ITEM_CREATED = 1, WATCH_ITEM_CANCELED = 2, WATCH_ITEM_FRAGMENT = 4 };
 
-/* One WatchResponse: head (header and fields 1..7), then the event blobs as they are; items that follow each other may
- * share their event. The same message, but for its watch_id, goes to same_count more watchers of the stream, right
- * behind it. */
+/* One WatchResponse: head (header and fields 1..7), then the blobs as they are, of the first only what is from its byte `skip`
+ * on. A blob is one event, or several in a row; items that follow each other may share it. The same message, but for its
+ * watch_id, goes to same_count more watchers of the stream, right behind it. */
 struct watch_item {
 	void *stream_arg; /* NULL: the stream was closed before the batch was taken; skip it */
 	int64_t watch_id;
@@ -126,8 +126,10 @@ struct watch_item {
 	int64_t compact_rev;
 	uint64_t raft_term;
 	uint64_t size_bytes;  /* of the whole message, to watch_id */
-	uint32_t event_first; /* into batch->events */
-	uint32_t event_count;
+	uint64_t skip;
+	uint32_t blob_first;  /* into batch->blobs */
+	uint32_t blob_count;
+	uint32_t event_count; /* in them */
 	uint32_t same_first; /* into batch->same */
 	uint32_t same_count;
 	uint16_t flags;
@@ -139,7 +141,7 @@ struct watch_batch {
 	uint64_t cluster_id;
 	uint64_t member_id;
 	VEC(struct watch_item) items;
-	VEC(struct blob *) events; /* a ref each */
+	VEC(struct blob *) blobs; /* a ref each */
 	VEC(int64_t) same;         /* watch ids */
 };
 
@@ -162,6 +164,8 @@ struct watch_header {
 /* Returns the byte behind. Any thread. */
 uint8_t *watch_item_head_write(const struct watch_batch *b, const struct watch_item *it, struct watch_header *kept,
 			       uint8_t *out);
+/* What of its i-th blob belongs to the message. Any thread. */
+struct slice watch_item_blob(const struct watch_batch *b, const struct watch_item *it, uint32_t i);
 /* The whole message, it->size_bytes. */
 void watch_item_write(const struct watch_batch *b, const struct watch_item *it, struct watch_header *kept,
 		      uint8_t *out);

@@ -76,7 +76,7 @@ static void command(struct fuzz *f, struct http_conn *c, struct http_io *io, uin
 		http_unreserve(r);
 		http_reserve(r, (size_t)arg * 50000);
 	} else if (what == 7 && r->user == (void *)1) {
-		http_send_blob(r, blob_copy(body));
+		http_send_blob(r, blob_copy(body), 0);
 	}
 }
 

@@ -26,7 +26,7 @@ static void unary(struct grpc_stream *s, struct blob *take_body)
 
 static void stream_message(struct grpc_stream *s, struct blob *take_body)
 {
-	grpc_send_blob(s, take_body);
+	grpc_send_blob(s, (struct slice){0}, take_body, 0);
 }
 
 static void stream_half_close(struct grpc_stream *s)

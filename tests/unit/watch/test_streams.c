@@ -884,8 +884,58 @@ static void blobs_are_shared(void **state)
 
 	assert_int_equal(b->items.count, 1);
 	assert_int_equal(b->items.at[0].same_count, 99);
-	assert_int_equal(b->events.count, 1);
+	assert_int_equal(b->blobs.count, 1);
 	watch_batch_free(b);
+}
+
+/* Watchers of one range that lag together: what they need is one blob, of which each gets its end; two from the same revision on are
+ * one item. */
+static void lagging_together(void **state)
+{
+	struct fixture *f = *state;
+	struct watch_config cfg = config(&f->ts);
+	struct watch_batch *b;
+	const struct reply *m;
+	uint64_t bytes = 0;
+	size_t items = 0;
+
+	cfg.stream_items_max = 8;
+	reopen(f, &cfg);
+	for (int i = 0; i < 3; i++)
+		create(f, "a", "", 0);
+	for (int i = 0; i < 20; i++) /* revisions from 2 on; watcher 2 misses 3, the others 4 */
+		ts_put1(&f->ts, f->h, i % 5 == 4 ? "b" : "a", "1");
+	ts_settle(&f->ts, f->h);
+	for (take_messages(f->h, &f->m); !no_message(&f->m); items++)
+		bytes += next_message(&f->m)->size;
+	assert_int_equal(items, 8);
+	watch_drained(f->h, f->s, items, bytes);
+	watch_run(f->h, 1000);
+
+	b = watch_take(f->h, 0);
+	assert_int_equal(b->blobs.count, 1);
+	assert_int_equal(b->items.count, 2);
+	assert_int_equal(b->items.at[0].skip, 0);
+	assert_int_equal(b->items.at[0].event_count, 15);
+	assert_int_equal(b->items.at[1].event_count, 14);
+	assert_int_equal(b->items.at[1].same_count, 1);
+	read_batch(b, &f->m);
+	watch_batch_free(b);
+	for (int i = 0; i < 3; i++) {
+		static const int64_t ids[] = {2, 0, 1};
+		int64_t want = i ? 4 : 3;
+
+		m = next_message(&f->m);
+		assert_int_equal(m->watch_id, ids[i]);
+		assert_int_equal(m->rev, f->ts.rev);
+		for (size_t k = 0; k < m->events.count; k++, want++) {
+			want += (want - 2) % 5 == 4; /* "b" */
+			assert_int_equal(m->events.at[k].mod_rev, want);
+			assert_string_equal(m->events.at[k].key, "a");
+		}
+		assert_int_equal(want, f->ts.rev); /* the last one is "b" */
+	}
+	nothing_more(f);
 }
 
 /* Many watchers far behind: one scan of history for a group. */
@@ -949,6 +999,7 @@ int main(void)
 		T(snapshot_installed),
 		T(closed_stream_sends_nothing),
 		T(blobs_are_shared),
+		T(lagging_together),
 		T(one_scan_for_many),
 	};
 

@@ -281,9 +281,8 @@ static void decode(struct slice s, struct reply *out)
 	assert_false(r.failed);
 }
 
-void take_messages(struct watch_hub *h, struct messages *m)
+void read_batch(struct watch_batch *b, struct messages *m)
 {
-	struct watch_batch *b = watch_take(h, 0);
 	struct watch_header header = {0};
 	struct buf bytes;
 
@@ -304,6 +303,13 @@ void take_messages(struct watch_hub *h, struct messages *m)
 		}
 	}
 	buf_fini(&bytes);
+}
+
+void take_messages(struct watch_hub *h, struct messages *m)
+{
+	struct watch_batch *b = watch_take(h, 0);
+
+	read_batch(b, m);
 	watch_batch_free(b);
 }
 

@@ -73,6 +73,7 @@ struct messages {
 	size_t read; /* next_message */
 };
 
+void read_batch(struct watch_batch *b, struct messages *m);
 /* Takes what the hub has for port 0 and decodes it; sizes are checked. */
 void take_messages(struct watch_hub *h, struct messages *m);
 /* The next one in order; fails the test if there is none. */
