@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The chart of deploy/chart/etcd as Helm renders it, without a cluster.
 
-usage: chart.py facts|matrix|pairs|refused|certificates|documents
+usage: chart.py facts|matrix|pairs|refused|types|certificates|documents
 
 facts: names, labels, ports and settings that users of the click-to-deploy application rely on; written down here from that
 application's guide and chart, never from what ours prints. Helm comes from CETCD_HELM, PATH, build-oracle/ or the Kubernetes lab's
@@ -250,6 +250,14 @@ ONE_BY_ONE = (
     ("nodeSelector.disk=ssd", "priorityClassName=high", "image.pullSecrets={a,b}", "podAnnotations.x=y", "resources.limits.memory=1Gi",
      "tolerations[0].operator=Exists", "metrics.annotations=false", "topologySpread.whenUnsatisfiable=DoNotSchedule"),
     ("quotaBackendBytes=1000000000", "service.dnsBase=svc.example.org", "terminationGracePeriodSeconds=60"),
+    ("updateStrategy.partition=2", "podDisruptionBudget.unhealthyPodEvictionPolicy=AlwaysAllow"), ("updateStrategy.type=OnDelete",),
+    ("configFile=heartbeat-interval: 200", "config.log-level=warn"),
+    ("config.auth-token=jwt", "extraVolumes[0].name=jwt", "extraVolumes[0].secret.secretName=keys", "extraVolumes[0].secret.defaultMode=288",
+     "extraVolumeMounts[0].name=jwt", "extraVolumeMounts[0].mountPath=/etc/etcd/jwt", "extraVolumeMounts[0].readOnly=true"),
+    ("backup.enabled=true", "backup.nodeSelector.disk=big", "backup.tolerations[0].operator=Exists", "nodeSelector.disk=ssd", "tolerations[0].key=etcd",
+     "backup.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0].key=a",
+     "backup.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0].operator=Exists"),
+    ("metrics.exporter.enabled=true", "metrics.image=a/b:1", "resources.limits.cpu=2", "resources.limits.memory=1Gi"),
 )
 
 
@@ -366,6 +374,41 @@ def matrix():
         o = render(more=("--values", f.name))
         equal("numbers of a file", o["ConfigMap", R + "-etcd-config"]["data"], {"ETCD_MAX_REQUEST_BYTES": "10485760", "ETCD_PRE_VOTE": "false"})
         equal("quota of a file", env_of(container_of(o))["ETCD_QUOTA_BACKEND_BYTES"], "4294967296")
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
+        f.write("heartbeat-interval: 200\nmax-request-bytes: 10485760\nlog-outputs: [stderr, /tmp/log]\npre-vote: true\nauto-compaction-retention: \"1h\"\n")
+        f.flush()
+        o = render("config.pre-vote=false", more=("--set-file", "configFile=" + f.name))
+        equal("a configuration file", o["ConfigMap", R + "-etcd-config"]["data"],
+              {"ETCD_HEARTBEAT_INTERVAL": "200", "ETCD_MAX_REQUEST_BYTES": "10485760", "ETCD_LOG_OUTPUTS": "stderr,/tmp/log", "ETCD_PRE_VOTE": "false",
+               "ETCD_AUTO_COMPACTION_RETENTION": "1h"})
+        other = render("config.pre-vote=true", more=("--set-file", "configFile=" + f.name))
+        mark = lambda x: pod_of(x)["metadata"]["annotations"]["checksum/config"]
+        assert mark(o) != mark(other), "changed settings have to reach the members"
+    rest()
+
+
+def rest():
+    """Values that say where and how things run land where they belong."""
+    update = lambda *values: render(*values)["StatefulSet", R + "-etcd"]["spec"]["updateStrategy"]
+    equal("update", update(), {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}})
+    equal("partition", update("updateStrategy.partition=2"), {"type": "RollingUpdate", "rollingUpdate": {"partition": 2}})
+    equal("on delete", update("updateStrategy.type=OnDelete"), {"type": "OnDelete"})
+    policy = lambda *values: render(*values)["PodDisruptionBudget", R + "-etcd"]["spec"].get("unhealthyPodEvictionPolicy")
+    equal("unhealthy pods", (policy(), policy("podDisruptionBudget.unhealthyPodEvictionPolicy=AlwaysAllow")), (None, "AlwaysAllow"))
+    job = lambda *values: render("backup.enabled=true", *values)["CronJob", R + "-etcd-backup"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    members = ("nodeSelector.disk=ssd", "tolerations[0].key=etcd", "affinity.podAntiAffinity.x=y")
+    equal("backups where members run", (job(*members)["nodeSelector"], job(*members)["tolerations"], job(*members).get("affinity")),
+          ({"disk": "ssd"}, [{"key": "etcd"}], None))
+    own = job(*members, "backup.nodeSelector.disk=big", "backup.tolerations[0].key=b", "backup.affinity.nodeAffinity.x=y")
+    equal("backups elsewhere", (own["nodeSelector"], own["tolerations"], own["affinity"]), ({"disk": "big"}, [{"key": "b"}], {"nodeAffinity": {"x": "y"}}))
+    # a quota of the namespace refuses pods of which one container asks for nothing
+    o = render("backup.enabled=true", "restore.enabled=true", "restore.pvc.existingClaim=old", "restore.pvc.shared=true", "metrics.exporter.enabled=true",
+               "metrics.image=a/b:1")
+    asked = {c["name"]: sorted(c["resources"]["requests"]) for _, pod, _ in pods_in(o) for c in pod["spec"]["containers"] + pod["spec"].get("initContainers", [])}
+    equal("every container asks", asked, dict.fromkeys(("etcd", "prometheus-to-sd", "restore", "backup"), ["cpu", "memory"]))
+    jwt = render(*next(v for v in ONE_BY_ONE if v[0] == "config.auth-token=jwt"))
+    assert {"name": "jwt", "mountPath": "/etc/etcd/jwt", "readOnly": True} in container_of(jwt)["volumeMounts"]
+    print("ok: where and how")
 
 
 # --- refused
@@ -393,6 +436,17 @@ REFUSED = (
     (("restore.enabled=true", "restore.pvc.existingClaim=a"), "replicas=1"),
     (("restore.enabled=true", "restore.source=s3"), "restore.s3.endpoint is empty"), (("terminationGracePeriodSeconds=5",), "/terminationGracePeriodSeconds"),
     (("securityContext.runAsUser=0",), "/securityContext/runAsUser"), (("quotaBackendBytes=-1",), "/quotaBackendBytes"),
+    (("updateStrategy.type=Recreate",), "/updateStrategy/type"), (("updateStrategy.partition=-1",), "/updateStrategy/partition"),
+    (("podDisruptionBudget.unhealthyPodEvictionPolicy=Never",), "/podDisruptionBudget/unhealthyPodEvictionPolicy"),
+    (("resources.requests.cpu=much",), "/resources/requests/cpu"), (("backup.resources.limits.memory=1 Gi",), "/backup/resources/limits/memory"),
+    (("configFile=name: x",), "configFile: name is set by the chart"), (("configFile=no map",), "no map of settings"),
+    (("configFile=client-transport-security: {cert-file: x}",), "client-transport-security is set by the chart"), (("configFile=cors: {a: b}",), "configFile: cors"),
+    (("extraArgs={--data-dir=/x}",), "extraArgs: --data-dir"), (("extraArgs={--force-new-cluster}",), "extraArgs: --force-new-cluster"),
+    (("extraEnv[0].name=ETCD_NAME", "extraEnv[0].value=x"), "extraEnv: ETCD_NAME"), (("extraEnv[0].name=ETCD_ROOT_PASSWORD", "extraEnv[0].value=x"), "ETCD_ROOT_PASSWORD"),
+    (("extraEnv[0].name=A", "extraEnv[0].value=x", "extraEnv[1].name=A", "extraEnv[1].value=y"), "extraEnv: A is there twice"),
+    (("extraEnv[0].name=A", "extraEnv[0].value=5"), "/extraEnv/0/value"), (("extraEnv[0].name=A", "extraEnv[0].val=x"), "val"),
+    (("extraVolumes[0].emptyDir.medium=Memory",), "/extraVolumes/0"), (("extraVolumeMounts[0].name=a", "extraVolumeMounts[0].mountPath=b"), "/extraVolumeMounts/0/mountPath"),
+    (("service.port=null",), "'port'"), (("tls.peer=null",), "'peer'"),
 )
 
 
@@ -407,6 +461,79 @@ def refused():
     r = helm("template", "r" * 41, "chart/etcd")
     assert r.returncode != 0 and "too long" in r.stderr, r.stderr
     print("ok: %d wrong values, each with its own words" % (len(REFUSED) + 1))
+
+
+# --- types
+
+WRONG = {"string": (5, True, ["a"], {"a": "b"}), "integer": ("five", True, 1.5, ["a"], {"a": "b"}), "boolean": ("yes", 1, ["a"], {"a": "b"}),
+         "array": ("a", 5, True, {"a": "b"}), "object": ("a", 5, True, ["a"]), "number": ("much", True, ["a"], {"a": "b"})}
+
+
+def nodes(schema, at=()):
+    """(path, schema) of every value."""
+    for key, s in schema.get("properties", {}).items():
+        yield at + (key,), s
+        yield from nodes(s, at + (key,))
+
+
+def laid(pairs):
+    """Values with these at their paths."""
+    values = {}
+    for at, v in pairs:
+        place = values
+        for key in at[:-1]:
+            place = place.setdefault(key, {})
+        place[at[-1]] = v
+    return values
+
+
+def types():
+    """Each value with each type that it has not, and null in place of each: refused, or what its preset says."""
+    with open(os.path.join(CHART, "values.schema.json")) as f:
+        schema = json.load(f)
+    password = (("auth", "rbac", "rootPassword"), "x")
+    every = [(at, s) for at, s in nodes(schema) if at not in (("global",), password[0])]
+    kinds = lambda s: s["type"] if isinstance(s["type"], list) else [s["type"]]
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
+        def render_with(pairs):
+            f.seek(0)
+            f.truncate()
+            json.dump(laid(pairs), f)
+            f.flush()
+            return helm("template", R, "chart/etcd", "--values", f.name)
+
+        # one level at a time: what stands below a wrong value is not looked at
+        count = 0
+        for depth in range(1, 1 + max(len(at) for at, _ in every)):
+            for turn in range(max(map(len, WRONG.values()))):
+                wrong = []
+                for at, s in every:
+                    choice = [v for v in WRONG[kinds(s)[0]] if not any(fits(v, t) for t in kinds(s))]
+                    if len(at) == depth and turn < len(choice):
+                        wrong.append((at, choice[turn]))
+                if not wrong:
+                    continue
+                r = render_with(wrong)
+                assert r.returncode != 0, wrong
+                for at, v in wrong:
+                    assert "- at '/%s'" % "/".join(at) in r.stderr, "%s: %r: taken" % (".".join(at), v)
+                count += len(wrong)
+        need = {at + (k,) for at, s in [((), schema)] + every for k in s.get("required", ())}
+        for depth in range(1, 1 + max(map(len, need))):
+            r = render_with([(at, None) for at in need if len(at) == depth])
+            for at in need:
+                at_parent = "- at '/%s'" % "/".join(at[:-1]) if len(at) > 1 else "- at '': "
+                assert len(at) != depth or any(line.strip().startswith(at_parent) and "'%s'" % at[-1] in line for line in r.stderr.splitlines()), (at, r.stderr)
+        spare = [at for at, s in every if at not in need and not any(n[:len(at)] == at for n in need) and at[-1] != "requests"]
+        r = render_with([(at, None) for at in spare] + [password])
+        equal("null says what the preset says", (r.returncode, r.stderr), (0, ""))
+        equal("null says what the preset says", r.stdout.splitlines(), render_with([password]).stdout.splitlines())
+    print("ok: %d wrong types, %d nulls" % (count, len(need) + len(spare)))
+
+
+def fits(v, t):
+    return {"string": isinstance(v, str), "integer": isinstance(v, int) and not isinstance(v, bool), "boolean": isinstance(v, bool),
+            "number": isinstance(v, (int, float)) and not isinstance(v, bool), "array": isinstance(v, list), "object": isinstance(v, dict)}[t]
 
 
 # --- certificates
@@ -454,7 +581,8 @@ def keys_of(values, schema, path=""):
     if schema.get("type") != "object" or "properties" not in schema:
         return
     assert schema.get("additionalProperties") is False, "unknown keys pass below " + path
-    optional = {"/global", "/metrics/enabled", "/resources/limits", "/resources/claims", "/backup/resources/limits", "/backup/resources/claims"}
+    optional = {"/global", "/metrics/enabled"} | {r + k for r in ("/resources", "/backup/resources", "/restore/resources", "/metrics/exporter/resources")
+                                                 for k in ("/limits", "/claims")}
     for k, s in schema["properties"].items():
         p = path + "/" + k
         assert k in values or p in optional, "the schema has %s, values.yaml has not" % p
@@ -572,7 +700,7 @@ def marketplace(values):
 
 HELM = None
 if __name__ == "__main__":
-    jobs = {f.__name__: f for f in (facts, matrix, pairs, refused, certificates, documents)}
+    jobs = {f.__name__: f for f in (facts, matrix, pairs, refused, types, certificates, documents)}
     if len(sys.argv) != 2 or sys.argv[1] not in jobs:
         sys.exit(__doc__)
     HELM = find_helm()

@@ -29,11 +29,25 @@ one line: the key, what is wrong with it, what would be right.
 {{- else if not $v.restore.pvc.existingClaim }}{{ fail "restore.source=pvc needs restore.pvc.existingClaim, the claim that has the snapshot" }}
 {{- else if and (gt $replicas 1) (not $v.restore.pvc.shared) }}{{ fail (printf "restore.pvc with replicas=%d would bind all members to the claim's node: restore with replicas=1 and scale then, or set restore.pvc.shared=true if the claim can be mounted on all nodes at once" $replicas) }}{{ end -}}
 {{- end -}}
+{{- $own := "^(name|data-dir|wal-dir|listen-.*|advertise-.*|initial-.*|discovery.*|cert-file|key-file|client-cert-auth|trusted-ca-file|auto-tls|peer-.*|.*-transport-security|quota-backend-bytes|force-new-cluster|config-file)$" -}}
 {{- range $key, $value := $v.config -}}
-{{- if regexMatch "^(name|data-dir|wal-dir|listen-.*|advertise-.*|initial-.*|discovery.*|cert-file|key-file|client-cert-auth|trusted-ca-file|auto-tls|peer-.*|quota-backend-bytes|force-new-cluster|config-file)$" $key -}}
-{{- fail (printf "config.%s is set by the chart from other values" $key) -}}
-{{- end -}}
+{{- if regexMatch $own $key }}{{ fail (printf "config.%s is set by the chart from other values" $key) }}{{ end -}}
 {{- if or (kindIs "map" $value) (kindIs "slice" $value) }}{{ fail (printf "config.%s: one value, as its flag takes it" $key) }}{{ end -}}
+{{- end -}}
+{{- range $key, $value := $v.configFile | default "" | fromYaml -}}
+{{- if eq $key "Error" }}{{ fail (printf "configFile is no map of settings in YAML: %v" $value) }}{{ end -}}
+{{- if regexMatch $own $key }}{{ fail (printf "configFile: %s is set by the chart from other values" $key) }}{{ end -}}
+{{- if kindIs "map" $value }}{{ fail (printf "configFile: %s: one value or a list, as its flag takes it" $key) }}{{ end -}}
+{{- end -}}
+{{- range $flag := $v.extraArgs -}}
+{{- $key := regexFind "^[^=]*" (trimPrefix "--" $flag) -}}
+{{- if regexMatch $own $key }}{{ fail (printf "extraArgs: --%s is set by the chart from other values" $key) }}{{ end -}}
+{{- end -}}
+{{- $names := dict -}}
+{{- range $e := $v.extraEnv -}}
+{{- $key := trimPrefix "ETCD_" $e.name | lower | replace "_" "-" -}}
+{{- if or (hasKey $names $e.name) (and (hasPrefix "ETCD_" $e.name) (or (eq $key "root-password") (regexMatch $own $key))) }}{{ fail (printf "extraEnv: %s is there twice, or set by the chart from other values" $e.name) }}{{ end -}}
+{{- $_ := set $names $e.name true -}}
 {{- end -}}
 {{- end -}}
 

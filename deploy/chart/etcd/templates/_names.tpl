@@ -104,7 +104,7 @@ read a template that names it, so the name stands in a string that only newer on
 {{- end -}}
 {{- end -}}
 
-{{/* Numbers of a values file are floating point: 1e+06 is nothing that a flag takes. */}}
+{{/* A setting as its flag takes it. Numbers of a values file are floating point: 1e+06 is nothing that a flag takes. */}}
 {{- define "etcd.scalar" -}}
-{{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
+{{- if kindIs "slice" . }}{{ join "," . }}{{ else if and (kindIs "float64" .) (eq (floor .) .) }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
 {{- end -}}

@@ -10,6 +10,8 @@ is no data, only while no claim of the release belongs to a cluster.
   workingDir: /var/tmp/etcd
   securityContext:
     {{- include "etcd.container-security" . | nindent 4 }}
+  resources:
+    {{- toYaml .Values.restore.resources | nindent 4 }}
   env:
   - name: POD_NAME
     valueFrom:
