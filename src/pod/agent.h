@@ -63,6 +63,9 @@ NODISCARD err_t record_write(const char *data_dir, const struct record *r, struc
 /* False: there is no log. Ids stay 0 if the log's head cannot be read. */
 bool data_look(const char *data_dir, uint64_t *cluster_id, uint64_t *member_id);
 NODISCARD err_t data_aside(const char *data_dir, struct why *why);
+/* A directory beside it, in which data is made that gets its place when it is whole: empty, what another run left is gone. */
+NODISCARD err_t data_draft(const char *data_dir, char *out, size_t size, struct why *why);
+NODISCARD err_t data_from_draft(const char *data_dir, const char *draft, struct why *why);
 
 /* probe.c: what the probes show; any thread. Times are env_mono_ns in ms. */
 struct probe {
@@ -150,7 +153,8 @@ void agent_gather(struct agent *a, struct pod_start *s, struct members_seen *oth
 /* Configuration and the Kubernetes API. */
 NODISCARD err_t agent_open(struct agent *a, struct why *why);
 
-/* backup.c: exit codes */
+/* backup.c: exit codes. BACKUP_KEPT: the snapshot was taken, but older ones could not be removed; another one would not help. */
+enum { BACKUP_KEPT = 3 };
 int backup_run(void);
 int restore_run(void);
 

@@ -18,9 +18,9 @@
 #include "pod/agent.h"
 #include "pod/s3.h"
 
-enum { NAME_SIZE = 64, PATH_SIZE = 4096, NAMES_MAX = 100 * 1000 };
+enum { NAME_SIZE = 64, PATH_SIZE = 4096, NAMES_MAX = 100 * 1000, PART_AGE_S = 24 * 3600 };
 
-static const char NAME_START[] = "etcd-snapshot-", NAME_END[] = ".db";
+static const char NAME_START[] = "etcd-snapshot-", NAME_END[] = ".db", PART_END[] = ".part";
 
 struct names {
 	VEC(char *) v;
@@ -231,7 +231,30 @@ static err_t prune(struct place *p, struct why *why)
 	return err;
 }
 
-static err_t back_up(struct why *why)
+/* What a job that was killed had of its snapshot stays under etcdctl's name for it: old enough, it is nobody's any more. */
+static void remove_parts(const char *dir)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		char name[NAME_SIZE], path[PATH_SIZE];
+		size_t n = strlen(e->d_name), end = sizeof(PART_END) - 1;
+		struct stat st;
+
+		if (n <= end || n - end >= sizeof(name) || strcmp(e->d_name + n - end, PART_END))
+			continue;
+		snprintf(name, sizeof(name), "%.*s", (int)(n - end), e->d_name);
+		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
+		if (is_snapshot(name) && !stat(path, &st) && time(NULL) - st.st_mtime > PART_AGE_S && !unlink(path))
+			LOG_INFO("the rest of a backup that was cut off was removed", LOG_STR("name", e->d_name));
+	}
+	if (d)
+		closedir(d);
+}
+
+/* *kept: the snapshot is where it belongs. */
+static err_t back_up(bool *kept, struct why *why)
 {
 	char name[NAME_SIZE], path[PATH_SIZE];
 	time_t now = time(NULL);
@@ -245,9 +268,12 @@ static err_t back_up(struct why *why)
 	strftime(name, sizeof(name), "etcd-snapshot-%Y%m%dT%H%M%SZ.db", &tm);
 	/* etcdctl writes under another name and renames what is whole. */
 	snprintf(path, sizeof(path), "%s/%s", p.s3 ? "." : p.dir, name);
+	if (!p.s3)
+		remove_parts(p.dir);
 	err = take_snapshot(path, why);
 	if (!err && p.s3)
 		err = upload(&p, path, name, why);
+	*kept = !err;
 	if (!err)
 		LOG_INFO("a snapshot was kept", LOG_STR("name", name), LOG_STR("in", p.s3 ? text_of("S3_BUCKET") : p.dir));
 	err = err ? err : prune(&p, why);
@@ -258,12 +284,13 @@ static err_t back_up(struct why *why)
 int backup_run(void)
 {
 	struct why why = {0};
+	bool kept = false;
 
 	signal(SIGPIPE, SIG_IGN);
-	if (!back_up(&why))
+	if (!back_up(&kept, &why))
 		return 0;
-	LOG_ERROR("the backup failed", LOG_WHY(&why));
-	return 1;
+	LOG_ERROR(kept ? "older snapshots could not be removed" : "the backup failed", LOG_WHY(&why));
+	return kept ? BACKUP_KEPT : 1;
 }
 
 /* --- restore --- */
@@ -311,13 +338,14 @@ static err_t fetch_snapshot(struct place *p, const char *name, char path[PATH_SI
 
 static err_t restore_from(struct agent *a, struct why *why)
 {
-	char name[PATH_SIZE], path[PATH_SIZE], url[POD_URL_SIZE];
+	char name[PATH_SIZE], path[PATH_SIZE], draft[PATH_SIZE], url[POD_URL_SIZE];
 	char *cluster, *token;
 	struct place p;
 	err_t err = place_open(&p, why);
 
 	err = err ? err : pick_snapshot(&p, name, why);
 	err = err ? err : fetch_snapshot(&p, name, path, why);
+	err = err ? err : data_draft(a->cfg.data_dir, draft, sizeof(draft), why);
 	if (err)
 		return err;
 	config_peer_url(&a->cfg, a->cfg.ordinal, url);
@@ -327,9 +355,10 @@ static err_t restore_from(struct agent *a, struct why *why)
 	{
 		char *args[] = {(char *)"etcdutl", (char *)"snapshot", (char *)"restore", path, (char *)"--name", (char *)a->cfg.pod,
 				(char *)"--initial-cluster", cluster, (char *)"--initial-cluster-token", token,
-				(char *)"--initial-advertise-peer-urls", url, (char *)"--data-dir", (char *)a->cfg.data_dir, NULL};
+				(char *)"--initial-advertise-peer-urls", url, (char *)"--data-dir", draft, NULL};
 
 		err = run("etcdutl", args, why);
+		err = err ? err : data_from_draft(a->cfg.data_dir, draft, why);
 	}
 	if (p.s3)
 		unlink(path);

@@ -145,3 +145,19 @@ err_t data_aside(const char *data_dir, struct why *why)
 	prune_asides(data_dir);
 	return sync_dir_of(data_dir, why);
 }
+
+err_t data_draft(const char *data_dir, char *out, size_t size, struct why *why)
+{
+	if (snprintf(out, size, "%s.draft", data_dir) >= (int)size)
+		return why_set(why, ERR_TOO_LARGE, "%s: the name is too long", data_dir);
+	if (nftw(out, remove_one, 16, FTW_DEPTH | FTW_PHYS) < 0 && errno != ENOENT)
+		return why_set(why, err_from_errno(errno), "removing %s: %s", out, strerror(errno));
+	return OK;
+}
+
+err_t data_from_draft(const char *data_dir, const char *draft, struct why *why)
+{
+	if (rename(draft, data_dir) < 0)
+		return why_set(why, err_from_errno(errno), "renaming %s to %s: %s", draft, data_dir, strerror(errno));
+	return sync_dir_of(data_dir, why);
+}

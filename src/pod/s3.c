@@ -3,6 +3,7 @@
 
 #include "pod/s3.h"
 
+#include <errno.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,16 +117,22 @@ static bool element(const char *xml, const char *tag, char *out, size_t size, co
 
 static err_t judge(const char *method, const char *path, struct https_answer *a, struct why *why)
 {
-	char message[512] = "", *text;
+	char message[512] = "", code[64] = "", here[64] = "", *text;
+	time_t now = time(NULL);
+	struct tm tm;
 	err_t err = a->status == 404 ? ERR_NOT_EXIST : a->status == 403 ? ERR_PERMISSION : ERR_AGAIN;
 
 	if (a->status >= 200 && a->status < 300)
 		return OK;
 	buf_put_byte(&a->body, '\0');
 	text = (char *)a->body.data;
-	if (!buf_failed(&a->body))
+	if (!buf_failed(&a->body)) {
 		element(text, "Message", message, sizeof(message), NULL);
-	return why_set(why, err, "%s %s: %d %s", method, path, a->status, message);
+		element(text, "Code", code, sizeof(code), NULL);
+	}
+	if (!strcmp(code, "RequestTimeTooSkewed") && gmtime_r(&now, &tm))
+		strftime(here, sizeof(here), " (the clock here says %Y-%m-%dT%H:%M:%SZ)", &tm);
+	return why_set(why, err, "%s %s: %d %s%s%s%s", method, path, a->status, code, code[0] ? ": " : "", message, here);
 }
 
 static err_t ask_once(struct s3 *s, struct https_request *r, const char *path, const char *query, const char *sha256, struct https_answer *out,
@@ -157,7 +164,15 @@ static err_t ask_once(struct s3 *s, struct https_request *r, const char *path, c
 	return err;
 }
 
-/* r holds method and bodies; *out is the caller's if OK. A store that is busy (429, 5xx) is asked again: all we do to it can be done twice. */
+/* What was taken of an answer that broke off is not part of the next one. */
+static err_t empty_sink(const struct https_request *r, struct why *why)
+{
+	if (r->sink && (ftruncate(r->sink_fd, 0) < 0 || lseek(r->sink_fd, 0, SEEK_SET) < 0))
+		return why_set(why, err_from_errno(errno), "the file that receives: %s", strerror(errno));
+	return OK;
+}
+
+/* r holds method and bodies; *out is the caller's if OK. A store that is busy (429, 5xx) or broke off is asked again: all we do to it can be done twice. */
 static err_t ask(struct s3 *s, struct https_request *r, const char *path, const char *query, const char *sha256, struct https_answer *out,
 		 struct why *why)
 {
@@ -165,12 +180,16 @@ static err_t ask(struct s3 *s, struct https_request *r, const char *path, const 
 
 	for (unsigned try = 1;; try++) {
 		err = ask_once(s, r, path, query, sha256, out, why);
+		if (err && ((err != ERR_IO && err != ERR_TIMEOUT) || try >= TRIES))
+			return err;
+		if (!err && (try >= TRIES || (out->status < 500 && out->status != 429)))
+			break;
+		if (!err)
+			https_answer_fini(out);
+		sleep(try);
+		err = empty_sink(r, why);
 		if (err)
 			return err;
-		if (try >= TRIES || (out->status < 500 && out->status != 429))
-			break;
-		https_answer_fini(out);
-		sleep(try);
 	}
 	err = judge(r->method, path, out, why);
 	if (err)

@@ -5,6 +5,7 @@
  *
  * Addresses are endpoint/bucket/key ("path style"). Keys are prefix and name. A file up to part_size is one PUT, a larger one
  * an upload in parts, of part_size or as large as 10,000 of them have to be: the service takes 5 GiB a PUT, 5 MiB and more a part but the last.
+ * What fails by the network, or with 429 or 5xx, is tried three times. s3_get's file begins at its start.
  * Blocking; thread: one. s3_sign is pure. Errors: those of kube/https.h; ERR_NOT_EXIST (404), ERR_PERMISSION (403), ERR_AGAIN (any other status). */
 #ifndef POD_S3_H
 #define POD_S3_H
