@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from lab import LAB, Failed
 
-GROUPS = ["store", "marketplace", "guide", "members"]
+GROUPS = ["store", "marketplace", "guide", "members", "options"]
 
 
 def main():

@@ -401,7 +401,36 @@ def password(app):
     wait("it says so", lambda: any("PasswordUnknown" == e["reason"] for e in app.kube.events()))
 
 
-SCENARIOS = {f.__name__: f for f in (scale, emptied, silent, sigterm, recover, password)}
+def slow(app):
+    """A Kubernetes API that takes its time, or talks nonsense: who is ready stays so, and nothing happens by mistake."""
+    app.up(3)
+    before = app.voters(0, 1, 2)
+    app.kube.delay = 2.7                            # the agent gives up after 3
+    unready = 0
+    end = time.time() + 40
+    while time.time() < end:
+        unready += sum(not p.readyz() for p in app.pods[:3])
+        time.sleep(0.1)
+    assert not unready, "%d times not ready because the API is slow" % unready
+    app.kube.delay = 1
+    app.kube.patch("statefulsets", "r-etcd", {"spec": {"replicas": 5}})
+    for p in app.pods[3:5]:
+        p.start()
+    app.voters(0, 1, 2, 3, 4, seconds=120)
+    app.kube.delay = 0
+    now = app.members()
+    for nonsense in ((200, b"[]"), (200, b"{"), (200, b"<html>proxy</html>"), (200, b'{"kind":"List","items":null}'), (500, b"{}"), (429, b""), (200, b"{}"),
+                     (401, b"{}"), (410, b'{"kind":"Status"}')):
+        app.kube.nonsense = nonsense
+        time.sleep(3)
+        assert app.members() == now and all(p.readyz() for p in app.pods[:5]), nonsense
+    app.pods[1].kill().spawn()                      # a restart needs nobody who makes sense
+    wait("ready again", app.pods[1].readyz)
+    app.kube.nonsense = None
+    assert app.voters(0, 1, 2, 3, 4) == now and set(before.items()) <= set(now.items())
+
+
+SCENARIOS = {f.__name__: f for f in (scale, emptied, silent, sigterm, recover, password, slow)}
 
 
 def main():

@@ -4,6 +4,7 @@ Also the StatefulSet's controller by hand: the test makes and deletes pods and c
 import json
 import re
 import threading
+import time
 import urllib.parse
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -39,6 +40,8 @@ class Kube:
         self.lock = threading.RLock()
         self.objects = {}           # (resource, name): object
         self.silent = False
+        self.delay = 0              # seconds before each answer
+        self.nonsense = None        # (status, bytes) in place of each answer
         self.requests = 0
         self.refused = []
         kube = self
@@ -55,8 +58,13 @@ class Kube:
                 if kube.silent:
                     self.close_connection = True
                     return
-                code, answer = kube.answer(self.command, self.path, self.headers, body)
-                text = json.dumps(answer).encode()
+                if kube.delay:
+                    time.sleep(kube.delay)
+                if kube.nonsense:
+                    code, text = kube.nonsense
+                else:
+                    code, answer = kube.answer(self.command, self.path, self.headers, body)
+                    text = json.dumps(answer).encode()
                 self.send_response(code)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(text)))
