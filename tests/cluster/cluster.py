@@ -126,6 +126,10 @@ def learner_and_removal(c):
     check(m.error("kv/range", {"key": b64("k1")}), "9 etcdserver: rpc not supported for learner")
     check(m.error("kv/put", {"key": b64("k1")}), "9 etcdserver: rpc not supported for learner")
     check(m.error("cluster/member/list"), "9 etcdserver: rpc not supported for learner")
+    # Its own health is not asked as a client's.
+    check(etcdproc.get(m.port, "/health")[2].strip(), b'{"health":"true","reason":""}')
+    check(etcdproc.get(m.port, "/readyz/linearizable_read")[0], 200)
+    check(etcdproc.get(m.port, "/readyz")[0], 503)
     check(lead.error("maintenance/transfer-leadership", {"targetID": m.own_id}), "9 etcdserver: bad leader transferee")
     members = follower.api("cluster/member/promote", {"ID": m.own_id})["members"]
     check([x.get("isLearner", False) for x in members], [False] * 4)
