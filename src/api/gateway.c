@@ -24,6 +24,7 @@ struct gateway_req {
 	bool head_sent;                 /* of a stream */
 	bool ended;                     /* the answer is whole */
 	bool body_ended;
+	bool said_all;                  /* half_close() */
 	struct buf message;             /* a large message that comes in parts */
 	size_t message_size;
 	bool is_ws;                     /* a WebSocket: messages in, lines out, each a frame */
@@ -87,12 +88,21 @@ static void ws_end(struct gateway_req *g)
 	http_end(g->web->http, NULL, 0);
 }
 
+/* What was begun has no one to answer any more. */
+static void drop_rpc(struct gateway_req *g)
+{
+	if (g->rpc)
+		api_cancel(g->rpc);
+	g->rpc = NULL;
+}
+
 static void error_reply(struct gateway_req *g, unsigned status, unsigned code, struct slice text)
 {
 	bool stream = g->method && g->method->stream != RPC_UNARY && g->begun;
 	struct buf b;
 
 	buf_init(&b, 1 << 20);
+	drop_rpc(g);
 	g->ended = true;
 	if (g->is_ws) {
 		buf_printf(&b, stream ? "{\"error\":" : "");
@@ -118,14 +128,17 @@ static void error_reply(struct gateway_req *g, unsigned status, unsigned code, s
 	buf_fini(&b);
 }
 
-static void head_send(struct gateway_req *g, const char *length)
+/* empty: no message follows. */
+static void head_send(struct gateway_req *g, const char *length, bool empty)
 {
 	struct http_header h[8];
 	size_t n = g->web->cors_count;
 
 	memcpy(h, g->web->cors, n * sizeof(h[0]));
-	h[n++] = HTTP_HEADER("content-type", "application/json");
-	h[n++] = HTTP_HEADER("grpc-metadata-content-type", "application/grpc");
+	if (!empty) {
+		h[n++] = HTTP_HEADER("content-type", "application/json");
+		h[n++] = HTTP_HEADER("grpc-metadata-content-type", "application/grpc");
+	}
 	if (length)
 		h[n++] = (struct http_header){SLICE_LIT("content-length"), slice_str(length), false};
 	http_respond(g->web->http, 200, h, n);
@@ -158,9 +171,9 @@ static void message_out(struct gateway_req *g, struct slice encoded)
 		}
 		if (!stream) {
 			snprintf(length, sizeof(length), "%zu", out.size);
-			head_send(g, length);
+			head_send(g, length, false);
 		} else if (!g->head_sent) {
-			head_send(g, NULL);
+			head_send(g, NULL, false);
 		}
 		http_send(g->web->http, &out, 1);
 	}
@@ -225,7 +238,7 @@ static void sink_finish(void *sink, err_t err, const char *text)
 	}
 	g->ended = true;
 	if (!g->head_sent)
-		head_send(g, NULL);
+		head_send(g, NULL, true);
 	http_end(g->web->http, NULL, 0);
 }
 
@@ -294,6 +307,16 @@ static void forget(struct buf *b)
 	buf_fini(b);
 }
 
+/* Of a stream of both directions: no more requests come; what was asked is still answered. */
+static void half_close(struct gateway_req *g)
+{
+	g->said_all = true;
+	if (g->rpc)
+		api_half_close(g->rpc);
+	else
+		sink_finish(g, OK, NULL);
+}
+
 static void message_in(struct gateway_req *g, struct slice json)
 {
 	struct api_meta meta = meta_of(g);
@@ -303,7 +326,9 @@ static void message_in(struct gateway_req *g, struct slice json)
 
 	buf_init(&encoded, GATEWAY_JSON_FACTOR * message_bytes_max(g->web));
 	err = json_parse(g->method->request, json, &why, &encoded);
-	if (err || buf_failed(&encoded)) {
+	if ((err || buf_failed(&encoded)) && g->method->stream == RPC_BIDI) {
+		half_close(g);          /* as upstream's: what cannot be read ends the requests, and nobody is told why */
+	} else if (err || buf_failed(&encoded)) {
 		error_reply(g, 400, GRPC_INVALID_ARGUMENT, slice_str(why.text));
 	} else if (encoded.size > message_bytes_max(g->web)) {
 		char text[96];
@@ -347,7 +372,7 @@ static void ws_in(struct gateway_req *g, struct slice data)
 		case WS_MORE:
 			break;
 		case WS_MESSAGE:
-			if (g->method->stream == RPC_BIDI || !g->begun)
+			if (!g->said_all && (g->method->stream == RPC_BIDI || !g->begun))
 				message_in(g, buf_slice(&g->ws.message));
 			break;
 		case WS_PING:
@@ -355,9 +380,7 @@ static void ws_in(struct gateway_req *g, struct slice data)
 			break;
 		case WS_CLOSE:
 		case WS_BAD:
-			if (g->rpc)
-				api_cancel(g->rpc);
-			g->rpc = NULL;
+			drop_rpc(g);
 			ws_end(g);
 			break;
 		}
@@ -377,9 +400,6 @@ static void deadline_passed(struct net_timer *t)
 
 	if (g->ended)
 		return;
-	if (g->rpc)
-		api_cancel(g->rpc);
-	g->rpc = NULL;
 	error_reply(g, 504, GRPC_DEADLINE_EXCEEDED, SLICE_LIT("context deadline exceeded"));
 }
 
@@ -425,7 +445,7 @@ static void on_request(struct http_req *r)
 
 static void values_in(struct gateway_req *g, struct slice data)
 {
-	while (data.size && !g->ended) {
+	while (data.size && !g->ended && !g->said_all) {
 		size_t used = 0;
 		err_t err = json_scan(&g->scan, data, &used);
 
@@ -438,11 +458,13 @@ static void values_in(struct gateway_req *g, struct slice data)
 		}
 		if (err == ERR_AGAIN)
 			return;
-		message_in(g, buf_slice(&g->in));       /* a syntax error is reported by the parser, in its words */
+		if (err) {
+			half_close(g);
+			return;
+		}
+		message_in(g, buf_slice(&g->in));
 		buf_clear(&g->in);
 		json_scan_init(&g->scan);
-		if (err)
-			return;
 		data = slice_of(data.data + used, data.size - used);
 	}
 }
@@ -473,22 +495,16 @@ static void on_body_end(struct http_req *r)
 	if (g->ended)
 		return;
 	if (g->is_ws) {                 /* gone without a word */
-		if (g->rpc)
-			api_cancel(g->rpc);
-		g->rpc = NULL;
+		drop_rpc(g);
 		ws_end(g);
 		return;
 	}
-	if (g->method->stream != RPC_BIDI)
+	if (g->said_all)
+		return;
+	if (g->method->stream != RPC_BIDI || (g->in.size && !json_scan_is_idle(&g->scan)))
 		message_in(g, buf_slice(&g->in));
-	else if (g->in.size && !json_scan_is_idle(&g->scan))
-		message_in(g, buf_slice(&g->in));
-	if (!g->ended && g->method->stream == RPC_BIDI) {
-		if (g->rpc)
-			api_half_close(g->rpc);
-		else
-			sink_finish(g, OK, NULL);
-	}
+	if (!g->ended && !g->said_all && g->method->stream == RPC_BIDI)
+		half_close(g);
 }
 
 static void on_writable(struct http_req *r)
@@ -503,8 +519,7 @@ static void on_close(struct http_req *r, enum http_close why)
 {
 	struct gateway_req *g = r->user;
 
-	if (g->rpc)
-		api_cancel(g->rpc);
+	drop_rpc(g);
 	if (g->has_deadline)
 		net_timer_cancel(loop_of(g), &g->deadline);
 	if (g->is_ws)

@@ -892,6 +892,25 @@ def gateway(t):
     t.http("/v3beta/kv/range", method="POST", body='{"key":"%s"}' % b64("foo"))
 
 
+@section
+def gateway_unreadable(t):
+    """Of a stream, what cannot be read ends the requests; what was asked before goes on."""
+    g = t.gateway
+    g("lease/grant", {"TTL": "600", "ID": "5"})
+    for body in ("", "x", "null", '{"ID":"5"}x', '{"ID":"5"}[]', '{"ID":"5"}{"ID":"x"}{"ID":"5"}', '{"ID":"5"}{"ID"'):
+        g("lease/keepalive", body)
+    watch = json.dumps({"create_request": {"key": b64("a")}})
+    for rest in ("", "x", "[]", '{"create_request":1}', "{", " "):
+        g("watch", watch + rest, **{"Grpc-Timeout": "300m"})
+    w = WebSocket(t.server.port, "watch")
+    for m in (watch.encode(), b"[]", watch.encode()):
+        w.send(m)
+    t.say(json.dumps(t.stable(json.loads(w.receive()[1])), sort_keys=True))
+    t.call("KV/Put", key=b"a", value=b"1")
+    t.say(json.dumps(t.stable(json.loads(w.receive()[1])), sort_keys=True))
+    w.s.close()
+
+
 class WebSocket:
     """A client of RFC 6455 as far as is needed here."""
 
