@@ -105,6 +105,8 @@ static err_t load_ca(SSL_CTX *ctx, const char *ca, bool server, struct why *why)
 {
 	STACK_OF(X509_NAME) * names;
 
+	if (!ca && !server)
+		return OK; /* the system's, with the first connection: reading them takes 20 ms and a megabyte */
 	if (!ca)
 		return SSL_CTX_set_default_verify_paths(ctx) == 1 ? OK : why_set(why, ERR_INVALID, "the system's certificate authorities cannot be read");
 	if (SSL_CTX_load_verify_file(ctx, ca) != 1)
@@ -266,6 +268,8 @@ SSL *tls_ssl_new(struct tls_context *c, bool server, X509_CRL **crl)
 
 	pthread_mutex_lock(&c->lock);
 	files_refresh(c);
+	if (!server && !c->paths[CA] && !c->insecure_skip_verify && !c->files.system_authorities)
+		c->files.system_authorities = SSL_CTX_set_default_verify_paths(c->files.client) == 1;
 	if (server ? c->files.server : c->files.client)
 		ssl = SSL_new(server ? c->files.server : c->files.client);
 	*crl = c->files.crl;

@@ -12,6 +12,7 @@
 /* One reading of the files: counted, never changed. */
 struct tls_files {
 	SSL_CTX *server, *client;
+	bool system_authorities;        /* client has them; under the lock, with its first connection */
 	X509_CRL *crl;                  /* NULL: none */
 };
 

@@ -301,6 +301,30 @@ static void test_wrong_authority_and_name(void **state)
 	part();
 }
 
+/* Without an authority of its own the client trusts the system's, which are read with the first connection. */
+static void test_authorities_of_the_system(void **state)
+{
+	setenv("SSL_CERT_DIR", t.dir, 1);
+	setenv("SSL_CERT_FILE", t.cert[1], 1);
+	meet((struct tls_config){SERVER}, (struct tls_config){0}, "127.0.0.1", 0);
+	assert_non_null(strstr(t.client_why, "certificate signed by unknown authority"));
+	part();
+	setenv("SSL_CERT_FILE", t.cert[0], 1);
+	meet((struct tls_config){SERVER}, (struct tls_config){0}, "127.0.0.1", 1000);
+	assert_int_equal(t.client_err, OK);
+	assert_true(wait_for(all_back));
+	assert_int_equal(t.got, 1000);
+	t.server_err = t.client_err = -1;
+	net_loop_call_wait(t.client_loop, close_ends, t.client_loop);
+	net_loop_call_wait(t.server_loop, close_ends, t.server_loop);
+	net_loop_call_wait(t.client_loop, dial, NULL);
+	assert_true(wait_for(both_told));
+	assert_int_equal(t.client_err, OK);
+	part();
+	unsetenv("SSL_CERT_FILE");
+	unsetenv("SSL_CERT_DIR");
+}
+
 /* With TLS 1.3 the client is through before the server has seen its certificate; then it loses the connection. */
 static void test_client_certificate_is_demanded(void **state)
 {
@@ -376,6 +400,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bytes_come_back),
 		cmocka_unit_test(test_wrong_authority_and_name),
+		cmocka_unit_test(test_authorities_of_the_system),
 		cmocka_unit_test(test_client_certificate_is_demanded),
 		cmocka_unit_test(test_allowed_names_bind_the_dialling_side_too),
 		cmocka_unit_test(test_versions_that_do_not_meet),
