@@ -307,19 +307,25 @@ static void forget(struct buf *b)
 	buf_fini(b);
 }
 
+static void rpc_begin(struct gateway_req *g)
+{
+	struct api_meta meta = meta_of(g);
+
+	if (!g->rpc)
+		g->rpc = api_begin(g->web->io, (enum rpc)(g->method - rpc_methods), &sink_ops, g, &meta);
+	g->begun = true;
+}
+
 /* Of a stream of both directions: no more requests come; what was asked is still answered. */
 static void half_close(struct gateway_req *g)
 {
 	g->said_all = true;
-	if (g->rpc)
-		api_half_close(g->rpc);
-	else
-		sink_finish(g, OK, NULL);
+	rpc_begin(g);
+	api_half_close(g->rpc);
 }
 
 static void message_in(struct gateway_req *g, struct slice json)
 {
-	struct api_meta meta = meta_of(g);
 	struct why why = {""};
 	struct buf encoded;
 	err_t err;
@@ -336,9 +342,7 @@ static void message_in(struct gateway_req *g, struct slice json)
 		snprintf(text, sizeof(text), "grpc: received message larger than max (%zu vs. %zu)", encoded.size, message_bytes_max(g->web));
 		error_reply(g, 429, GRPC_RESOURCE_EXHAUSTED, slice_str(text));
 	} else {
-		if (!g->rpc)
-			g->rpc = api_begin(g->web->io, (enum rpc)(g->method - rpc_methods), &sink_ops, g, &meta);
-		g->begun = true;
+		rpc_begin(g);
 		api_message(g->rpc, blob_copy(buf_slice(&encoded)));
 	}
 	forget(&encoded);

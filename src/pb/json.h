@@ -27,13 +27,17 @@
  * ERR_INVALID: not JSON or nested too deep; used tells where. */
 struct json_scan {
 	uint8_t state;
-	const char *literal;            /* what is left of true, false, null */
+	uint8_t literal_seen;           /* of: */
+	const char *literal;            /* true, false or null */
+	const char *where;              /* after ERR_INVALID, for json_scan_why */
 	uint32_t depth;
 	uint64_t in_object[JSON_DEPTH_MAX / 64 + 1];    /* a bit per open bracket */
 };
 
 void json_scan_init(struct json_scan *s);
 NODISCARD err_t json_scan(struct json_scan *s, struct slice part, size_t *used);
+/* After ERR_INVALID, c being the byte at used: sets why to encoding/json's words, ERR_INVALID. */
+err_t json_scan_why(const struct json_scan *s, uint8_t c, struct why *why);
 /* Nothing but space so far. */
 bool json_scan_is_idle(const struct json_scan *s);
 

@@ -9,8 +9,9 @@
  * checked: quoted numbers come from anyone. */
 NODISCARD bool json_integer(struct slice s, ProtobufCType type, size_t *used, uint64_t *out);
 
-/* True if every \u escape of half a surrogate pair in checked JSON is followed by its other half. */
-bool json_surrogates_paired(struct slice json);
+/* NULL if every \u escape of half a surrogate pair in checked JSON is followed by its other half; otherwise behind the
+ * first that is not. */
+const uint8_t *json_half_surrogate(struct slice json);
 /* The content of a checked string, without its quotes, to b, which is cleared before. */
 void json_unescape(struct slice raw, struct buf *b);
 

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/text.h"
 #include "pb/json_inl.h"
 #include "pb/wire_inl.h"
 
@@ -281,6 +282,18 @@ struct seen {
 	uint64_t oneofs;
 };
 
+/* What the descriptors do not know; no message that is read has two. */
+static const char *oneof_name(const ProtobufCMessageDescriptor *d)
+{
+	static const char *const names[] = {"etcdserverpb.Compare.target_union", "etcdserverpb.RequestOp.request",
+					    "etcdserverpb.ResponseOp.response", "etcdserverpb.WatchRequest.request_union"};
+
+	for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+		if (slice_has_prefix(slice_str(names[i]), slice_str(d->name)) && names[i][strlen(d->name)] == '.')
+			return names[i];
+	return d->name;
+}
+
 /* name: as it stands in the input. */
 static err_t check_seen(struct json_in *in, const ProtobufCMessageDescriptor *d, unsigned i, struct slice name,
 			bool null, struct seen *seen)
@@ -295,7 +308,7 @@ static err_t check_seen(struct json_in *in, const ProtobufCMessageDescriptor *d,
 		return OK;
 	for (unsigned k = 0; k < d->n_fields; k++)
 		if (seen->oneofs >> k & 1 && d->fields[k].quantifier_offset == f->quantifier_offset)
-			return bad(in, name.data, "", "error parsing %.*s, its oneof is already set", SLICE_ARG(name));
+			return bad(in, name.data, "", "error parsing %.*s, oneof %s is already set", SLICE_ARG(name), oneof_name(d));
 	seen->oneofs |= bit;
 	return OK;
 }
@@ -346,9 +359,43 @@ static err_t parse_message(struct json_in *in, const ProtobufCMessageDescriptor 
 	return err;
 }
 
+/* Half a surrogate pair in the string that begins at quote: Go shows the six bytes where the other half should be. */
+static err_t bad_escape(struct json_in *in, const uint8_t *quote, const uint8_t *behind)
+{
+	struct buf shown;
+	err_t err;
+
+	if (in->end - behind < 6)
+		return why_set(in->why, ERR_INVALID, "proto: unexpected EOF");
+	buf_init(&shown, 64);
+	text_quote(&shown, slice_of(behind, 6));
+	err = bad(in, quote, "syntax error ", "invalid escape code %.*s in string", SLICE_ARG(buf_slice(&shown)));
+	buf_fini(&shown);
+	return err;
+}
+
+/* Names the first string that is not UTF-8 or has half a surrogate pair, behind which half points, or NULL. */
+static err_t bad_string(struct json_in *in, const uint8_t *half)
+{
+	for (const uint8_t *p = in->start; p < in->end; p++) {
+		const uint8_t *quote = p;
+
+		if (*p != '"')
+			continue;
+		for (p++; *p != '"'; p++)
+			p += *p == '\\';
+		if (!slice_is_utf8(slice_of(quote, (size_t)(p - quote))))
+			return bad(in, quote, "syntax error ", "invalid UTF-8 in string");
+		if (half && half > quote && half <= p)
+			return bad_escape(in, quote, half);
+	}
+	UNREACHABLE();
+}
+
 /* The first value of json, checked: in->end is behind it. */
 static err_t first_value(struct json_in *in, struct slice json)
 {
+	const uint8_t *half;
 	struct slice value;
 	size_t used;
 	err_t err;
@@ -362,14 +409,11 @@ static err_t first_value(struct json_in *in, struct slice json)
 	if (err == ERR_AGAIN)
 		return why_set(in->why, ERR_INVALID, "unexpected EOF");
 	if (err)
-		return bad(in, json.data + used, "syntax error ", "invalid character");
+		return json_scan_why(&in->scan, json.data[used], in->why);
 	value = slice_of(json.data, used);
-	if (!slice_is_utf8(value))
-		return bad(in, json.data, "syntax error ", "invalid UTF-8 in string");
-	if (!json_surrogates_paired(value))
-		return bad(in, json.data, "syntax error ", "invalid escape code in string");
 	in->end = json.data + used;
-	return OK;
+	half = json_half_surrogate(value);
+	return slice_is_utf8(value) && !half ? OK : bad_string(in, half);
 }
 
 err_t json_parse(const ProtobufCMessageDescriptor *d, struct slice json, struct why *why, struct buf *out)

@@ -5,6 +5,9 @@
  *	       --{--> FIRST_KEY --"--> KEY --"--> COLON --:--> BEFORE
  *	       --[--> FIRST_ELEMENT (BEFORE that may close)
  *	VALUE_END --,--> NEXT_KEY in an object, BEFORE in an array */
+#include <stdio.h>
+
+#include "base/text.h"
 #include "pb/json.h"
 
 enum {
@@ -43,6 +46,13 @@ static bool is_hex(uint8_t c)
 	return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
+/* where: Go's words for the state that c does not fit into. */
+static enum step bad(struct json_scan *s, const char *where)
+{
+	s->where = where;
+	return BAD;
+}
+
 static enum step value_end(struct json_scan *s)
 {
 	s->state = VALUE_END;
@@ -54,7 +64,7 @@ static enum step bracket_open(struct json_scan *s, bool object)
 	uint64_t bit = 1ull << s->depth % 64;
 
 	if (s->depth == JSON_DEPTH_MAX)
-		return BAD;
+		return bad(s, "exceeded max depth");
 	if (object)
 		s->in_object[s->depth / 64] |= bit;
 	else
@@ -69,17 +79,23 @@ static bool in_object(const struct json_scan *s)
 	return s->in_object[(s->depth - 1) / 64] >> (s->depth - 1) % 64 & 1;
 }
 
+static const char *after_value(const struct json_scan *s)
+{
+	return in_object(s) ? "after object key:value pair" : "after array element";
+}
+
 static enum step bracket_close(struct json_scan *s, uint8_t c)
 {
 	if ((c == '}') != in_object(s))
-		return BAD;
+		return bad(s, after_value(s));
 	s->depth--;
 	return value_end(s);
 }
 
-static enum step literal_start(struct json_scan *s, const char *rest)
+static enum step literal_start(struct json_scan *s, const char *name)
 {
-	s->literal = rest;
+	s->literal = name;
+	s->literal_seen = 1;
 	s->state = LITERAL;
 	return MORE;
 }
@@ -92,12 +108,12 @@ static enum step value_start(struct json_scan *s, uint8_t c)
 	case '"': s->state = STRING; return MORE;
 	case '-': s->state = NUMBER_MINUS; return MORE;
 	case '0': s->state = NUMBER_ZERO; return MORE;
-	case 't': return literal_start(s, "rue");
-	case 'f': return literal_start(s, "alse");
-	case 'n': return literal_start(s, "ull");
+	case 't': return literal_start(s, "true");
+	case 'f': return literal_start(s, "false");
+	case 'n': return literal_start(s, "null");
 	default:
 		if (!is_digit(c))
-			return BAD;
+			return bad(s, "looking for beginning of value");
 		s->state = NUMBER_INT;
 		return MORE;
 	}
@@ -115,16 +131,16 @@ static enum step between(struct json_scan *s, uint8_t c)
 		if (c == '}' && s->state == FIRST_KEY)
 			return bracket_close(s, c);
 		s->state = KEY;
-		return c == '"' ? MORE : BAD;
+		return c == '"' ? MORE : bad(s, "looking for beginning of object key string");
 	case COLON:
 		s->state = BEFORE;
-		return c == ':' ? MORE : BAD;
+		return c == ':' ? MORE : bad(s, "after object key");
 	case VALUE_END:
 		if (c == ',') {
 			s->state = in_object(s) ? NEXT_KEY : BEFORE;
 			return MORE;
 		}
-		return c == '}' || c == ']' ? bracket_close(s, c) : BAD;
+		return c == '}' || c == ']' ? bracket_close(s, c) : bad(s, after_value(s));
 	default:
 		return value_start(s, c);
 	}
@@ -142,7 +158,7 @@ static enum step in_string(struct json_scan *s, uint8_t c)
 			s->state = COLON;
 		else if (c == '\\')
 			s->state = base + (STRING_ESCAPE - STRING);
-		return c < ' ' ? BAD : MORE;
+		return c < ' ' ? bad(s, "in string literal") : MORE;
 	}
 	if (s->state == base + (STRING_ESCAPE - STRING)) {
 		if (c == 'u') {
@@ -150,10 +166,10 @@ static enum step in_string(struct json_scan *s, uint8_t c)
 			return MORE;
 		}
 		s->state = base;
-		return c && strchr("\"\\/bfnrt", c) ? MORE : BAD;
+		return c && strchr("\"\\/bfnrt", c) ? MORE : bad(s, "in string escape code");
 	}
 	s->state = s->state == base + (STRING_HEX4 - STRING) ? base : s->state + 1;
-	return is_hex(c) ? MORE : BAD;
+	return is_hex(c) ? MORE : bad(s, "in \\u hexadecimal character escape");
 }
 
 /* Behind a whole number: c belongs to what follows. */
@@ -172,7 +188,7 @@ static enum step in_number(struct json_scan *s, uint8_t c)
 
 	if (s->state == NUMBER_MINUS) {
 		s->state = c == '0' ? NUMBER_ZERO : NUMBER_INT;
-		return is_digit(c) ? MORE : BAD;
+		return is_digit(c) ? MORE : bad(s, "in numeric literal");
 	}
 	if (is_digit(c) && s->state != NUMBER_ZERO)
 		s->state = on_digit[s->state];
@@ -185,7 +201,7 @@ static enum step in_number(struct json_scan *s, uint8_t c)
 	else if (whole || s->state == NUMBER_FRACTION || s->state == NUMBER_EXPONENT)
 		return number_end(s, c);
 	else
-		return BAD;
+		return bad(s, s->state == NUMBER_POINT ? "after decimal point in numeric literal" : "in exponent of numeric literal");
 	return MORE;
 }
 
@@ -197,9 +213,29 @@ static enum step step(struct json_scan *s, uint8_t c)
 		return in_string(s, c);
 	if (s->state > LITERAL)
 		return in_number(s, c);
-	if (c != (uint8_t)*s->literal)
-		return BAD;
-	return *++s->literal ? MORE : value_end(s);
+	if (c != (uint8_t)s->literal[s->literal_seen])
+		return bad(s, NULL);
+	return s->literal[++s->literal_seen] ? MORE : value_end(s);
+}
+
+err_t json_scan_why(const struct json_scan *s, uint8_t c, struct why *why)
+{
+	uint8_t rune[2] = {c < 0x80 ? c : (uint8_t)(0xc0 | c >> 6), (uint8_t)(0x80 | (c & 0x3f))};
+	char where[64];
+	struct buf quoted;
+	err_t err;
+
+	if (!s->where)
+		snprintf(where, sizeof(where), "in literal %s (expecting '%c')", s->literal, s->literal[s->literal_seen]);
+	buf_init(&quoted, 64);
+	if (c == '\'' || c == '"')
+		buf_printf(&quoted, "x%sx", c == '"' ? "\"" : "\\'");
+	else
+		text_quote(&quoted, slice_of(rune, c < 0x80 ? 1 : 2));
+	err = why_set(why, ERR_INVALID, "invalid character '%.*s' %s", (int)quoted.size - 2, (const char *)quoted.data + 1,
+		      s->where ? s->where : where);
+	buf_fini(&quoted);
+	return err;
 }
 
 err_t json_scan(struct json_scan *s, struct slice part, size_t *used)

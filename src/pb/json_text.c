@@ -129,7 +129,7 @@ static bool is_surrogate(uint32_t v)
 	return v >= 0xd800 && v < 0xe000;
 }
 
-bool json_surrogates_paired(struct slice json)
+const uint8_t *json_half_surrogate(struct slice json)
 {
 	const uint8_t *p = json.data, *end = json.data + json.size;
 
@@ -142,11 +142,11 @@ bool json_surrogates_paired(struct slice json)
 			uint32_t low = end - p >= 12 && p[6] == '\\' && p[7] == 'u' ? hex_4(p + 8) : 0;
 
 			if (hex_4(p + 2) >= 0xdc00 || low < 0xdc00 || !is_surrogate(low))
-				return false;
+				return p + 6;
 			p += 12;
 		}
 	}
-	return true;
+	return NULL;
 }
 
 static void put_rune(struct buf *b, uint32_t r)

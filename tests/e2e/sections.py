@@ -844,6 +844,9 @@ def gateway(t):
     g("kv/range", '{"key":"!!"}')
     g("kv/range", '{"key":5}')
     g("kv/range", '{"limit":"x"}')
+    g("kv/range", '{"limit":1,}')
+    g("kv/range", '{"key":"\\ud800"}')
+    g("kv/txn", '{"success":[{"request_range":{"key":"YQ=="},"request_put":{"key":"YQ=="}}]}')
     g("kv/txn", {"compare": [{"key": b64("foo"), "target": "VERSION", "version": "2"}],
                  "success": [{"request_put": {"key": b64("t"), "value": b64("1")}},
                              {"request_range": {"key": b64("t")}}],
@@ -900,8 +903,8 @@ def gateway_unreadable(t):
     for body in ("", "x", "null", '{"ID":"5"}x', '{"ID":"5"}[]', '{"ID":"5"}{"ID":"x"}{"ID":"5"}', '{"ID":"5"}{"ID"'):
         g("lease/keepalive", body)
     watch = json.dumps({"create_request": {"key": b64("a")}})
-    for rest in ("", "x", "[]", '{"create_request":1}', "{", " "):
-        g("watch", watch + rest, **{"Grpc-Timeout": "300m"})
+    for body in ("", "x", watch, watch + "x", watch + "[]", watch + '{"create_request":1}', watch + "{", watch + " "):
+        g("watch", body, **{"Grpc-Timeout": "300m"})
     w = WebSocket(t.server.port, "watch")
     for m in (watch.encode(), b"[]", watch.encode()):
         w.send(m)

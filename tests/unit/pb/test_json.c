@@ -92,23 +92,19 @@ static void test_verdicts(void **state)
 	each_golden(same_verdict);
 }
 
-/* Go's message where it comes from protojson and not from encoding/json; the space behind "proto:" varies by build. */
+/* Go's message, protojson's or encoding/json's; the space behind "proto:" varies by build. */
 static void same_message(const struct golden *g, const struct rpc_method *m)
 {
-	static const struct slice value = SLICE_LIT("invalid value"), token = SLICE_LIT("unexpected token"),
-				  twice = SLICE_LIT("duplicate");
 	struct buf b = buf_new(), quoted = buf_new();
 	struct why why = {""};
 
-	if (slice_eq(g->verdict, SLICE_LIT("decode")) &&
-	    (memmem(g->answer.data, g->answer.size, value.data, value.size) ||
-	     memmem(g->answer.data, g->answer.size, token.data, token.size) ||
-	     memmem(g->answer.data, g->answer.size, twice.data, twice.size))) {
+	if (slice_eq(g->verdict, SLICE_LIT("decode"))) {
 		assert_err(ERR_INVALID, json_parse(m->request, g->body, &why, &b));
-		assert_memory_equal(why.text, "proto: ", 7);
 		buf_put(&quoted, "{\"code\":3,\"message\":", 20);
-		memmove(why.text + 8, why.text + 7, strlen(why.text + 7) + 1);
-		memcpy(why.text + 6, "\xc2\xa0", 2);
+		if (!strncmp(why.text, "proto: ", 7)) {
+			memmove(why.text + 8, why.text + 7, strlen(why.text + 7) + 1);
+			memcpy(why.text + 6, "\xc2\xa0", 2);
+		}
 		json_emit_string(slice_str(why.text), &quoted);
 		buf_put_byte(&quoted, '}');
 		if (!slice_eq(buf_slice(&quoted), g->answer))
