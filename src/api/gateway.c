@@ -530,7 +530,7 @@ static void on_close(struct http_req *r, enum http_close why)
 		ws_reader_fini(&g->ws);
 	forget(&g->in);
 	buf_fini(&g->message);
-	mem_free(g->web);
+	web_free(g->web);
 	mem_free(g);
 }
 

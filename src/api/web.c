@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
+#include "grpc/grpc.h"
 #include "obs/log.h"
 #include "obs/metric.h"
 #include "pb/json.h"
@@ -30,13 +31,11 @@ static bool certificate_would_mislead(const struct web_req *w)
 	return enabled;
 }
 
-bool web_front(struct web_req *w)
+static bool client_front(struct web_req *w)
 {
 	struct slice host = http_host_name(w->http->authority);
 	char *text;
 
-	if (w->listener->kind != WEB_CLIENT)
-		return true;
 	if (certificate_would_mislead(w)) {
 		web_reply(w, 400, "text/plain; charset=utf-8", SLICE_LIT(
 			"CommonName of client sending a request against gateway will be ignored and not used as expected\n"), true);
@@ -56,7 +55,8 @@ bool web_front(struct web_req *w)
 	UNREACHABLE();
 }
 
-static void reply(struct web_req *w, unsigned status, const char *type, const char *allow, struct slice body, bool nosniff)
+/* more: one header, or NULL. */
+static void reply(struct web_req *w, unsigned status, const char *type, const struct http_header *more, struct slice body, bool nosniff)
 {
 	struct http_header h[8];
 	size_t n = w->cors_count;
@@ -68,8 +68,8 @@ static void reply(struct web_req *w, unsigned status, const char *type, const ch
 		h[n++] = header("content-type", type);
 	if (nosniff)
 		h[n++] = HTTP_HEADER("x-content-type-options", "nosniff");
-	if (allow)
-		h[n++] = header("allow", allow);
+	if (more)
+		h[n++] = *more;
 	h[n++] = header("content-length", length);
 	http_respond(w->http, status, h, n);
 	if (body.size)
@@ -84,7 +84,9 @@ void web_reply(struct web_req *w, unsigned status, const char *type, struct slic
 
 void web_wrong_method(struct web_req *w, const char *allow)
 {
-	reply(w, 405, "text/plain; charset=utf-8", allow, SLICE_LIT("Method Not Allowed\n"), true);
+	struct http_header h = header("allow", allow);
+
+	reply(w, 405, "text/plain; charset=utf-8", &h, SLICE_LIT("Method Not Allowed\n"), true);
 }
 
 static void not_found(struct web_req *w)
@@ -92,24 +94,153 @@ static void not_found(struct web_req *w)
 	web_reply(w, 404, "text/plain; charset=utf-8", SLICE_LIT("404 page not found\n"), true);
 }
 
+/* ---- paths, as net/http's ServeMux has them ---- */
+
+static int hex_value(uint8_t c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
+}
+
+/* form: a + is a space; otherwise a path, in which an escaped slash stays what it is, so that it parts nothing. False: a % without
+ * two digits. */
+static bool unescape(struct slice s, bool form, struct buf *out)
+{
+	for (size_t i = 0; i < s.size; i++) {
+		uint8_t c = s.data[i];
+
+		if (c == '%') {
+			if (s.size - i < 3 || hex_value(s.data[i + 1]) < 0 || hex_value(s.data[i + 2]) < 0)
+				return false;
+			c = (uint8_t)(hex_value(s.data[i + 1]) << 4 | hex_value(s.data[i + 2]));
+			if (c == '/' && !form) {
+				buf_put(out, "%2", 2);
+				c = 'F';
+			}
+			i += 2;
+		} else if (form && c == '+') {
+			c = ' ';
+		}
+		buf_put_byte(out, c);
+	}
+	return true;
+}
+
+/* "//a/./b/../c/" -> "/a/c/" */
+static void clean(struct slice path, struct buf *out)
+{
+	const uint8_t *end = path.data + path.size, *stop;
+
+	for (const uint8_t *p = path.data; p < end; p = stop + 1) {
+		struct slice part;
+
+		stop = memchr(p, '/', (size_t)(end - p));
+		stop = stop ? stop : end;
+		part = slice_of(p, (size_t)(stop - p));
+		if (part.size == 0 || slice_eq(part, SLICE_LIT(".")))
+			continue;
+		if (slice_eq(part, SLICE_LIT(".."))) {
+			while (out->size && out->data[--out->size] != '/')
+				;
+			continue;
+		}
+		buf_put_byte(out, '/');
+		buf_put_slice(out, part);
+	}
+	if (!out->size || end[-1] == '/')
+		buf_put_byte(out, '/');
+}
+
+static void html_put(struct buf *b, uint8_t c)
+{
+	switch (c) {
+	case '&': buf_printf(b, "&amp;"); break;
+	case '<': buf_printf(b, "&lt;"); break;
+	case '>': buf_printf(b, "&gt;"); break;
+	case '"': buf_printf(b, "&#34;"); break;
+	case '\'': buf_printf(b, "&#39;"); break;
+	default: buf_put_byte(b, c);
+	}
+}
+
+static void redirect(struct web_req *w, struct slice path)
+{
+	bool is_head = slice_eq(w->http->method, SLICE_LIT("HEAD"));
+	struct http_header location = {SLICE_LIT("location"), {0}, false};
+	struct buf to, body;
+
+	buf_init(&to, 4 * w->http->path.size + 16);
+	for (size_t i = 0; i < path.size; i++)
+		buf_printf(&to, path.data[i] < 0x80 ? "%c" : "%%%02x", path.data[i]);   /* no byte that ends a line passes the parsers */
+	if (w->query.size)
+		buf_printf(&to, "?%.*s", SLICE_ARG(w->query));
+	location.value = buf_slice(&to);
+	buf_init(&body, 8 * to.size + 64);
+	buf_printf(&body, "<a href=\"");
+	for (size_t i = 0; i < to.size; i++)
+		html_put(&body, to.data[i]);
+	buf_printf(&body, "\">Temporary Redirect</a>.\n\n");
+	if (w->is_get || is_head)
+		reply(w, 307, "text/html; charset=utf-8", &location, w->is_get ? buf_slice(&body) : (struct slice){0}, false);
+	else
+		reply(w, 307, NULL, &location, (struct slice){0}, false);
+	buf_fini(&body);
+	buf_fini(&to);
+}
+
+/* False: answered, for the path cannot be read or is to be asked for by another name. */
+static bool path_taken(struct web_req *w)
+{
+	struct slice raw = slice_of(w->http->path.data, w->http->path.size - (w->query.data ? w->query.size + 1 : 0));
+	struct buf cleaned;
+	bool same;
+
+	if (!w->path.size || raw.data[0] != '/') {
+		web_reply(w, 400, "text/plain; charset=utf-8", SLICE_LIT("400 Bad Request"), false);
+		return false;
+	}
+	if (slice_eq(w->http->method, SLICE_LIT("CONNECT")))
+		return true;
+	if (w->listener->kind == WEB_CLIENT && w->listener->gateway && slice_eq(raw, SLICE_LIT("/v3"))) {
+		redirect(w, SLICE_LIT("/v3/"));
+		return false;
+	}
+	buf_init(&cleaned, raw.size + 1);
+	clean(raw, &cleaned);
+	same = slice_eq(raw, buf_slice(&cleaned));
+	if (!same)
+		redirect(w, buf_slice(&cleaned));
+	buf_fini(&cleaned);
+	return same;
+}
+
+bool web_front(struct web_req *w)
+{
+	return (w->listener->kind != WEB_CLIENT || client_front(w)) && path_taken(w);
+}
+
 /* ---- the query ---- */
 
 bool web_query_next(struct web_req *w, const char *name, size_t *at, struct slice *value)
 {
-	size_t name_size = strlen(name);
-
 	while (*at < w->query.size) {
 		struct slice part = slice_of(w->query.data + *at, w->query.size - *at);
 		const uint8_t *end = memchr(part.data, '&', part.size);
 		const uint8_t *eq;
+		bool is_it;
 
 		part.size = end ? (size_t)(end - part.data) : part.size;
 		*at += part.size + 1;
-		eq = part.size ? memchr(part.data, '=', part.size) : NULL;
-		if (slice_eq(slice_of(part.data, eq ? (size_t)(eq - part.data) : part.size), slice_of(name, name_size))) {
-			*value = eq ? slice_of(eq + 1, (size_t)(part.data + part.size - eq - 1)) : (struct slice){0};
-			return true;
-		}
+		if (!part.size || memchr(part.data, ';', part.size))
+			continue;
+		eq = memchr(part.data, '=', part.size);
+		buf_clear(&w->value);
+		is_it = unescape(slice_of(part.data, eq ? (size_t)(eq - part.data) : part.size), true, &w->value) &&
+			slice_eq(buf_slice(&w->value), slice_str(name));
+		buf_clear(&w->value);
+		if (!is_it || (eq && !unescape(slice_of(eq + 1, (size_t)(part.data + part.size - eq - 1)), true, &w->value)))
+			continue;
+		*value = buf_slice(&w->value);
+		return true;
 	}
 	return false;
 }
@@ -205,8 +336,30 @@ static void page_version(struct web_req *w)
 	buf_fini(&b);
 }
 
+/* "zstd, gzip;q=0.5"; * is not taken for it, as upstream's does not. */
+static bool takes_gzip(const struct http_req *r)
+{
+	struct slice v, part;
+
+	if (!http_header_get(r, SLICE_LIT("accept-encoding"), &v))
+		return false;
+	for (const uint8_t *p = v.data, *end = v.data + v.size, *stop; p < end; p = stop + 1) {
+		stop = memchr(p, ',', (size_t)(end - p));
+		stop = stop ? stop : end;
+		while (p < stop && *p == ' ')
+			p++;
+		part = slice_of(p, (size_t)(stop - p));
+		if (slice_has_prefix(part, SLICE_LIT("gzip")) && (part.size == 4 || part.data[4] == ';' || part.data[4] == ' '))
+			return !memmem(part.data, part.size, "q=0", 3) || memmem(part.data, part.size, "q=0.", 4);
+	}
+	return false;
+}
+
 static void page_metrics(struct web_req *w)
 {
+	const struct http_header encoding = HTTP_HEADER("content-encoding", "gzip");
+	struct blob *z = NULL;
+	struct slice page;
 	struct buf b;
 
 	buf_init(&b, METRICS_MAX);
@@ -214,7 +367,14 @@ static void page_metrics(struct web_req *w)
 	metric_write(&b);
 	metric_move(METRIC_PROMHTTP_METRIC_HANDLER_REQUESTS_IN_FLIGHT, -1);
 	metric_add(w->io->api->series.scrapes, 1);
-	web_reply(w, 200, "text/plain; version=0.0.4; charset=utf-8; escaping=underscores", buf_slice(&b), false);
+	page = buf_slice(&b);
+	if (takes_gzip(w->http)) {
+		z = grpc_gzip(&page, 1);
+		page = blob_slice(z);
+	}
+	reply(w, 200, "text/plain; version=0.0.4; charset=utf-8; escaping=underscores", z ? &encoding : NULL, page, false);
+	if (z)
+		blob_unref(z);
 	buf_fini(&b);
 }
 
@@ -266,7 +426,7 @@ static bool sub_path(struct web_req *w, const char *base, struct slice *sub)
 		*sub = (struct slice){0};
 		return true;
 	}
-	if (w->path.data[n] != '/')
+	if (w->path.data[n] != '/' || w->path.size == n + 1)
 		return false;
 	*sub = slice_of(w->path.data + n + 1, w->path.size - n - 1);
 	return true;
@@ -322,6 +482,13 @@ static void on_close(struct http_req *r, enum http_close why)
 	if (w->probe)
 		api_cancel(w->probe);
 	web_health_drop(w);
+	web_free(w);
+}
+
+void web_free(struct web_req *w)
+{
+	buf_fini(&w->text);
+	buf_fini(&w->value);
 	mem_free(w);
 }
 
@@ -339,6 +506,10 @@ const struct http_handler *web_route(const struct web_listener *l, struct api_io
 	w->path = slice_of(r->path.data, q ? (size_t)(q - r->path.data) : r->path.size);
 	w->query = q ? slice_of(q + 1, (size_t)(r->path.data + r->path.size - q - 1)) : (struct slice){0};
 	w->is_get = slice_eq(r->method, SLICE_LIT("GET"));
+	buf_init(&w->text, r->path.size + 1);
+	buf_init(&w->value, r->path.size + 1);
+	if (w->path.size && memchr(w->path.data, '%', w->path.size))
+		w->path = unescape(w->path, false, &w->text) ? buf_slice(&w->text) : (struct slice){0};
 	if (l->kind == WEB_CLIENT && l->gateway && gateway_takes(w->path)) {
 		r->user = gateway_new(w);
 		return gateway_handler();

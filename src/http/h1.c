@@ -101,8 +101,11 @@ static int on_header_field(http_parser *p, const char *at, size_t size)
 	dst = buf_add(&h->name, size);
 	if (!dst)
 		return refuse_later(h, 431);
-	for (size_t i = 0; i < size; i++)
+	for (size_t i = 0; i < size; i++) {
+		if (at[i] == ' ')       /* http_parser lets it pass */
+			return refuse_later(h, 400);
 		dst[i] = (uint8_t)tolower((unsigned char)at[i]);
+	}
 	return 0;
 }
 
@@ -138,12 +141,34 @@ static struct slice origin_form(struct slice url)
 	return slash ? slice_of(slash, (size_t)(url.data + url.size - slash)) : SLICE_LIT("/");
 }
 
-static bool expects_continue(const struct req *r)
+static bool expects(const struct req *r, bool *to_continue)
 {
 	struct slice v;
 
-	return http_header_get(&r->pub, SLICE_LIT("expect"), &v) && v.size == 12 &&
-	       strncasecmp((const char *)v.data, "100-continue", 12) == 0;
+	if (!http_header_get(&r->pub, SLICE_LIT("expect"), &v) || !v.size)
+		return false;
+	*to_continue = v.size == 12 && strncasecmp((const char *)v.data, "100-continue", 12) == 0;
+	return true;
+}
+
+/* One Host, which names nothing strange: what stands before us may have read another one (request smuggling). */
+static bool host_good(struct req *r, bool needed)
+{
+	unsigned count = 0;
+
+	for (uint32_t i = 0; i < r->pub.header_count; i++) {
+		if (!slice_eq(r->pub.headers[i].name, SLICE_LIT("host")))
+			continue;
+		r->pub.authority = r->pub.headers[i].value;
+		count++;
+	}
+	for (size_t i = 0; i < r->pub.authority.size; i++) {
+		uint8_t c = r->pub.authority.data[i];
+
+		if (!isalnum(c) && (!c || !strchr("!$%&'()*+,-.:;=[]_~", c)))
+			return false;
+	}
+	return count == 1 || (!count && !needed);
 }
 
 static int on_headers_complete(http_parser *p)
@@ -151,14 +176,20 @@ static int on_headers_complete(http_parser *p)
 	struct http_conn *c = conn_of(p);
 	struct h1 *h = c->h1;
 	struct req *r = h->r;
+	bool to_continue = false, expected;
 
 	if (header_done(c))
 		return -1;
 	h->head_ms = 0;
 	r->pub.method = slice_str(http_method_str(p->method));
 	r->pub.path = keep_bytes(r, origin_form(buf_slice(&h->url)));
-	if (!http_header_get(&r->pub, SLICE_LIT("host"), &r->pub.authority) && p->http_major == 1 && p->http_minor >= 1)
+	if (p->http_major != 1)
+		return refuse_later(h, p->http_major ? 505 : 400);
+	if (!host_good(r, p->http_minor >= 1))
 		return refuse_later(h, 400);
+	expected = p->http_minor >= 1 && expects(r, &to_continue);
+	if (expected && !to_continue)
+		return refuse_later(h, 417);
 	h->keep_alive = http_should_keep_alive(p) && !c->draining;
 	h->no_body = p->method == HTTP_HEAD;
 	req_start(r);
@@ -167,7 +198,7 @@ static int on_headers_complete(http_parser *p)
 	if (h->raw)
 		return 2;
 	p->upgrade = 0; /* nobody took it: an ordinary request */
-	if (!r->responded && expects_continue(r) && p->http_minor >= 1)
+	if (!r->responded && expected)
 		h1_lead(c, SLICE_LIT("HTTP/1.1 100 Continue\r\n\r\n"));
 	return 0;
 }

@@ -804,6 +804,14 @@ def http(t):
     t.http("/nonsense", method="OPTIONS", show_headers=cors)
     for path in ("/", "/nonsense", "/v2/keys", "/config/local/log", "/members", "/raft", "/debug/pprof/"):
         t.http(path, show_headers=("X-Content-Type-Options",) + cors)
+    for path in ("/livez/", "/readyz/", "/livez?%76erbose", "/livez?verbose;a", "/livez?exclude=serializable%5fread&verbose",
+                 "/health?serializable=tru%65", "/%76ersion", "/version%20", "/a%2f/b"):
+        t.http(path)
+    for path in ("//version", "//v3/kv/range?a=<b>&c", "/v2/./../version/.", "/..//", "/a//"):
+        for method in ("GET", "HEAD", "POST", "OPTIONS"):
+            t.http(path, method=method, show_headers=("Location",))
+    for encoding in ("gzip", "zstd, gzip;q=0.5", "gzip;q=0", "br", "*"):
+        t.http("/metrics", headers={"Accept-Encoding": encoding}, show_headers=("Content-Encoding",), show_body=False)
     t.http("/metrics", show_headers=("X-Content-Type-Options",) + cors, show_body=False)
     metrics(t)
     variables = json.loads(t.http("/debug/vars", show_body=False))
