@@ -17,6 +17,8 @@ struct h2_shared {
 
 static const struct engine_ops h2_ops;
 
+enum { FRAMES_UNSENT_MAX = 1024 };
+
 static int on_begin_frame(nghttp2_session *s, const nghttp2_frame_hd *hd, void *user)
 {
 	h2_guard_frame(user, hd);
@@ -130,6 +132,13 @@ static int on_data(nghttp2_session *s, uint8_t flags, int32_t stream_id, const u
 	return 0;
 }
 
+static int on_invalid_frame(nghttp2_session *s, const nghttp2_frame *f, int error, void *user)
+{
+	if (error != NGHTTP2_ERR_REFUSED_STREAM)
+		h2_guard_reset(user, NULL);
+	return 0;
+}
+
 static int on_stream_close(nghttp2_session *s, int32_t stream_id, uint32_t code, void *user)
 {
 	struct http_conn *c = user;
@@ -159,12 +168,17 @@ static struct h2_shared *shared_of(struct http_io *io)
 	nghttp2_session_callbacks_set_on_begin_headers_callback(sh->callbacks, on_begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback(sh->callbacks, on_header);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(sh->callbacks, on_frame_recv);
+	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(sh->callbacks, on_invalid_frame);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(sh->callbacks, on_data);
 	nghttp2_session_callbacks_set_on_stream_close_callback(sh->callbacks, on_stream_close);
 	h2_send_callbacks(sh->callbacks);
 	ASSERT(nghttp2_option_new(&sh->option) == 0);
 	nghttp2_option_set_no_auto_window_update(sh->option, 1);
 	nghttp2_option_set_no_closed_streams(sh->option, 1);
+#if NGHTTP2_VERSION_NUM >= 0x013200
+	/* As Go's server: a value with a blank at its end is that value, a token that nobody has, not a broken stream. */
+	nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(sh->option, 1);
+#endif
 	/* Our own guard counts only the resets of requests that were not answered: clients that end many watches at
 	 * once are no attackers. nghttp2's stays as a second line. */
 	nghttp2_option_set_stream_reset_rate_limit(sh->option, 100000, 10000);
@@ -244,9 +258,11 @@ static bool h2_ended(const struct http_conn *c)
 	return !nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session);
 }
 
+/* Not for DATA, which the windows hold, and WINDOW_UPDATE must get through. But frames make frames (a faulty request of ten bytes a
+ * RST_STREAM of 270 in memory), and a peer that takes none of them is not listened to. What waits here needs no window to go. */
 static bool h2_read_paused(const struct http_conn *c)
 {
-	return false; /* WINDOW_UPDATE must always get through; DATA is held by the windows */
+	return nghttp2_session_get_outbound_queue_size(c->h2->session) > FRAMES_UNSENT_MAX;
 }
 
 static void h2_consumed(struct req *r, size_t size)

@@ -77,7 +77,7 @@ struct http_limits {
 	uint32_t stream_out_bytes_max;           /* unsent; 256 KiB */
 	uint32_t conn_out_bytes_max;             /* unsent; 1 MiB */
 	uint32_t unread_streams_max;             /* at four times that, new streams above so many open ones are refused; 1,000 */
-	uint32_t resets_burst, resets_per_s;     /* of requests not yet answered; 2,000 and 200 */
+	uint32_t resets_burst, resets_per_s;     /* of requests not yet answered, and faulty ones; 2,000 and 200 */
 	uint32_t controls_burst, controls_per_s; /* PING, SETTINGS, PRIORITY, empty frames; 10,000 and 1,000 */
 	uint32_t header_timeout_ms; /* first byte to end of headers, also the silence before; 30 s; 0 = none */
 	uint32_t idle_timeout_ms;   /* HTTP/1 between requests; 0 = none */

@@ -94,6 +94,38 @@ def rapid_reset_answered(p):
     return "%d sent" % i
 
 
+def not_read(p, make, n=1500):
+    """Frames that the server must answer, of which nothing is read."""
+    c = p.conn(receive_bytes=4096)
+    for i in range(n):
+        if not c.send(b"".join(make(c) for _ in range(1000))):
+            return "cut after %d" % (i * 1000)
+    return "%d sent, %s" % (n * 1000, "cut" if not c.alive() else "held back")
+
+
+@attack(32)
+def bad_requests_not_read(p):
+    """Requests without a path: ten bytes each, each is answered by a RST_STREAM that stays where it is."""
+    return not_read(p, lambda c: frame(h2.HEADERS, h2.END_HEADERS | h2.END_STREAM, c.stream(), b"\x83"))
+
+
+@attack(32)
+def windows_of_no_stream(p):
+    """WINDOW_UPDATE of nothing for a stream that is open: an error of that stream."""
+    def make(c):
+        sid = c.stream()
+        return frame(h2.HEADERS, h2.END_HEADERS, sid, b"\x83\x87\x84\x01\x01a") + frame(h2.WINDOW_UPDATE, 0, sid, b"\0\0\0\0")
+    return not_read(p, make)
+
+
+@attack(300, long=True)
+def refused_requests_not_read(p):
+    """As many open requests as a connection may have, and then more that are refused."""
+    start = b"\x83\x86" + h2.literal(b":path", PUT.encode()) + h2.literal(b":authority", b"x") + \
+        h2.literal(b"content-type", b"application/grpc")
+    return not_read(p, lambda c: frame(h2.HEADERS, h2.END_HEADERS, c.stream(), start), 1000)
+
+
 @attack(32)
 def continuation_flood(p):
     """Headers that never end (CVE-2023-45288)."""
