@@ -10,6 +10,7 @@ import time
 import grpc
 
 from etcdapi import Api, auth, rpc
+from etcdproc import get
 from sections import P, R, section
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -152,3 +153,174 @@ def jwt_verify_only(t):
 
 
 jwt_verify_only.flags = ["--auth-token=jwt,sign-method=RS256,pub-key=%s" % os.path.join(KEYS, "public")]
+
+
+def grant(api, role, kind, key, end=b""):
+    api.call("Auth/RoleGrantPermission", rpc.AuthRoleGrantPermissionRequest(
+        name=role, perm=auth.Permission(permType=kind, key=key, range_end=end)))
+
+
+def watch_request(key, end=b"", **more):
+    return rpc.WatchRequest(create_request=rpc.WatchCreateRequest(key=key, range_end=end, **more))
+
+
+@section
+def auth_midway(t):
+    """Rights, passwords and roles that change while somebody is using them."""
+    api = t.api
+    t.title("a stream that began without authentication")
+    early = api.stream("Watch/Watch")
+    early.send(watch_request(b"rw/k"))
+    t.receive(early)
+    renewals = api.stream("Lease/LeaseKeepAlive")
+    api.call("Lease/LeaseGrant", rpc.LeaseGrantRequest(ID=5, TTL=600))
+    renewals.send(rpc.LeaseKeepAliveRequest(ID=5))
+    t.receive(renewals)
+    users(t)
+    api.call("Auth/AuthEnable", rpc.AuthEnableRequest())
+    root, u, empty = login(t, "root", "rootpw"), login(t, "u", "upw"), login(t, "empty", "emptypw")
+    root.call("KV/Put", P(key=b"rw/k", value=b"secret"))
+    t.receive(early)
+    early.send(watch_request(b"rw/l"))
+    t.receive(early)
+    renewals.send(rpc.LeaseKeepAliveRequest(ID=5))
+    t.receive(renewals)
+    early.close()
+    t.title("a right is taken away under a watch")
+    s = u.stream("Watch/Watch")
+    s.send(watch_request(b"rw/k"))
+    t.receive(s)
+    root.call("Auth/RoleRevokePermission", rpc.AuthRoleRevokePermissionRequest(role="both", key=b"rw/", range_end=b"rw0"))
+    root.call("KV/Put", P(key=b"rw/k", value=b"2"))
+    t.receive(s)
+    s.send(watch_request(b"rw/k"))
+    t.receive(s)
+    s.send(watch_request(b"r/k"))
+    t.receive(s)
+    s.send(rpc.WatchRequest(progress_request=rpc.WatchProgressRequest()))
+    t.receive(s)
+    grant(root, "both", READ, b"rw/", b"rw0")
+    s.send(watch_request(b"rw/k"))
+    t.receive(s)
+    t.title("a password changes under a watch; a user goes under one")
+    root.call("Auth/UserChangePassword", rpc.AuthUserChangePasswordRequest(name="u", password="new"))
+    s.send(watch_request(b"rw/k"))
+    t.receive(s)
+    root.call("KV/Put", P(key=b"rw/k", value=b"3"))
+    t.receive(s, 2, in_order=False)
+    u = login(t, "u", "new")
+    s.close()
+    s = login(t, "gone", "gonepw").stream("Watch/Watch")
+    s.send(watch_request(b"rw/k"))
+    t.receive(s)
+    root.call("Auth/UserDelete", rpc.AuthUserDeleteRequest(name="gone"))
+    root.call("KV/Put", P(key=b"rw/k", value=b"4"))
+    t.receive(s)
+    s.send(watch_request(b"rw/k"))
+    t.receive(s)
+    s.close()
+    t.title("leases with keys of others")
+    for lease, key in ((7, b"other"), (8, b"w/mine"), (9, None), (10, b"r/read")):
+        root.call("Lease/LeaseGrant", rpc.LeaseGrantRequest(ID=lease, TTL=600))
+        if key:
+            root.call("KV/Put", P(key=key, lease=lease))
+    for who in (empty, u):
+        for lease in (7, 8, 9, 10, 11):
+            t.call("Lease/LeaseTimeToLive", ID=lease, keys=True, api=who)
+            t.call("Lease/LeaseTimeToLive", ID=lease, api=who)
+            t.call("KV/Put", key=b"w/x", lease=lease, api=who)
+            r = who.stream("Lease/LeaseKeepAlive")
+            r.send(rpc.LeaseKeepAliveRequest(ID=lease))
+            t.receive(r)
+            r.close()
+        t.call("Lease/LeaseLeases", api=who)
+        for lease in (7, 10, 9, 11):
+            t.call("Lease/LeaseRevoke", ID=lease, api=who)
+    t.title("the ends of ranges")
+    grant(root, "writer", READWRITE, b"m", b"p")
+    grant(root, "writer", READWRITE, b"p", b"p\0")
+    grant(root, "writer", READWRITE, b"\0")
+    for key, end in ((b"m", b"p"), (b"m", b"p\0"), (b"m", b"p\0\0"), (b"m", b"\0"), (b"l\xff", b"n"), (b"n", b"m"), (b"n", b"n"), (b"m", b"m"),
+                     (b"p", b"p\0"), (b"o\xff", b"p"), (b"\0", b""), (b"\0", b"\0"), (b"", b""), (b"", b"\0"), (b"z", b"a"), (b"p", b"m"),
+                     (b"\xff", b"\0"), (b"n", b"\0\0"), (b"m", b"\1")):
+        for name, request in (("KV/Range", R(key=key, range_end=end, keys_only=True)),
+                              ("KV/DeleteRange", rpc.DeleteRangeRequest(key=key, range_end=end)),
+                              ("KV/Txn", rpc.TxnRequest(compare=[rpc.Compare(key=key, range_end=end, target=rpc.Compare.VERSION)])),
+                              ("KV/Txn", rpc.TxnRequest(failure=[rpc.RequestOp(request_txn=rpc.TxnRequest(
+                                  failure=[rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=key, range_end=end, prev_kv=True))]))]))):
+            u = login(t, "u", "new") if verdict(lambda: u.call("Auth/UserGet", rpc.AuthUserGetRequest(name="u"))) != "ok" else u
+            t.call(name, request, api=u)
+        s = u.stream("Watch/Watch")
+        s.send(watch_request(key, end))
+        t.receive(s)
+        s.close()
+    t.title("role root of somebody else, and of nobody")
+    root.call("Auth/UserGrantRole", rpc.AuthUserGrantRoleRequest(user="empty", role="root"))
+    t.call("Auth/UserList", api=empty)
+    t.call("KV/Put", key=b"anything", api=empty)
+    t.call("Auth/UserDelete", name="root", api=empty)
+    t.call("Auth/UserRevokeRole", name="root", role="root", api=empty)
+    t.call("Auth/UserChangePassword", name="root", password="taken", api=empty)
+    t.call("KV/Range", key=b"a", api=root)
+    t.call("Auth/UserRevokeRole", name="empty", role="root", api=empty)
+    t.call("Auth/UserList", api=empty)
+    root = login(t, "root", "taken")
+    t.call("Auth/UserChangePassword", name="root", password="rootpw", api=root)
+    t.call("Auth/UserList", api=root)
+    root = login(t, "root", "rootpw")
+    for role in ("reader", "writer", "both"):
+        t.call("Auth/RoleDelete", role=role, api=root)
+    t.call("KV/Range", key=b"r/k", api=u)
+    t.call("Auth/UserGet", name="u", api=u)
+    t.call("Auth/RoleAdd", name="writer", api=root)
+    t.call("KV/Put", key=b"m", api=u)
+    t.title("tokens in the metadata")
+    good, bad = root.metadata[0][1], "rubbish.1"
+    for pairs in ([("token", good)], [("authorization", good)], [("authorization", "Bearer " + good)], [("token", "Bearer " + good)],
+                  [("authorization", "bearer " + good)], [("token", "Bearer Bearer " + good)], [("token", good), ("token", bad)],
+                  [("token", bad), ("token", good)], [("token", good), ("authorization", bad)], [("token", bad), ("authorization", good)],
+                  [("token", ""), ("authorization", good)], [("token", "")], [("authorization", "")], [("token", good + " ")],
+                  [("token", good + ".1")], [("token", good.split(".")[0])], [("token", good.split(".")[0] + ".0")],
+                  [("token", good.split(".")[0] + ".99999999999999999999")], [("token", "." + good.split(".")[1])], [("token-bin", good.encode())],
+                  [("token", "x" * 5000)], [("authorization", "Bearer")], [("authorization", "Bearer ")]):
+        by = Api.__new__(Api)
+        by.channel, by.metadata = api.channel, pairs
+        shown = [(k, v if isinstance(v, str) and v else "") for k, v in pairs]
+        t.say("%s: %s" % ([(k, v.replace(good, "GOOD").replace(good.split(".")[0], "HALF").replace(good.split(".")[1], "INDEX")[:60])
+                           for k, v in shown], verdict(lambda: by.call("KV/Range", R(key=b"a")))))
+
+
+@section
+def odd_json(t):
+    """What an attacker would send to the gateway. Of a refusal the words of the parser of JSON are not compared."""
+    k = base64.b64encode(b"k").decode()
+
+    def g(path, body, **headers):
+        t.say("%s %s %s" % (path, body[:200], headers or ""))
+        status, _, data = get(t.server.port, "/v3/" + path, "POST", body.encode(), headers)
+        answer = json.loads(data)
+        t.say("   %d %s" % (status, json.dumps(t.stable(answer), sort_keys=True) if status == 200 else answer.get("code")))
+
+    t.gateway("kv/put", {"key": k, "value": k})
+    for text in ('{"key":"%s","key":"%s"}' % (k, base64.b64encode(b"other").decode()), '{"range_end":"AA==","key":"AA==","rangeEnd":"AA=="}',
+                 '{"key":"%s","limit":1e0}' % k, '{"key":"%s","limit":"1e0"}' % k, '{"key":"%s","limit":1.0}' % k, '{"key":"%s","limit":1.5}' % k,
+                 '{"key":"%s","limit":9223372036854775808}' % k, '{"key":"%s","limit":-9223372036854775808}' % k,
+                 '{"key":"%s","limit":1e400}' % k, '{"key":"%s","limit":1e18}' % k, '{"key":"%s","limit":" 1"}' % k, '{"key":"%s","limit":"0x1"}' % k,
+                 '{"key":"%s","limit":null}' % k, '{"key":null}', '{"key":"%s","sort_order":7}' % k, '{"key":"%s","sort_order":"7"}' % k,
+                 '{"key":"%s","sort_order":"NONSENSE"}' % k, '{"key":"%s","sort_order":1.5}' % k, '{"key":"%s","serializable":"true"}' % k,
+                 '{"key":"%s","serializable":1}' % k, '{"key":["%s"]}' % k, '{"key":{"a":1}}', '[{"key":"%s"}]' % k, '{"key":"%s"}{"key":"%s"}' % (k, k),
+                 '{"key":"%s"} trailing' % k, '{"key":"%s",}' % k, "{'key':'%s'}" % k, '{key:"%s"}' % k, '{"key":"%s"//\n}' % k, '{"key":"aw"}', '{"key":"aw="}',
+                 '{"key":"a w=="}', '{"key":"aw==\\n"}', '{"key":"-_-_"}', '{"key":"+/+/"}', '{"key":"-/-/"}', '{"\\u006bey":"%s"}' % k,
+                 '{"KEY":"%s"}' % k, '{"Key":"%s"}' % k, '{"key":"%s","\\u0000":1}' % k, '{"key":"%s","":1}' % k, '{"key":"\\ud800"}', "null", "true", '"x"',
+                 "1", "\ufeff{}", " { } ", '{"key":"%s","max_mod_revision":NaN}' % k, '{"key":"%s","max_mod_revision":"-1"}' % k, "{" * 200, '{"a":' * 200,
+                 '{"key":"%s","unknown":%s}' % (k, "[" * 50 + "]" * 50)):
+        g("kv/range", text)
+    nested = '{"success":[{"request_txn":' * 40 + "{}" + "}]}" * 40
+    for text in (nested, '{"success":[{"request_put":{"key":"%s"},"request_range":{"key":"%s"}}]}' % (k, k), '{"success":[{}]}', '{"success":[null]}',
+                 '{"success":{}}', '{"compare":[{"key":"%s","version":"1","value":"%s"}]}' % (k, k), '{"compare":[{"target":"VALUE"}]}'):
+        g("kv/txn", text)
+    for path in ("kv/range/", "kv/range?key=" + k, "KV/range", "kv/range%00"):
+        g(path, '{"key":"%s"}' % k)
+    for headers in ({"Content-Type": "text/plain"}, {"Content-Type": "application/x-www-form-urlencoded"}, {"Accept": "application/grpc"},
+                    {"Grpc-Metadata-Token": "x"}, {"Grpc-Metadata-Hasleader": "x"}, {"X-HTTP-Method-Override": "GET"}, {"Grpc-Encoding": "gzip"}):
+        g("kv/range", '{"key":"%s"}' % k, **headers)

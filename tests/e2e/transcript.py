@@ -117,16 +117,20 @@ class Transcript:
         except grpc.RpcError as e:
             self.error(e)
 
-    def receive(self, stream, count=1, seconds=5):
-        """Shows the next messages of a stream; what does not come in time is said too."""
-        got = []
+    def receive(self, stream, count=1, seconds=5, in_order=True):
+        """Shows the next messages of a stream; what does not come in time is said too. Watchers of one stream have no order among each other."""
+        got, lines = [], []
         for _ in range(count):
             response = stream.next(seconds)
+            got.append(response)
             if isinstance(response, grpc.RpcError):
                 self.error(response)
             else:
-                self.say("   nothing" if response is None else "   " + show(response))
-            got.append(response)
+                lines.append("   nothing" if response is None else "   " + show(response))
+                if in_order:
+                    self.say(lines.pop())
+        for line in sorted(lines):
+            self.say(line)
         return got
 
     def ctl(self, *args, stdin=None, both=True):
