@@ -82,6 +82,40 @@ static void warn_plain(const struct url_list *l, const char *event, const char *
 			LOG_WARN(event, LOG_STR(what, l->at[i].text));
 }
 
+/* ---- who is refused ---- */
+
+#define LOG_REFUSED(level, text, r)                                                                                          \
+	do {                                                                                                                 \
+		if ((r)->has_certificate)                                                                                    \
+			LOG_AT(level, text, LOG_STR("remote-addr", (r)->remote), LOG_STR("server-name", (r)->server_name),   \
+			       LOG_STRS("ip-addresses", (r)->ips, (r)->ip_count),                                            \
+			       LOG_STRS("dns-names", (r)->dns_names, (r)->dns_name_count), LOG_STR("error", (r)->why));      \
+		else                                                                                                         \
+			LOG_AT(level, text, LOG_STR("remote-addr", (r)->remote), LOG_STR("server-name", (r)->server_name),   \
+			       LOG_STR("error", (r)->why));                                                                  \
+	} while (0)
+
+static bool went_away(const struct tls_refusal *r)
+{
+	return strcmp(r->why, "EOF") == 0;
+}
+
+static void peer_refused(const struct tls_refusal *r)
+{
+	if (went_away(r))
+		LOG_REFUSED(LOG_LEVEL_DEBUG, "rejected connection on peer endpoint", r);
+	else
+		LOG_REFUSED(LOG_LEVEL_WARN, "rejected connection on peer endpoint", r);
+}
+
+static void client_refused(const struct tls_refusal *r)
+{
+	if (went_away(r))
+		LOG_REFUSED(LOG_LEVEL_DEBUG, "rejected connection on client endpoint", r);
+	else
+		LOG_REFUSED(LOG_LEVEL_WARN, "rejected connection on client endpoint", r);
+}
+
 /* ---- members ---- */
 
 err_t secure_peer_init(struct secure *s, struct config *cfg, const char *data_dir, struct why *why)
@@ -91,7 +125,7 @@ err_t secure_peer_init(struct secure *s, struct config *cfg, const char *data_di
 		.client_cert_auth = cfg->peer_client_cert_auth, .allowed_cns = cfg->peer_cert_allowed_cn.at,
 		.allowed_cn_count = cfg->peer_cert_allowed_cn.count, .allowed_hostnames = cfg->peer_cert_allowed_hostname.at,
 		.allowed_hostname_count = cfg->peer_cert_allowed_hostname.count,
-		.check_client_san = !cfg->peer_skip_client_san_verification};
+		.check_client_san = !cfg->peer_skip_client_san_verification, .refused = peer_refused};
 	bool given = cfg->peer_cert_file[0];
 	char *dir, *cert = NULL, *key = NULL;
 	err_t err = tls_cipher_suites_check(cfg->cipher_suites.at, cfg->cipher_suites.count, why);
@@ -125,13 +159,25 @@ err_t secure_peer_init(struct secure *s, struct config *cfg, const char *data_di
 
 /* ---- clients ---- */
 
-/* Unlike a member's, a client's certificate may name any addresses, as upstream has it. */
+static err_t refuse_tls(const struct url_list *l, struct why *why)
+{
+	err_t err = OK;
+
+	for (size_t i = 0; i < l->count; i++)
+		if (url_is_tls(&l->at[i]))
+			err = why_set(why, ERR_INVALID, "TLS key/cert (--cert-file, --key-file) must be provided for client url %s with HTTPS scheme",
+				      l->at[i].text);
+	return err;
+}
+
+/* Unlike a member's, a client's certificate may name any addresses, as upstream has it; but not one that asks for metrics. */
 err_t secure_client_init(struct secure *s, struct config *cfg, const char *data_dir, struct why *why)
 {
 	struct tls_config t = {.cert_file = cfg->cert_file, .key_file = cfg->key_file, .trusted_ca_file = cfg->trusted_ca_file,
 		.crl_file = cfg->client_crl_file, .client_cert_auth = cfg->client_cert_auth, .allowed_cns = cfg->client_cert_allowed_cn.at,
 		.allowed_cn_count = cfg->client_cert_allowed_cn.count, .allowed_hostnames = cfg->client_cert_allowed_hostname.at,
-		.allowed_hostname_count = cfg->client_cert_allowed_hostname.count, .offer_h2 = true};
+		.allowed_hostname_count = cfg->client_cert_allowed_hostname.count, .offer_h2 = true,
+		.refused = client_refused};
 	bool given = cfg->cert_file[0];
 	char *dir, *cert = NULL, *key = NULL;
 	err_t err = check_pair(cfg->cert_file, cfg->key_file, why);
@@ -153,11 +199,13 @@ err_t secure_client_init(struct secure *s, struct config *cfg, const char *data_
 			warn_plain(&cfg->listen_client_urls, "scheme is HTTP while --client-cert-auth is enabled; ignoring client cert auth for this URL",
 				   "client-url");
 		err = tls_context_new(&t, why, &s->client);
+		t.check_client_san = true;
+		if (!err && any_tls(&cfg->listen_metrics_urls))
+			err = tls_context_new(&t, why, &s->metrics);
 	} else if (!err && any_tls(&cfg->listen_client_urls)) {
-		for (size_t i = 0; i < cfg->listen_client_urls.count; i++)
-			if (url_is_tls(&cfg->listen_client_urls.at[i]))
-				err = why_set(why, ERR_INVALID, "TLS key/cert (--cert-file, --key-file) must be provided for client url %s with HTTPS scheme",
-					      cfg->listen_client_urls.at[i].text);
+		err = refuse_tls(&cfg->listen_client_urls, why);
+	} else if (!err && any_tls(&cfg->listen_client_http_urls)) {
+		err = refuse_tls(&cfg->listen_client_http_urls, why);
 	} else if (!err && any_tls(&cfg->listen_metrics_urls)) {
 		err = why_set(why, ERR_INVALID, "client TLS key/cert (--cert-file, --key-file) must be provided for metrics secure url");
 	}
@@ -169,6 +217,7 @@ err_t secure_client_init(struct secure *s, struct config *cfg, const char *data_
 void secure_fini(struct secure *s)
 {
 	tls_context_free(s->client);
+	tls_context_free(s->metrics);
 	tls_context_free(s->peer);
 	*s = (struct secure){0};
 }

@@ -8,6 +8,7 @@
 
 struct secure {
 	struct tls_context *client;
+	struct tls_context *metrics;            /* --listen-metrics-urls: as client's, and a certificate must fit the address it comes from */
 	struct tls_context *peer;
 };
 

@@ -52,7 +52,6 @@ struct listener {
 struct secured {
 	struct listener *listener;
 	struct net_loop *loop;
-	char remote[112];
 };
 
 struct server {
@@ -144,17 +143,18 @@ static void on_secured(void *arg, err_t err, const char *why, struct net_stream 
 	struct secured *c = arg;
 	struct listener *l = c->listener;
 
-	if (!err)
+	if (!err)               /* else src/server/secure.c has told it */
 		serve_stream(l, c->loop, take_s);
-	else if (err != ERR_STOPPED && strcmp(why, "EOF") == 0)
-		LOG_DEBUG("rejected connection", LOG_STR("remote-addr", c->remote), LOG_STR("error", why));
-	else if (err != ERR_STOPPED && l->kind == LISTEN_PEER)
-		LOG_WARN("rejected connection on peer endpoint", LOG_STR("remote-addr", c->remote), LOG_STR("server-name", ""),
-			 LOG_STR("error", why));
-	else if (err != ERR_STOPPED)
-		LOG_WARN("rejected connection on client endpoint", LOG_STR("remote-addr", c->remote), LOG_STR("server-name", ""),
-			 LOG_STR("error", why));
 	mem_free(c);
+}
+
+static struct tls_context *context_of(const struct listener *l)
+{
+	switch (l->kind) {
+	case LISTEN_PEER: return l->server->secure.peer;
+	case LISTEN_METRICS: return l->server->secure.metrics;
+	default: return l->server->secure.client;
+	}
 }
 
 static void serve_known(void *arg, struct net_loop *loop, bool is_tls, struct net_stream *take_s)
@@ -169,8 +169,7 @@ static void serve_known(void *arg, struct net_loop *loop, bool is_tls, struct ne
 	c = NEW(struct secured);
 	c->listener = l;
 	c->loop = loop;
-	memcpy(c->remote, take_s->peer.remote, sizeof(c->remote));
-	tls_accept(l->kind == LISTEN_PEER ? l->server->secure.peer : l->server->secure.client, take_s, on_secured, c);
+	tls_accept(context_of(l), take_s, on_secured, c);
 }
 
 static void on_accept(void *arg, struct net_loop *loop, struct net_stream *take_s)
@@ -633,6 +632,8 @@ static void io_close(void *arg)
 
 	if (io->server->secure.client)
 		tls_handshakes_cancel(io->server->secure.client, io->loop);
+	if (io->server->secure.metrics)
+		tls_handshakes_cancel(io->server->secure.metrics, io->loop);
 	for (size_t i = 0; i < io->early.count; i++)
 		net_stream_close(io->early.at[i], false);
 	VEC_FREE(&io->early);

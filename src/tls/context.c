@@ -324,6 +324,7 @@ err_t tls_context_new(const struct tls_config *cfg, struct why *why, struct tls_
 	c->insecure_skip_verify = cfg->insecure_skip_verify;
 	c->check_client_san = cfg->check_client_san;
 	c->offer_h2 = cfg->offer_h2;
+	c->refused = cfg->refused;
 	c->min_version = cfg->min_version;
 	c->max_version = cfg->max_version;
 	pthread_mutex_init(&c->lock, NULL);

@@ -48,6 +48,29 @@ static void verify_text(long code, char *out, size_t size)
 	snprintf(out, size, "tls: failed to verify certificate: x509: %s", text);
 }
 
+/* What a client of before TLS 1.3 offers: its version and those below. One of 1.3 lists them itself, and always has one that is served. */
+static void versions_text(int newest, char *out, size_t size)
+{
+	size_t n = (size_t)snprintf(out, size, "tls: client offered only unsupported versions: [");
+
+	for (int v = newest; v >= TLS1_VERSION && v <= TLS1_3_VERSION && n < size; v--)
+		n += (size_t)snprintf(out + n, size - n, "%s%x", v == newest ? "" : " ", (unsigned)v);
+	if (n < size)
+		snprintf(out + n, size - n, "]");
+}
+
+static void suites_text(SSL *ssl, char *out, size_t size)
+{
+	const unsigned char *raw;
+	size_t bytes = SSL_get0_raw_cipherlist(ssl, (unsigned char **)&raw);
+	size_t n = (size_t)snprintf(out, size, "tls: no cipher suite supported by both client and server; client offered: [");
+
+	for (size_t i = 0; i + 1 < bytes && n < size; i += 2)
+		n += (size_t)snprintf(out + n, size - n, "%s%x", i ? " " : "", (unsigned)(raw[i] << 8 | raw[i + 1]));
+	if (n < size)
+		snprintf(out + n, size - n, "]");
+}
+
 void tls_error_text(SSL *ssl, const struct tls_verdict *v, char *out, size_t size)
 {
 	unsigned long code = ERR_peek_error();
@@ -67,9 +90,9 @@ void tls_error_text(SSL *ssl, const struct tls_verdict *v, char *out, size_t siz
 	else if (reason == SSL_R_HTTP_REQUEST || reason == SSL_R_WRONG_VERSION_NUMBER)
 		snprintf(out, size, "tls: first record does not look like a TLS handshake");
 	else if (reason == SSL_R_NO_SHARED_CIPHER)
-		snprintf(out, size, "tls: no cipher suite supported by both client and server");
+		suites_text(ssl, out, size);
 	else if (reason == SSL_R_UNSUPPORTED_PROTOCOL)
-		snprintf(out, size, "tls: client offered only unsupported versions");
+		versions_text(SSL_client_version(ssl), out, size);
 	else
 		snprintf(out, size, "tls: %s", ERR_reason_error_string(code) ? ERR_reason_error_string(code) : "handshake failed");
 	ERR_clear_error();

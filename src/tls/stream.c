@@ -50,6 +50,7 @@ static void stream_free(struct tls_stream *t)
 	SSL_free(t->ssl);                       /* the BIOs with it */
 	X509_free(t->cert);
 	X509_CRL_free(t->verdict.crl);
+	X509_free(t->verdict.cert);
 	mem_free(t->cn);
 	mem_free(t);
 }
@@ -84,6 +85,24 @@ static void handshake_leave(struct tls_stream *t)
 	t->context = t->verdict.context = NULL;
 }
 
+static void tell_refused(const struct tls_stream *t, const char *why)
+{
+	X509 *cert = t->verdict.cert ? t->verdict.cert : t->cert;
+	const char *name = SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
+	char ips[TLS_SANS_MAX][TLS_SAN_SIZE], names[TLS_SANS_MAX][TLS_SAN_SIZE];
+	const char *ip_at[TLS_SANS_MAX], *name_at[TLS_SANS_MAX];
+	struct tls_refusal r = {.remote = t->base.peer.remote, .server_name = name ? name : "", .why = why, .has_certificate = cert != NULL,
+				.ips = ip_at, .dns_names = name_at};
+
+	r.ip_count = cert ? tls_sans(cert, GEN_IPADD, ips) : 0;
+	r.dns_name_count = cert ? tls_sans(cert, GEN_DNS, names) : 0;
+	for (size_t i = 0; i < TLS_SANS_MAX; i++) {
+		ip_at[i] = ips[i];
+		name_at[i] = names[i];
+	}
+	t->context->refused(&r);
+}
+
 static void handshake_failed(struct tls_stream *t, err_t err, const char *why)
 {
 	struct net_stream *raw = t->raw;
@@ -92,6 +111,8 @@ static void handshake_failed(struct tls_stream *t, err_t err, const char *why)
 
 	if (t->state == CLOSED)
 		return;
+	if (t->server && t->context->refused && err != ERR_STOPPED)
+		tell_refused(t, why);
 	handshake_leave(t);
 	t->state = CLOSED;
 	t->busy++;
@@ -163,7 +184,7 @@ static void check_certificate(struct tls_stream *t)
 
 static void handshake_step(struct tls_stream *t)
 {
-	char why[300];
+	char why[sizeof(t->verdict.why)];
 	int rc;
 
 	ERR_clear_error();
@@ -386,7 +407,7 @@ static struct tls_stream *begin(struct tls_context *c, struct net_stream *raw, b
 	t->base.listener_arg = raw->listener_arg;
 	t->raw = raw;
 	t->context = c;
-	t->verdict = (struct tls_verdict){c, crl, ""};
+	t->verdict = (struct tls_verdict){.context = c, .crl = crl};
 	t->ssl = ssl;
 	t->in = BIO_new(BIO_s_mem());
 	t->out = BIO_new(BIO_s_mem());

@@ -21,6 +21,16 @@ struct tls_context;
 
 enum tls_version { TLS_VERSION_ANY = 0, TLS_VERSION_1_2 = 12, TLS_VERSION_1_3 = 13 };
 
+/* Who was refused by a server, and why, for its log. Texts are valid during the call. */
+struct tls_refusal {
+	const char *remote, *server_name;       /* server_name "": the client named none */
+	const char *why;                        /* "EOF": it went away by itself */
+	bool has_certificate;                   /* its chain was sound; then the next two are what it is for */
+	const char *const *ips, *const *dns_names;
+	size_t ip_count, dns_name_count;
+};
+typedef void tls_refused(const struct tls_refusal *r);
+
 /* Strings and lists are copied; NULL and "" mean: none. */
 struct tls_config {
 	const char *cert_file, *key_file;       /* server's, and client's unless the next two are set; PEM */
@@ -39,6 +49,7 @@ struct tls_config {
 	const char *const *cipher_suites;       /* of TLS 1.2, IANA names */
 	size_t cipher_suite_count;
 	enum tls_version min_version, max_version;
+	tls_refused *refused;                   /* server: called before done, on the loop; NULL: nobody wants to know */
 };
 
 /* What is wrong with a list of cipher suites, before anything else is done: `unexpected TLS cipher suite "X"`. */

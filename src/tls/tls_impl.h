@@ -34,6 +34,7 @@ struct tls_context {
 	char *server_name;
 	char *ciphers;                          /* OpenSSL's names, colon-joined; NULL: its choice */
 	bool client_cert_auth, insecure_skip_verify, check_client_san, offer_h2;
+	tls_refused *refused;
 	enum tls_version min_version, max_version;
 	pthread_mutex_t lock;                   /* of what follows */
 	struct tls_files files;
@@ -48,8 +49,13 @@ SSL *tls_ssl_new(struct tls_context *c, bool server, X509_CRL **crl);
 struct tls_verdict {
 	struct tls_context *context;
 	X509_CRL *crl;
-	char why[256];                          /* "" while nothing was wrong */
+	X509 *cert;                             /* whose chain is sound, and who is refused all the same; counted */
+	char why[512];                          /* "" while nothing was wrong */
 };
+
+/* Names or addresses (type: GEN_DNS, GEN_IPADD) of a certificate's SAN, as texts: how many there are of them in out. */
+enum { TLS_SANS_MAX = 32, TLS_SAN_SIZE = 256 };
+size_t tls_sans(X509 *cert, int type, char out[TLS_SANS_MAX][TLS_SAN_SIZE]);
 
 /* The certificate carries one of the names that are allowed, or nothing was said about names. */
 bool tls_names_allowed(const struct tls_context *c, X509 *cert);

@@ -60,8 +60,21 @@ static bool is_revoked(X509_CRL *crl, X509 *cert)
 static int refuse(struct tls_verdict *v, X509_STORE_CTX *store, const char *why)
 {
 	snprintf(v->why, sizeof(v->why), "%s", why);
+	if (!v->cert && X509_up_ref(X509_STORE_CTX_get0_cert(store)))
+		v->cert = X509_STORE_CTX_get0_cert(store);
 	X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
 	return 0;
+}
+
+static void revoked_text(X509 *cert, char *out, size_t size)
+{
+	const ASN1_INTEGER *serial = X509_get0_serialNumber(cert);
+	size_t n = (size_t)snprintf(out, size, "transport: certificate serial ");
+
+	for (int i = 0; i < ASN1_STRING_length(serial) && n < size; i++)
+		n += (size_t)snprintf(out + n, size - n, "%02x", ASN1_STRING_get0_data(serial)[i]);
+	if (n < size)
+		snprintf(out + n, size - n, " revoked");
 }
 
 int tls_verify(int ok, X509_STORE_CTX *store)
@@ -69,11 +82,14 @@ int tls_verify(int ok, X509_STORE_CTX *store)
 	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
 	struct tls_verdict *v = SSL_get_app_data(ssl);
 	X509 *cert = X509_STORE_CTX_get_current_cert(store);
+	char why[128];
 
 	if (!ok || !v || !cert)
 		return ok;
-	if (is_revoked(v->crl, cert))
-		return refuse(v, store, "tls: certificate serial is revoked");
+	if (is_revoked(v->crl, cert)) {
+		revoked_text(cert, why, sizeof(why));
+		return refuse(v, store, why);
+	}
 	if (X509_STORE_CTX_get_error_depth(store) == 0 && !tls_names_allowed(v->context, cert))
 		return refuse(v, store, "client certificate authentication failed");
 	return ok;
@@ -162,25 +178,51 @@ static bool dns_fits(GENERAL_NAMES *names, const char *ip)
 	return fits;
 }
 
-/* In Go's words: "x509: certificate is valid for A, B, not C". */
-static void ip_mismatch(GENERAL_NAMES *names, const char *ip, char *why, size_t why_size)
+size_t tls_sans(X509 *cert, int type, char out[TLS_SANS_MAX][TLS_SAN_SIZE])
 {
-	size_t n = (size_t)snprintf(why, why_size, "x509: certificate is valid for ");
-	const char *between = "";
+	GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+	size_t count = 0;
 
-	for (int i = 0; i < sk_GENERAL_NAME_num(names) && n < why_size; i++) {
+	for (int i = 0; names && i < sk_GENERAL_NAME_num(names) && count < TLS_SANS_MAX; i++) {
 		const GENERAL_NAME *g = sk_GENERAL_NAME_value(names, i);
-		int size = g->type == GEN_IPADD ? ASN1_STRING_length(g->d.iPAddress) : 0;
-		char text[INET6_ADDRSTRLEN];
+		const ASN1_STRING *s = type == GEN_DNS ? g->d.dNSName : g->d.iPAddress;
+		int size;
 
-		if ((size != 4 && size != 16) ||
-		    !inet_ntop(size == 4 ? AF_INET : AF_INET6, ASN1_STRING_get0_data(g->d.iPAddress), text, sizeof(text)))
+		if (g->type != type)
 			continue;
-		n += (size_t)snprintf(why + n, why_size - n, "%s%s", between, text);
-		between = ", ";
+		size = ASN1_STRING_length(s);
+		if (type == GEN_DNS)
+			snprintf(out[count++], TLS_SAN_SIZE, "%.*s", size, (const char *)ASN1_STRING_get0_data(s));
+		else if ((size == 4 || size == 16) && inet_ntop(size == 4 ? AF_INET : AF_INET6, ASN1_STRING_get0_data(s), out[count], TLS_SAN_SIZE))
+			count++;
 	}
+	GENERAL_NAMES_free(names);
+	return count;
+}
+
+/* In Go's words: `x509: certificate is valid for A, B, not C`. */
+static void ip_mismatch(X509 *cert, const char *ip, char *why, size_t why_size)
+{
+	char ips[TLS_SANS_MAX][TLS_SAN_SIZE];
+	size_t count = tls_sans(cert, GEN_IPADD, ips), n = (size_t)snprintf(why, why_size, "x509: certificate is valid for ");
+
+	for (size_t i = 0; i < count && n < why_size; i++)
+		n += (size_t)snprintf(why + n, why_size - n, "%s%s", i ? ", " : "", ips[i]);
 	if (n < why_size)
 		snprintf(why + n, why_size - n, ", not %s", ip);
+}
+
+/* And `tls: "C" does not match any of DNSNames ["A" "B"]`; what a lookup failed of is left out. */
+static void dns_mismatch(X509 *cert, const char *ip, char *why, size_t why_size)
+{
+	char names[TLS_SANS_MAX][TLS_SAN_SIZE];
+	size_t count = tls_sans(cert, GEN_DNS, names), n;
+
+	n = (size_t)snprintf(why, why_size, "tls: \"%s\" does not match any of DNSNames [", ip);
+	for (size_t i = 0; i < count && n < why_size; i++)
+		n += (size_t)snprintf(why + n, why_size - n, "%s\"%s\"", i ? " " : "", names[i]);
+	if (n < why_size)
+		snprintf(why + n, why_size - n, "]");
 }
 
 bool tls_san_fits(X509 *cert, const char *remote, bool lookup, bool *needs_lookup, char *why, size_t why_size)
@@ -206,9 +248,9 @@ bool tls_san_fits(X509 *cert, const char *remote, bool lookup, bool *needs_looku
 	else if (!fits && has_dns)
 		fits = dns_fits(names, ip);
 	if (!fits && has_dns)
-		snprintf(why, why_size, "tls: \"%s\" does not match any of the certificate's DNSNames", ip);
+		dns_mismatch(cert, ip, why, why_size);
 	else if (!fits)
-		ip_mismatch(names, ip, why, why_size);
+		ip_mismatch(cert, ip, why, why_size);
 	GENERAL_NAMES_free(names);
 	return fits;
 }

@@ -23,6 +23,8 @@ class Authority:
         self.san = self.leaf("san", "DNS:client.test,IP:127.0.0.1")
         self.wild = self.leaf("wild", "DNS:*.wild.test,IP:127.0.0.1")
         self.ip = self.leaf("ip", "IP:127.0.0.9")
+        self.elsewhere = self.leaf("elsewhere", "DNS:elsewhere.invalid,DNS:*.elsewhere.invalid,IP:127.0.0.9")
+        self.named = self.leaf("named", "DNS:named.invalid")
         self.local = self.leaf("local", "IP:127.0.0.1")
         self.server_only = self.leaf("serveronly", usage="serverAuth")
         self.revoked = self.leaf("revoked")

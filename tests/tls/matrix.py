@@ -6,6 +6,7 @@ usage: matrix.py [--ours ETCD] [--ctl ETCDCTL] [--go ETCD] [--only NAME]
 
 A case is a set of flags and a list of clients; each gets a word: ok, refused, or what the handshake settled on."""
 import argparse
+import json
 import os
 import re
 import shutil
@@ -111,12 +112,30 @@ def s_client(port, *more, cert=None, read=True):
     return "%s %s%s" % (suite.group(1), suite.group(2), " " + alpn.group(1) if alpn else "") if suite else "refused"
 
 
+def refusals(s):
+    """What the server's log says of those it turned away, each text once. Serial numbers and lookups of names differ; which of the faults of a
+    handshake comes first is the library's."""
+    time.sleep(0.2)
+    said = set()
+    for line in s.log().split("\n"):
+        if "rejected connection on" not in line or '"level":"warn"' not in line:
+            continue
+        v = json.loads(line)
+        error = re.sub(r"serial [0-9a-f]+ ", "serial X ", v["error"])
+        error = re.sub(r"(DNSNames \[[^]]*\]).*", r"\1", error)
+        error = re.sub(r"(has expired or is not yet valid|unknown authority).*", r"\1", error)
+        error = re.sub(r"read tcp \S+->\S+: ", "", error)
+        said.add((v["msg"], v["server-name"], v.get("ip-addresses"), v.get("dns-names"), error).__repr__())
+    return sorted(said)
+
+
 CASES = []
 
 # Where ours is to differ: (case, name) -> why.
 KNOWN = {
     ("certificate_and_key", "no certificate"): "Go's starts and ends a moment later; ours says at once what is missing",
     ("certificate_and_key", "no such file"): "the same",
+    ("certificate_and_key", "key of another"): "the same",
     ("alpn", "http/1.1"): "Go's knows h2 alone and lets http/1.1 pass without a word; ours names it",
 }
 
@@ -322,6 +341,88 @@ def hosts_and_origins(binary, a, root):
 
 def peer_flags(a, **more):
     return ["--peer-cert-file=" + a.server[0], "--peer-key-file=" + a.server[1]] + ["--peer-%s=%s" % (k.replace("_", "-"), v) for k, v in more.items()]
+
+
+@case
+def refused_in_words(binary, a, root):
+    """One client, one fault, one line of the log: on both ports."""
+    plain = {"client": "http", "peer": "https"}
+    sound = [("none", None), ("another CA's", a.other.client), ("expired", a.expired), ("for servers only", a.server_only), ("self-signed", a.self_signed)]
+    for where, flags, more, port in (("client", flags_of, {}, lambda s: s.port), ("peer", peer_flags, plain, lambda s: s.peer_port)):
+        path = "/members" if where == "peer" else "/version"
+        ask = lambda s, cert, *args: curl(port(s), a.ca, cert, path=path, more=["--http1.1"] + list(args))
+        for name, cert in sound:
+            with Server(binary, root, flags(a, trusted_ca_file=a.ca), **more) as s:
+                yield "%s: starts" % where, s.ready()
+                ask(s, cert)
+                yield "%s: %s" % (where, name), refusals(s)
+        with Server(binary, root, flags(a, trusted_ca_file=a.ca), **more) as s:
+            yield "%s: starts" % where, s.ready()
+            for name, cert in (("another's address", a.ip), ("a name and another's address", a.elsewhere), ("a name that is not there", a.named)):
+                ask(s, cert)
+                yield "%s: %s" % (where, name), refusals(s)
+            curl(port(s), None, a.ip, path=path, host="localhost", more=["-k", "--http1.1"])
+            yield "%s: SNI" % where, refusals(s)
+            curl(port(s), None, scheme="http", path=path)
+            yield "%s: no TLS" % where, refusals(s)
+            s_client(port(s), "-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0")
+            yield "%s: an old version" % where, refusals(s)
+            s_client(port(s), "-tls1_2", "-cipher", "AES128-SHA@SECLEVEL=0")
+            yield "%s: no suite" % where, refusals(s)
+        with Server(binary, root, flags(a, trusted_ca_file=a.ca) + ["--%s-crl-file=%s" % (where, a.crl_der)], **more) as s:
+            yield "%s: starts" % where, s.ready()
+            ask(s, a.revoked)
+            yield "%s: revoked" % where, refusals(s)
+        name = "client-cert" if where == "client" else "peer-cert"
+        with Server(binary, root, flags(a, trusted_ca_file=a.ca) + ["--%s-allowed-hostname=other.test" % name], **more) as s:
+            yield "%s: starts" % where, s.ready()
+            ask(s, a.san)
+            yield "%s: another name" % where, refusals(s)
+    with Server(binary, root, peer_flags(a, trusted_ca_file=a.ca, cert_allowed_cn="other"), **plain) as s:
+        yield "peer: starts", s.ready()
+        peer(s, a, a.client)
+        yield "peer: another CN", refusals(s)
+
+
+@case
+def peer_versions_and_suites(binary, a, root):
+    plain = {"client": "http", "peer": "https"}
+    suite = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
+    for more in ([], ["--tls-min-version=TLS1.3"], ["--tls-max-version=TLS1.2"]):
+        with Server(binary, root, peer_flags(a) + more, **plain) as s:
+            yield "%s" % more, s.ready()
+            for v in ("-tls1_1", "-tls1_2", "-tls1_3"):
+                yield v, s_client(s.peer_port, v, "-cipher", "DEFAULT@SECLEVEL=0") != "refused"
+    with Server(binary, root, peer_flags(a) + ["--cipher-suites=" + suite], **plain) as s:
+        yield "a suite", s.ready()
+        yield "that one", s_client(s.peer_port, "-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256")
+        yield "another", s_client(s.peer_port, "-tls1_2", "-cipher", "ECDHE-ECDSA-AES256-GCM-SHA384")
+    yield "no such suite", starts(binary, root, peer_flags(a) + ["--cipher-suites=TLS_NONE"], **plain)
+    yield "with 1.3 alone", starts(binary, root, peer_flags(a) + ["--cipher-suites=" + suite, "--tls-min-version=TLS1.3"], **plain)
+
+
+@case
+def other_listeners(binary, a, root):
+    """--listen-metrics-urls and --listen-client-http-urls with https: the client port's files and rules."""
+    for extra in ("metrics", "client-http"):
+        port = etcdproc.free_port()
+        url = "--listen-%s-urls=https://127.0.0.1:%d" % (extra, port)
+        with Server(binary, root, flags_of(a, trusted_ca_file=a.ca) + ["--client-crl-file=" + a.crl_der, url]) as s:
+            yield extra, s.ready()
+            for name in ("client", "revoked", "expired", "server_only", "ip"):
+                yield name, curl(port, a.ca, getattr(a, name), path="/health")
+            yield "none", curl(port, a.ca, path="/health")
+            yield "another CA's", curl(port, a.ca, a.other.client, path="/health")
+            yield "plain", curl(port, None, scheme="http", path="/health")
+            for v in ("-tls1_1", "-tls1_2", "-tls1_3"):
+                yield v, s_client(port, v, "-cipher", "DEFAULT@SECLEVEL=0", cert=a.client) != "refused"
+        with Server(binary, root, flags_of(a, trusted_ca_file=a.ca, tls_min_version="TLS1.3") +
+                    ["--client-cert-allowed-hostname=client.test", url]) as s:
+            yield extra + ", 1.3 and a name", s.ready()
+            yield "that name", curl(port, a.ca, a.san, path="/health")
+            yield "another", curl(port, a.ca, a.wild, path="/health")
+            yield "1.2", s_client(port, "-tls1_2", cert=a.san)
+        yield extra + " without certificates", starts(binary, root, [url], client="http")
 
 
 def peer(s, a, cert=None):
