@@ -295,7 +295,11 @@ void api_fail_text(struct api_rpc *r, err_t err, const char *text)
 void api_fail(struct api_rpc *r, err_t err)
 {
 	/* grpc-go's words for what its decoder refuses. */
-	api_fail_text(r, err, err == ERR_MALFORMED ? "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data" : NULL);
+	const char *malformed = rpc_methods[r->method].stream == RPC_UNARY
+					? "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data"
+					: "grpc: failed to unmarshal the received message: proto: cannot parse invalid wire-format data";
+
+	api_fail_text(r, err, err == ERR_MALFORMED ? malformed : NULL);
 }
 
 void api_done(struct api_rpc *r)

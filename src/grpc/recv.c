@@ -53,6 +53,7 @@ static bool check_prefix(struct gstream *g)
 static bool inflate_body(struct gstream *g, struct blob **body)
 {
 	uint32_t max = g->pub.gio->server->opts.message_bytes_max;
+	bool empty = blob_slice(*body).size == 0;
 	struct blob *plain;
 	err_t err = grpc_gunzip(blob_slice(*body), max, &plain);
 
@@ -67,7 +68,7 @@ static bool inflate_body(struct gstream *g, struct blob **body)
 				"grpc: received message after decompression larger than max %u", max);
 	else
 		gstream_give_up(g, GRPC_INTERNAL, "grpc: failed to decompress the message: %s",
-				err == ERR_CORRUPT_TAIL ? "unexpected EOF" : "gzip: invalid header");
+				empty ? "EOF" : err == ERR_CORRUPT_TAIL ? "unexpected EOF" : "gzip: invalid header");
 	return false;
 }
 

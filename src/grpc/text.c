@@ -116,7 +116,7 @@ bool grpc_bin_decode(struct slice v, uint8_t *out, size_t *out_size)
 			out[o++] = (uint8_t)(bits >> have);
 		}
 	}
-	*out_size = n % 4 == 1 ? n : o;
+	*out_size = n % 4 == 1 ? n - 1 : o;
 	return n % 4 != 1;
 }
 

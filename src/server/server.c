@@ -187,7 +187,8 @@ static const struct http_handler *route(void *arg, struct http_req *r)
 	struct listener *l = arg;
 	struct io *io = http_io_user(http_req_io(r));
 
-	if (l->kind == LISTEN_CLIENT && grpc_is(r))
+	/* Pages over HTTP/2 are for TLS, where no first bytes tell the protocols apart; otherwise HTTP/2 is gRPC, or told that it is not. */
+	if (l->kind == LISTEN_CLIENT && r->is_http2 && (grpc_is(r) || !http_req_peer(r)->is_tls || !l->service.http1))
 		return grpc_accept(io->grpc, r);
 	return web_route(&l->web, io->api, r);
 }

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import socket
+import subprocess
 import time
 
 from etcdapi import Api, auth, election, health, kv, lock, rpc
@@ -765,6 +766,8 @@ def maintenance(t):
     t.raw("/etcdserverpb.KV/Nope")
     t.raw("/etcdserverpb.KV/Range", b"\xff\xff\xff")
     t.raw("/etcdserverpb.KV/Put", b"\x0a\x05ab")
+    t.raw("/etcdserverpb.Watch/Watch", b"\xff")
+    t.raw("/etcdserverpb.Maintenance/Snapshot", b"\xff")
 
 
 def snapshot(t):
@@ -818,6 +821,18 @@ def http(t):
     t.say("named " + variables["cmdline"][1])
     keys = sorted(variables)
     t.say("has " + " ".join(k for k in keys if k in ("cmdline", "file_descriptor_limit")))
+
+
+@section
+def http2(t):
+    """Without TLS HTTP/2 is gRPC alone."""
+    for more in ([], ["-X", "POST", "-H", "Content-Type: application/json"], ["-H", "Content-Type: application/grpc"],
+                 ["-X", "POST", "-H", "Content-Type: application/grpc", "-H", "x-bin: x"]):
+        t.say(" ".join(["/v3/kv/range"] + more))
+        p = subprocess.run(["curl", "-s", "-D", "-", "--http2-prior-knowledge", t.server.endpoint + "/v3/kv/range"] + more,
+                           stdout=subprocess.PIPE)
+        for line in sorted(p.stdout.decode().split("\r\n")):
+            t.say("   " + line)
 
 
 def metrics(t, only=""):
