@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 
 enum { SALT_CHARS = 22, HASH_CHARS = 31, HEAD_CHARS = 7 };
 
@@ -98,17 +99,6 @@ void auth_hash_encode(struct slice hash, char out[AUTH_HASH_TEXT_SIZE + 1])
 	EVP_EncodeBlock((uint8_t *)out, hash.data, AUTH_HASH_SIZE);
 }
 
-static int base64_digit(uint8_t c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 err_t auth_hash_decode(struct slice text, uint8_t *out, size_t *size)
 {
 	uint32_t bits = 0;
@@ -118,7 +108,7 @@ err_t auth_hash_decode(struct slice text, uint8_t *out, size_t *size)
 
 	for (size_t i = 0; i < text.size; i++) {
 		uint8_t c = text.data[i];
-		int digit = base64_digit(c);
+		int digit = text_base64_digit(c);
 
 		if (c == '\r' || c == '\n')
 			continue;

@@ -1,5 +1,19 @@
 #include "base/slice.h"
 
+static bool is_blank(uint8_t c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+struct slice slice_trim(struct slice s)
+{
+	while (s.size && is_blank(s.data[0]))
+		s = slice_of(s.data + 1, s.size - 1);
+	while (s.size && is_blank(s.data[s.size - 1]))
+		s.size--;
+	return s;
+}
+
 /* Table 3-7 of the Unicode standard: what may follow a lead byte. */
 bool slice_is_utf8(struct slice s)
 {

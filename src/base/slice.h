@@ -48,6 +48,9 @@ static inline bool slice_has_prefix(struct slice s, struct slice prefix)
 	return s.size >= prefix.size && (prefix.size == 0 || memcmp(s.data, prefix.data, prefix.size) == 0);
 }
 
+/* Without the blanks at both ends: space, \t, \n, \v, \f, \r. */
+struct slice slice_trim(struct slice s);
+
 /* True if the bytes are valid UTF-8 as Go's unicode/utf8 has it: no surrogates, nothing above U+10FFFF, no overlong forms. */
 bool slice_is_utf8(struct slice s);
 

@@ -319,6 +319,17 @@ static void quote_rune(struct buf *out, struct slice s)
 		buf_printf(out, rune > 0xffff ? "\\U%08x" : "\\u%04x", rune);
 }
 
+int text_base64_digit(uint8_t c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
 void text_quote(struct buf *out, struct slice s)
 {
 	static const char named[] = "a\a" "b\b" "f\f" "n\n" "r\r" "t\t" "v\v" "\\\\" "\"\"";

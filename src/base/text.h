@@ -34,6 +34,9 @@ const char *text_errno(char out[TEXT_ERRNO_SIZE], int sys_errno);
 /* Appends s in double quotes with Go's escapes (strconv.Quote). */
 void text_quote(struct buf *out, struct slice s);
 
+/* The value of a digit of base64's standard alphabet; -1: none. */
+int text_base64_digit(uint8_t c);
+
 /* The shortest decimal that reads back as the same number, as strconv.FormatFloat(v, 'g', -1, 64) writes it:
  * exponent form below 1e-4 and from 1e+06 on. */
 void text_float(struct buf *out, double v);

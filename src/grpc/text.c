@@ -1,6 +1,8 @@
 /* Texts of the protocol: timeouts, percent-encoded messages, base64 of binary metadata. */
 #include "grpc/grpc_impl.h"
 
+#include "base/text.h"
+
 /* TimeoutValue TimeoutUnit: at most 8 digits and one of H M S m u n. */
 bool grpc_timeout_parse(struct slice s, uint64_t *timeout_ms)
 {
@@ -81,17 +83,6 @@ size_t grpc_message_encode(struct slice m, uint8_t *out)
 	return o;
 }
 
-static int base64_value(uint8_t c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 bool grpc_bin_decode(struct slice v, uint8_t *out, size_t *out_size)
 {
 	size_t o = 0, n = v.size;
@@ -103,7 +94,7 @@ bool grpc_bin_decode(struct slice v, uint8_t *out, size_t *out_size)
 			n--;
 	}
 	for (size_t i = 0; i < n; i++) {
-		int x = base64_value(v.data[i]);
+		int x = text_base64_digit(v.data[i]);
 
 		if (x < 0) {
 			*out_size = i;

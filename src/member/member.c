@@ -86,27 +86,13 @@ bool member_urls_equal(const struct member_urls *a, const struct member_urls *b)
 	return true;
 }
 
-static bool is_space(uint8_t c)
-{
-	return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-static struct slice trim(struct slice s)
-{
-	while (s.size && is_space(s.data[0]))
-		s = slice_of(s.data + 1, s.size - 1);
-	while (s.size && is_space(s.data[s.size - 1]))
-		s.size--;
-	return s;
-}
-
 void member_urls_split(struct member_urls *u, struct slice text)
 {
 	for (;;) {
 		const uint8_t *comma = text.size ? memchr(text.data, ',', text.size) : NULL;
 		size_t n = comma ? (size_t)(comma - text.data) : text.size;
 
-		member_urls_add(u, trim(slice_of(text.data, n)));
+		member_urls_add(u, slice_trim(slice_of(text.data, n)));
 		if (!comma)
 			return;
 		text = slice_of(comma + 1, text.size - n - 1);
@@ -200,7 +186,7 @@ err_t member_urls_check(struct member_urls *u, struct why *why)
 	if (!u->list.count)
 		return why_set(why, ERR_MEMBER_BAD_URLS, "no valid URLs given");
 	for (size_t i = 0; i < u->list.count; i++) {
-		struct slice t = trim(slice_str(u->list.at[i]));
+		struct slice t = slice_trim(slice_str(u->list.at[i]));
 
 		memmove(u->list.at[i], t.data, t.size);
 		u->list.at[i][t.size] = 0;

@@ -1,6 +1,6 @@
 #include "pb/json.h"
 
-enum { BAD = 0xff };
+#include "base/text.h"
 
 void base64_encode(struct slice s, struct buf *out)
 {
@@ -29,19 +29,13 @@ void base64_encode(struct slice s, struct buf *out)
 	}
 }
 
-static uint8_t digit_value(uint8_t c, bool url)
+static int digit_value(uint8_t c, bool url)
 {
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	if (c == (url ? '-' : '+'))
-		return 62;
-	if (c == (url ? '_' : '/'))
-		return 63;
-	return BAD;
+	if (url && (c == '+' || c == '/'))
+		return -1;
+	if (url && (c == '-' || c == '_'))
+		return c == '-' ? 62 : 63;
+	return text_base64_digit(c);
 }
 
 /* protojson chooses the alphabet by the presence of '-' or '_', and padding by the length; encoding/base64 skips line
@@ -54,7 +48,8 @@ bool base64_decode(struct slice s, struct buf *out)
 	uint32_t bits = 0;
 
 	for (size_t i = 0; i < s.size; i++) {
-		uint8_t c = s.data[i], v;
+		uint8_t c = s.data[i];
+		int v;
 
 		if (c == '\r' || c == '\n')
 			continue;
@@ -63,9 +58,9 @@ bool base64_decode(struct slice s, struct buf *out)
 			continue;
 		}
 		v = digit_value(c, url);
-		if (v == BAD || pads)
+		if (v < 0 || pads)
 			return false;
-		bits = bits << 6 | v;
+		bits = bits << 6 | (uint32_t)v;
 		if (++digits % 4 == 0) {
 			uint8_t three[] = {(uint8_t)(bits >> 16), (uint8_t)(bits >> 8), (uint8_t)bits};
 

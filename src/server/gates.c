@@ -1,5 +1,4 @@
 /* Feature gates: "Name=true,Other=false". */
-#include <ctype.h>
 
 #include "base/text.h"
 #include "server/config_impl.h"
@@ -33,27 +32,18 @@ static uint32_t gates_on_by_themselves(void)
 	return on;
 }
 
-static struct slice trim(struct slice s)
-{
-	while (s.size && isspace(s.data[0]))
-		s = slice_of(s.data + 1, s.size - 1);
-	while (s.size && isspace(s.data[s.size - 1]))
-		s.size--;
-	return s;
-}
-
 /* One item, its blanks already counted in; *set and *on get the gate's bit. */
 static err_t read_item(struct slice item, uint32_t *set, uint32_t *on, struct why *why)
 {
 	const uint8_t *eq = memchr(item.data, '=', item.size);
-	struct slice name = trim(eq ? slice_of(item.data, (size_t)(eq - item.data)) : item), value;
+	struct slice name = slice_trim(eq ? slice_of(item.data, (size_t)(eq - item.data)) : item), value;
 	char text[8];
 	bool v;
 	int g = 0;
 
 	if (!eq)
 		return why_set(why, ERR_INVALID, "missing bool value for %.*s", SLICE_ARG(name));
-	value = trim(slice_of(eq + 1, (size_t)(item.data + item.size - eq - 1)));
+	value = slice_trim(slice_of(eq + 1, (size_t)(item.data + item.size - eq - 1)));
 	memcpy(text, value.data, MIN(value.size, sizeof(text) - 1));
 	text[MIN(value.size, sizeof(text) - 1)] = '\0';
 	if (value.size >= sizeof(text) || !text_parse_bool(text, &v))

@@ -18,15 +18,6 @@ static const char *keep(struct arena *a, struct slice s)
 	return z;
 }
 
-static struct slice trim(struct slice s)
-{
-	while (s.size && isspace(s.data[0]))
-		s = slice_of(s.data + 1, s.size - 1);
-	while (s.size && isspace(s.data[s.size - 1]))
-		s.size--;
-	return s;
-}
-
 static size_t find(struct slice s, const char *any)
 {
 	for (size_t i = 0; i < s.size; i++) {
@@ -164,7 +155,7 @@ static void split_rest(struct slice rest, struct slice *authority, struct slice 
 
 err_t url_parse(struct arena *a, struct slice text, struct url *out, struct why *why)
 {
-	struct slice in = trim(text), rest, authority, host, port, path;
+	struct slice in = slice_trim(text), rest, authority, host, port, path;
 	enum url_scheme scheme;
 	size_t n;
 	err_t err;
