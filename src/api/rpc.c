@@ -1,6 +1,7 @@
 /* The life of a call: begun by a transport, perhaps out at core, over when its status was given to the sink and nothing of it is
  * under way any more. */
 #include "api/api_impl.h"
+#include "pb/pbc.h"
 
 static void rpc_unlink(struct api_rpc *r)
 {
@@ -188,6 +189,8 @@ static void message(struct api_rpc *r, struct blob *take_body)
 			api_count_client(r);
 		api_watchdog_wake(r);
 	}
+	if (!err && !rpc_methods[r->method].request->n_fields)
+		err = pb_validate(rpc_methods[r->method].request, blob_slice(take_body));       /* nobody else looks at it */
 	if (!err && r->row->permit_first) {
 		r->asked = blob_slice(take_body);
 		err = api_permit_now(r);

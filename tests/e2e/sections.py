@@ -767,7 +767,9 @@ def maintenance(t):
     t.raw("/etcdserverpb.KV/Range", b"\xff\xff\xff")
     t.raw("/etcdserverpb.KV/Put", b"\x0a\x05ab")
     t.raw("/etcdserverpb.Watch/Watch", b"\xff")
-    t.raw("/etcdserverpb.Maintenance/Snapshot", b"\xff")
+    for path in ("etcdserverpb.Maintenance/Snapshot", "etcdserverpb.Maintenance/Defragment", "etcdserverpb.Lease/LeaseLeases",
+                 "grpc.health.v1.Health/List"):
+        t.raw("/" + path, b"\xff")
 
 
 def snapshot(t):
