@@ -111,6 +111,8 @@ static err_t load_ca(SSL_CTX *ctx, const char *ca, bool server, struct why *why)
 		return SSL_CTX_set_default_verify_paths(ctx) == 1 ? OK : why_set(why, ERR_INVALID, "the system's certificate authorities cannot be read");
 	if (SSL_CTX_load_verify_file(ctx, ca) != 1)
 		return file_error(ca, "the certificate authority", why);
+	/* As in Go, whatever is in the file is trusted, an authority below another one too. */
+	X509_STORE_set_flags(SSL_CTX_get_cert_store(ctx), X509_V_FLAG_PARTIAL_CHAIN);
 	if (!server)
 		return OK;
 	names = SSL_load_client_CA_file(ca);

@@ -57,6 +57,9 @@ struct tls_verdict {
 enum { TLS_SANS_MAX = 32, TLS_SAN_SIZE = 256 };
 size_t tls_sans(X509 *cert, int type, char out[TLS_SANS_MAX][TLS_SAN_SIZE]);
 
+/* chain.c: what OpenSSL has just found wrong with the other end's chain is nothing wrong by Go's rules. */
+bool tls_chain_is_sound(X509_STORE_CTX *store, bool is_client);
+bool tls_is_authority(X509 *cert);
 /* The certificate carries one of the names that are allowed, or nothing was said about names. */
 bool tls_names_allowed(const struct tls_context *c, X509 *cert);
 /* For SSL_set_verify; the verdict is the SSL's app data. */

@@ -84,8 +84,18 @@ int tls_verify(int ok, X509_STORE_CTX *store)
 	X509 *cert = X509_STORE_CTX_get_current_cert(store);
 	char why[128];
 
-	if (!ok || !v || !cert)
+	if (!v || !cert)
 		return ok;
+	if (!ok && tls_chain_is_sound(store, SSL_is_server(ssl))) {
+		X509_STORE_CTX_set_error(store, X509_V_OK);
+		return 1;               /* what is below is asked when the chain is gone through */
+	}
+	if (!ok)
+		return 0;
+	if (X509_STORE_CTX_get_error_depth(store) > 0 && !tls_is_authority(cert)) {
+		X509_STORE_CTX_set_error(store, X509_V_ERR_INVALID_CA);
+		return 0;
+	}
 	if (is_revoked(v->crl, cert)) {
 		revoked_text(cert, why, sizeof(why));
 		return refuse(v, store, why);

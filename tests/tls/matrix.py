@@ -20,7 +20,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
 import etcdproc
-from authority import Authority
+from authority import Authority, Odd
 
 ARGS = None
 
@@ -423,6 +423,23 @@ def other_listeners(binary, a, root):
             yield "another", curl(port, a.ca, a.wild, path="/health")
             yield "1.2", s_client(port, "-tls1_2", cert=a.san)
         yield extra + " without certificates", starts(binary, root, [url], client="http")
+
+
+@case
+def odd_chains(binary, a, root):
+    """What crypto/x509 accepts of chains is accepted, and no more."""
+    odd = Odd(tempfile.mkdtemp(prefix="odd", dir=root) + "/ca")
+    plain = {"client": "http", "peer": "https"}
+    for where, flags, more, port, versions in (("client", flags_of, {}, lambda s: s.port, ("-tls1_2", "-tls1_3")),
+                                               ("peer", peer_flags, plain, lambda s: s.peer_port, ("-tls1_3",))):
+        with Server(binary, root, flags(a, trusted_ca_file=odd.trusted), **more) as s:
+            yield "%s: starts" % where, s.ready()
+            for name, cert in odd.certs.items():
+                yield "%s: %s" % (where, name), [s_client(port(s), v, cert=cert) != "refused" for v in versions]
+    with Server(binary, root, flags_of(a, trusted_ca_file=odd.mid)) as s:
+        yield "an authority below another alone: starts", s.ready()
+        yield "by it", ctl(s, a.ca, odd.certs["below what is trusted"])
+        yield "by the one above", ctl(s, a.ca, odd.certs["for any use"])
 
 
 def peer(s, a, cert=None):
