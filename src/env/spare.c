@@ -6,7 +6,7 @@
 
 #include "env/env.h"
 
-enum { SPARE_MIN = 16 << 20, REST_S = 30 };
+enum { SPARE_MIN = 4 << 20, REST_S = 30 };
 
 #if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 33)
 static uint64_t resident_bytes(void)

@@ -15,7 +15,7 @@ enum { MEMORY_SNAPSHOT_EVERY = 100, SNAPSHOTS_WAITING_MAX = 16, KEEP_LOG_S = 30 
 
 /* Applied entries are kept for members that fall behind: so many bytes of them, however few entries that is. A lone member
  * keeps some for one that joins soon. */
-enum { LOG_BYTES_MAX = 64 << 20, LOG_BYTES_MAX_ALONE = 8 << 20 };
+enum { LOG_BYTES_MAX = 64 << 20, LOG_BYTES_MAX_ALONE = 1 << 20 };
 
 static size_t log_bytes_max(const struct node *n)
 {

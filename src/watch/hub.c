@@ -14,7 +14,7 @@ static void set_defaults(struct watch_config *c)
 	if (!c->watchers_bytes_max)
 		c->watchers_bytes_max = 1u << 30;
 	if (!c->ring_bytes_max)
-		c->ring_bytes_max = 8u << 20;
+		c->ring_bytes_max = 2u << 20;
 	if (!c->stream_items_max)
 		c->stream_items_max = 1024;
 	if (!c->stream_bytes_max)

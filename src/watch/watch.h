@@ -58,7 +58,7 @@ struct watch_config {
 	uint64_t progress_ns;       /* 0 = 10 min */
 	uint32_t message_bytes_max; /* fragment limit: max-request-bytes + 524288; 0 = 2 MiB */
 	size_t watchers_bytes_max;  /* memory of all watchers; further ones are refused; 0 = 1 GiB, some four million */
-	size_t ring_bytes_max;      /* 0 = 8 MiB */
+	size_t ring_bytes_max;      /* 0 = 2 MiB */
 	size_t stream_items_max;    /* 0 = 1024 */
 	size_t stream_bytes_max;    /* 0 = 1 MiB */
 	uint32_t batch_revs_max;    /* distinct revisions in a catch-up message; 0 = 1000 */
