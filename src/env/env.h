@@ -18,11 +18,14 @@ void env_sigbus_install(void);
  * stderr before they end the process as they would. Before threads start. */
 void env_crash_install(void);
 
-/* Gives freed memory that the allocator keeps back to the system, once much of it has stayed free from one look to the next. Zeroed
- * before the first look; look every few seconds, on a thread that may take milliseconds (allocations of others wait as long). */
+/* Gives freed memory that the allocator keeps back to the system, once much of it has stayed free from one look to the next, and
+ * lets go of pages of mapped files. Zeroed before the first look; look every few seconds, on a thread that may take milliseconds
+ * (allocations of others wait as long). */
 struct env_spare {
 	uint64_t spare_bytes;           /* at the last look */
 	uint64_t rest_until_ns;         /* after giving back: refilling costs faults */
+	uint64_t mapped_bytes;          /* after letting go: what cannot be, as the program itself */
+	uint64_t maps_rest_until_ns;
 };
 
 void env_spare_look(struct env_spare *s);

@@ -2,10 +2,12 @@
  * that thread and only reads the table; fatal() and the log behind it do not allocate. */
 #include "env/sigbus.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -19,15 +21,14 @@ static struct {
 	char path[PATH_SIZE];
 } maps[SIGBUS_MAPS_MAX];
 
-static atomic_flag busy = ATOMIC_FLAG_INIT;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;     /* of all but the handler, which only reads */
 
 void sigbus_map(const uint8_t *map, uint64_t size, int fd)
 {
 	char link[64];
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	while (atomic_flag_test_and_set(&busy))
-		;
+	pthread_mutex_lock(&lock);
 	for (int i = 0; i < SIGBUS_MAPS_MAX; i++) {
 		ssize_t n;
 
@@ -39,17 +40,25 @@ void sigbus_map(const uint8_t *map, uint64_t size, int fd)
 		maps[i].at = (uintptr_t)map;
 		break;
 	}
-	atomic_flag_clear(&busy);
+	pthread_mutex_unlock(&lock);
 }
 
 void sigbus_unmap(const uint8_t *map)
 {
-	for (int i = 0; i < SIGBUS_MAPS_MAX; i++) {
-		uintptr_t want = (uintptr_t)map;
+	pthread_mutex_lock(&lock);
+	for (int i = 0; i < SIGBUS_MAPS_MAX; i++)
+		if (maps[i].at == (uintptr_t)map)
+			maps[i].at = 0;
+	pthread_mutex_unlock(&lock);
+}
 
-		if (atomic_compare_exchange_strong(&maps[i].at, &want, 0))
-			return;
-	}
+void sigbus_maps_let_go(void)
+{
+	pthread_mutex_lock(&lock);
+	for (int i = 0; i < SIGBUS_MAPS_MAX; i++)
+		if (maps[i].at) /* EINVAL for one that is locked in memory */
+			(void)!madvise((void *)maps[i].at, (size_t)maps[i].size, MADV_DONTNEED);
+	pthread_mutex_unlock(&lock);
 }
 
 static void on_sigbus(int sig, siginfo_t *info, void *context)

@@ -330,6 +330,56 @@ static void test_spare_memory(void **state)
 	mem_free(p[PIECES - 1]);
 }
 
+static uint64_t mapped_bytes(void)
+{
+	unsigned long long size, resident, shared = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%llu %llu %llu", &size, &resident, &shared), 3);
+	fclose(f);
+	return shared * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void look_at_all(const uint8_t *map, size_t size)
+{
+	for (size_t i = 0; i < size; i += 4096)
+		assert_int_equal(map[i], i == 4096);
+}
+
+/* Pages of a mapping that were looked at are let go, can be looked at again, and then have a rest. */
+static void test_spare_maps(void **state)
+{
+	enum { SIZE = 32 << 20 };
+	struct place *p = *state;
+	struct env_spare s = {0};
+	struct vfs_file *f = NULL;
+	const uint8_t *map;
+	uint64_t reserved, seen;
+
+	assert_ok(vfs_open(p->fs, at(p, "m"), VFS_WRITE | VFS_CREATE, 0600, &f));
+	assert_ok(vfs_truncate(f, SIZE));
+	assert_ok(vfs_pwrite(f, 4096, "\1", 1));
+	assert_ok(vfs_map(f, SIZE, &map, &reserved));
+	look_at_all(map, SIZE);
+	seen = mapped_bytes();
+	assert_true(seen > SIZE);
+	env_spare_look(&s);
+	assert_true(mapped_bytes() < seen - SIZE / 2);
+	assert_true(s.maps_rest_until_ns > env_mono_ns());
+	look_at_all(map, SIZE);
+	env_spare_look(&s);
+	assert_true(mapped_bytes() > s.mapped_bytes + SIZE / 2);
+	s.maps_rest_until_ns = 0;
+	env_spare_look(&s);
+	assert_true(mapped_bytes() < seen - SIZE / 2);
+	vfs_unmap(f, map, reserved);
+	s.maps_rest_until_ns = 0;
+	s.mapped_bytes = 0;
+	env_spare_look(&s);     /* of what is gone nothing is let go */
+	vfs_close(f);
+}
+
 #define BOTH(t)                                                                                                        \
 	{#t " posix", t, open_posix, close_place, NULL},                                                               \
 	{                                                                                                              \
@@ -342,6 +392,7 @@ int main(void)
 	    BOTH(test_read_write), BOTH(test_names), BOTH(test_read_file),       BOTH(test_locks),
 	    BOTH(test_map),        BOTH(test_start), cmocka_unit_test(test_env),
 	    BOTH(test_start_from_done), cmocka_unit_test(test_spare_memory),
+	    cmocka_unit_test_setup_teardown(test_spare_maps, open_posix, close_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
