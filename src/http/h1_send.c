@@ -129,10 +129,26 @@ static size_t take(struct http_conn *c, uint8_t *out, size_t size)
 	return size;
 }
 
+/* A chunk for each line: the messages of a gateway stream are lines, and some clients take a piece for a message, as they may from
+ * Go's server, which flushes each. */
+static size_t put_chunks(struct http_conn *c, uint8_t *out, size_t room)
+{
+	struct h1 *h = c->h1;
+	size_t used = 0, n;
+
+	while (h->r->out.size && room - used > CHUNK_ROOM) {
+		n = out_line(&h->r->out, room - used - CHUNK_ROOM);
+		used += (size_t)sprintf((char *)out + used, "%zx\r\n", n);
+		used += take(c, out + used, n);
+		memcpy(out + used, "\r\n", 2);
+		used += 2;
+	}
+	return used;
+}
+
 static size_t put_body(struct http_conn *c, uint8_t *out, size_t room)
 {
 	struct h1 *h = c->h1;
-	size_t n, used;
 
 	if (h->no_body) { /* HEAD, 204, 304: what the handler sends is for nobody */
 		conn_out_took(h->r, h->r->out.size);
@@ -141,13 +157,7 @@ static size_t put_body(struct http_conn *c, uint8_t *out, size_t room)
 	}
 	if (!h->chunked)
 		return take(c, out, MIN(h->r->out.size, room));
-	if (room <= CHUNK_ROOM || h->r->out.size == 0)
-		return 0;
-	n = MIN(h->r->out.size, room - CHUNK_ROOM);
-	used = (size_t)sprintf((char *)out, "%zx\r\n", n);
-	used += take(c, out + used, n);
-	memcpy(out + used, "\r\n", 2);
-	return used + 2;
+	return put_chunks(c, out, room);
 }
 
 static void end_chunks(struct http_conn *c)

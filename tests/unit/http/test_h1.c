@@ -218,6 +218,8 @@ static void an_open_answer_goes_out_in_chunks(void **state)
 			    "HTTP/1.1 200 OK\r\n" DATE "Transfer-Encoding: chunked\r\n\r\n");
 	http_send(t.last, (struct slice[]){SLICE_LIT("one"), SLICE_LIT(" two")}, 2);
 	assert_string_equal(output(), "7\r\none two\r\n");
+	http_send(t.last, (struct slice[]){SLICE_LIT("a line\nand "), SLICE_LIT("another\n\nan open one")}, 2);
+	assert_string_equal(output(), "7\r\na line\n\r\n" "c\r\nand another\n\r\n" "1\r\n\n\r\n" "b\r\nan open one\r\n");
 	http_send(t.last, (struct slice[]){SLICE_LIT("0123456789abcdef")}, 1);
 	http_end(t.last, trailer, 1);
 	assert_string_equal(output(), "10\r\n0123456789abcdef\r\n0\r\nX-End: 1\r\n\r\n");
