@@ -121,6 +121,9 @@ static void error_reply(struct gateway_req *g, unsigned status, unsigned code, s
 		error_body(&b, code, text);
 		buf_printf(&b, "}");
 		web_reply(g->web, status, "application/json", buf_slice(&b), false);
+	} else if (code == GRPC_UNAUTHENTICATED) {
+		error_body(&b, code, text);
+		web_unauthenticated(g->web, err_text(ERR_INVALID_AUTH_TOKEN), buf_slice(&b));   /* the one error of that code */
 	} else {
 		error_body(&b, code, text);
 		web_reply(g->web, status, "application/json", buf_slice(&b), false);

@@ -82,6 +82,13 @@ void web_reply(struct web_req *w, unsigned status, const char *type, struct slic
 	reply(w, status, type, NULL, body, nosniff);
 }
 
+void web_unauthenticated(struct web_req *w, const char *text, struct slice body)
+{
+	struct http_header h = header("www-authenticate", text);
+
+	reply(w, 401, "application/json", &h, body, false);
+}
+
 void web_wrong_method(struct web_req *w, const char *allow)
 {
 	struct http_header h = header("allow", allow);

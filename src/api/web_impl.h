@@ -22,6 +22,8 @@ struct web_req {
 
 /* With the CORS headers of the listener. type: content type; nosniff for text. */
 void web_reply(struct web_req *w, unsigned status, const char *type, struct slice body, bool nosniff);
+/* 401 of the gateway; text goes into www-authenticate, as grpc-gateway has it. */
+void web_unauthenticated(struct web_req *w, const char *text, struct slice body);
 /* 405 in Go's words. */
 void web_wrong_method(struct web_req *w, const char *allow);
 /* A Range of one key's name through the API, as /health does; probed is called, perhaps at once, unless w ended before. */
