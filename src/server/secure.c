@@ -44,6 +44,14 @@ static err_t check_pair(const char *cert, const char *key, struct why *why)
 	return why_set(why, ERR_INVALID, "KeyFile and CertFile must both be present[key: %s, cert: %s]", key, cert);
 }
 
+/* Those to dial with as well, or none of them. */
+static err_t check_client_pair(const char *cert, const char *key, struct why *why)
+{
+	if (!cert[0] == !key[0])
+		return OK;
+	return why_set(why, ERR_INVALID, "ClientKeyFile and ClientCertFile must both be present or both absent: key: %s, cert: %s]", key, cert);
+}
+
 static err_t self_signed(struct tls_config *t, const struct config *cfg, const struct url_list *urls, const char *dir, struct why *why,
 			 char **cert, char **key)
 {
@@ -143,6 +151,8 @@ err_t secure_peer_init(struct secure *s, struct config *cfg, const char *data_di
 		t.insecure_skip_verify = true;
 		mem_free(dir);
 	}
+	if (!err && (given || cert))
+		err = check_client_pair(cfg->peer_client_cert_file, cfg->peer_client_key_file, why);
 	if (!err && (given || cert)) {
 		log_info("starting with peer TLS", &t);
 		warn_plain(&cfg->listen_peer_urls, "The scheme of peer URL is HTTP while peer key/cert files are presented; ignoring peer key/cert files",
@@ -192,6 +202,8 @@ err_t secure_client_init(struct secure *s, struct config *cfg, const char *data_
 		err = self_signed(&t, cfg, &cfg->listen_client_urls, dir, why, &cert, &key);
 		mem_free(dir);
 	}
+	if (!err && (given || cert))
+		err = check_client_pair(cfg->client_cert_file, cfg->client_key_file, why);
 	if (!err && (given || cert)) {
 		log_info("starting with client TLS", &t);
 		warn_plain(&cfg->listen_client_urls, "scheme is HTTP while key and cert files are present; ignoring key and cert files", "client-url");

@@ -27,6 +27,7 @@ class Authority:
         self.named = self.leaf("named", "DNS:named.invalid")
         self.local = self.leaf("local", "IP:127.0.0.1")
         self.server_only = self.leaf("serveronly", usage="serverAuth")
+        self.server_alone = self.leaf("serveralone", "DNS:localhost,IP:127.0.0.1", usage="serverAuth")
         self.revoked = self.leaf("revoked")
         self.expired = self.leaf("expired", dates=("20200101000000Z", "20200201000000Z"))
         self.early = self.leaf("early", dates=("20900101000000Z", "20900201000000Z"))
