@@ -144,6 +144,8 @@ static void head_send(struct gateway_req *g, const char *length, bool empty)
 	}
 	if (length)
 		h[n++] = (struct http_header){SLICE_LIT("content-length"), slice_str(length), false};
+	else if (!empty && !g->web->http->is_http2)
+		h[n++] = HTTP_HEADER("transfer-encoding", "chunked");
 	http_respond(g->web->http, 200, h, n);
 	g->head_sent = true;
 }

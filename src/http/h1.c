@@ -59,7 +59,8 @@ static int on_message_begin(http_parser *p)
 		return refuse_later(h, 503);
 	h->head_ms = c->read_ms | 1;
 	h->thrown = 0;
-	h->in_value = h->message_done = h->head_sent = h->chunked = h->has_length = h->no_body = false;
+	h->chunk_left = 0;
+	h->in_value = h->message_done = h->head_sent = h->chunked = h->has_length = h->no_body = h->wants_chunks = false;
 	buf_clear(&h->url);
 	buf_clear(&h->name);
 	buf_clear(&h->value);

@@ -24,6 +24,8 @@ struct h1 {
 	struct http_out lead; /* ready bytes before the body: heads, 100 Continue */
 	struct buf head;      /* status line and headers, until framing is chosen */
 	bool head_sent, chunked, has_length, no_body;
+	bool wants_chunks;    /* the handler's: however short it turns out to be */
+	size_t chunk_left;    /* of the chunk begun, all of it in the request's out */
 };
 
 /* h1.c: the answer went out whole. */

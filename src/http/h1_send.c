@@ -60,6 +60,10 @@ static void put_head(struct http_conn *c, unsigned status, const struct http_hea
 	buf_clear(&h->head);
 	buf_printf(&h->head, "HTTP/1.1 %u %s\r\n", status, http_status_text(status));
 	for (size_t i = 0; i < count; i++) {
+		if (slice_eq(headers[i].name, SLICE_LIT("transfer-encoding"))) {
+			h->wants_chunks = true;
+			continue;
+		}
 		put_header(&h->head, headers[i].name, headers[i].value);
 		h->has_length |= slice_eq(headers[i].name, SLICE_LIT("content-length"));
 	}
@@ -100,7 +104,7 @@ static void send_head(struct http_conn *c)
 	bool http11 = h->parser.http_major == 1 && h->parser.http_minor >= 1;
 
 	if (!h->has_length) {
-		if (r->ended && !r->trailer_count)
+		if (r->ended && !r->trailer_count && !h->wants_chunks)
 			buf_printf(&h->head, "Content-Length: %zu\r\n", r->out.size);
 		else if (http11)
 			h->chunked = true;
@@ -137,9 +141,15 @@ static size_t put_chunks(struct http_conn *c, uint8_t *out, size_t room)
 	size_t used = 0, n;
 
 	while (h->r->out.size && room - used > CHUNK_ROOM) {
-		n = out_line(&h->r->out, room - used - CHUNK_ROOM);
-		used += (size_t)sprintf((char *)out + used, "%zx\r\n", n);
+		if (!h->chunk_left) {
+			h->chunk_left = out_line(&h->r->out);
+			used += (size_t)sprintf((char *)out + used, "%zx\r\n", h->chunk_left);
+		}
+		n = MIN(h->chunk_left, room - used - 2);
 		used += take(c, out + used, n);
+		h->chunk_left -= n;
+		if (h->chunk_left)
+			break;
 		memcpy(out + used, "\r\n", 2);
 		used += 2;
 	}

@@ -138,7 +138,8 @@ struct http_io *http_req_io(const struct http_req *r);
 const struct http_service *http_req_service(const struct http_req *r);
 
 /* The answer. Status and headers once, at most 32. Date is added on HTTP/1; Content-Length is the caller's (without it
- * HTTP/1 sends chunks, or the whole if http_end follows in the same callback). */
+ * HTTP/1 sends chunks, or the whole if http_end follows in the same callback; with "transfer-encoding", which is for HTTP/1
+ * alone, always chunks where the client's version has them). */
 void http_respond(struct http_req *r, unsigned status, const struct http_header *headers, size_t count);
 /* Copies the slices behind what is unsent. After http_respond, before http_end. */
 void http_send(struct http_req *r, const struct slice *slices, size_t count);

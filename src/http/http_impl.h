@@ -44,8 +44,8 @@ void out_put(struct chunk_pool *p, struct http_out *o, struct slice s);
 /* size bytes in one piece, or NULL. */
 uint8_t *out_room(struct chunk_pool *p, struct http_out *o, size_t size);
 void out_put_blob(struct chunk_pool *p, struct http_out *o, struct blob *take_b, size_t from);
-/* Bytes of the first line, its newline too, or max or all if it is longer or open. */
-size_t out_line(const struct http_out *o, size_t max);
+/* Bytes of the first line, its newline too, or all if it is open. */
+size_t out_line(const struct http_out *o);
 /* Moves the first size bytes to dst; size <= o->size. */
 void out_take(struct chunk_pool *p, struct http_out *o, uint8_t *dst, size_t size);
 void out_clear(struct chunk_pool *p, struct http_out *o);

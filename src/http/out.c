@@ -107,18 +107,17 @@ void out_put_blob(struct chunk_pool *p, struct http_out *o, struct blob *take_b,
 	append(o, c);
 }
 
-size_t out_line(const struct http_out *o, size_t max)
+size_t out_line(const struct http_out *o)
 {
 	size_t before = 0;
 
-	for (const struct http_chunk *c = o->head; c && before < max; c = c->next) {
+	for (const struct http_chunk *c = o->head; c; c = c->next) {
 		const uint8_t *from = (c->blob ? c->blob->data : c->bytes) + c->start;
-		size_t size = MIN(max - before, c->end - c->start);
-		const uint8_t *newline = memchr(from, '\n', size);
+		const uint8_t *newline = memchr(from, '\n', c->end - c->start);
 
 		if (newline)
 			return before + (size_t)(newline - from) + 1;
-		before += size;
+		before += c->end - c->start;
 	}
 	return before;
 }

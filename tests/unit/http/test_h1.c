@@ -226,6 +226,45 @@ static void an_open_answer_goes_out_in_chunks(void **state)
 	assert_false(http_conn_ended(t.conn));
 }
 
+static void an_answer_in_chunks_has_them_however_short(void **state)
+{
+	struct http_header chunked = HTTP_HEADER("transfer-encoding", "chunked");
+
+	t.hold_answer = true;
+	say("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+	http_respond(t.last, 200, &chunked, 1);
+	http_send(t.last, (struct slice[]){SLICE_LIT("one\n")}, 1);
+	http_end(t.last, NULL, 0);
+	assert_string_equal(output(), "HTTP/1.1 200 OK\r\n" DATE "Transfer-Encoding: chunked\r\n\r\n4\r\none\n\r\n0\r\n\r\n");
+	say("GET / HTTP/1.0\r\n\r\n");
+	http_respond(t.last, 200, &chunked, 1);
+	http_end(t.last, NULL, 0);
+	assert_string_equal(output(), "HTTP/1.1 200 OK\r\n" DATE "Connection: close\r\n\r\n");
+}
+
+static void a_line_longer_than_one_output_is_one_chunk(void **state)
+{
+	size_t size = 3 * HTTP_OUTPUT_MIN;
+	uint8_t *line = mem_alloc(size + 1);
+	char head[16];
+	const char *got;
+
+	memset(line, 'x', size);
+	line[size - 1] = '\n';
+	line[size] = 'y';
+	t.stream = true;
+	say("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+	http_send(t.last, (struct slice[]){slice_of(line, size + 1)}, 1);
+	snprintf(head, sizeof(head), "%zx\r\n", size);
+	got = output();
+	assert_memory_equal(got, head, strlen(head));
+	assert_memory_equal(got + strlen(head), line, size);
+	assert_string_equal(got + strlen(head) + size, "\r\n1\r\ny\r\n");
+	http_end(t.last, NULL, 0);
+	assert_string_equal(output(), "0\r\n\r\n");
+	mem_free(line);
+}
+
 static void an_open_answer_to_http10_ends_with_the_connection(void **state)
 {
 	t.stream = true;
@@ -454,6 +493,8 @@ int main(void)
 	    T(cases_to_the_byte),
 	    T(cases_byte_by_byte),
 	    T(an_open_answer_goes_out_in_chunks),
+	    T(a_line_longer_than_one_output_is_one_chunk),
+	    T(an_answer_in_chunks_has_them_however_short),
 	    T(an_open_answer_to_http10_ends_with_the_connection),
 	    T(expect_is_answered_before_the_body),
 	    T(a_second_request_waits_for_the_first_answer),
