@@ -136,6 +136,8 @@ static struct slice origin_form(struct slice url)
 	struct slice scheme = SLICE_LIT("http://");
 	const uint8_t *slash;
 
+	if (slice_has_prefix(url, SLICE_LIT("https://")))
+		scheme = SLICE_LIT("https://");
 	if (!slice_has_prefix(url, scheme))
 		return url;
 	slash = memchr(url.data + scheme.size, '/', url.size - scheme.size);
@@ -172,6 +174,22 @@ static bool host_good(struct req *r, bool needed)
 	return count == 1 || (!count && !needed);
 }
 
+/* Chunked, once, or none: of two that are named somebody else may go by the other. */
+static bool transfer_good(const struct req *r)
+{
+	unsigned count = 0;
+
+	for (uint32_t i = 0; i < r->pub.header_count; i++) {
+		const struct http_header *f = &r->pub.headers[i];
+
+		if (!slice_eq(f->name, SLICE_LIT("transfer-encoding")))
+			continue;
+		if (count++ || f->value.size != 7 || strncasecmp((const char *)f->value.data, "chunked", 7) != 0)
+			return false;
+	}
+	return true;
+}
+
 static int on_headers_complete(http_parser *p)
 {
 	struct http_conn *c = conn_of(p);
@@ -188,6 +206,8 @@ static int on_headers_complete(http_parser *p)
 		return refuse_later(h, p->http_major ? 505 : 400);
 	if (!host_good(r, p->http_minor >= 1))
 		return refuse_later(h, 400);
+	if (!transfer_good(r))
+		return refuse_later(h, 501);
 	expected = p->http_minor >= 1 && expects(r, &to_continue);
 	if (expected && !to_continue)
 		return refuse_later(h, 417);

@@ -172,6 +172,9 @@ static const struct {
     {"garbage", "\x16\x03\x01 hello", REFUSED("400 Bad Request"), true},
     {"smuggling", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
      REFUSED("400 Bad Request"), true},
+    {"two codings", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", REFUSED("501 Not Implemented"), true},
+    {"chunked twice", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+     REFUSED("501 Not Implemented"), true},
     {"bad length", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n", REFUSED("400 Bad Request"), true},
     {"garbage behind an answer", "GET / HTTP/1.1\r\nHost: h\r\n\r\n\x01\x02", OK_BODY("") REFUSED("400 Bad Request"),
      true},
@@ -284,6 +287,12 @@ static void expect_is_answered_before_the_body(void **state)
 	assert_int_equal(t.ends, 1);
 	http_reply_text(t.last, 200, "text/plain", SLICE_LIT("hello"));
 	assert_string_equal(output(), OK_BODY(""));
+}
+
+static void a_path_with_scheme_and_host(void **state)
+{
+	say("GET http://h/1 HTTP/1.1\r\nHost: h\r\n\r\nGET https://h/2 HTTP/1.1\r\nHost: h\r\n\r\n");
+	assert_string_equal(t.paths, "GET /1;GET /2;");
 }
 
 static void a_second_request_waits_for_the_first_answer(void **state)
@@ -497,6 +506,7 @@ int main(void)
 	    T(an_answer_in_chunks_has_them_however_short),
 	    T(an_open_answer_to_http10_ends_with_the_connection),
 	    T(expect_is_answered_before_the_body),
+	    T(a_path_with_scheme_and_host),
 	    T(a_second_request_waits_for_the_first_answer),
 	    T(body_not_consumed_pauses_reading),
 	    T(the_rest_of_an_answered_body_is_thrown_away),
