@@ -18,6 +18,7 @@ static void answer_defrags(struct node *n, err_t err)
 		list_remove(&c->link);
 		core_answer(n, c, err);
 	}
+	core_metrics(n);        /* who asked looks at the sizes next; answers leave after this batch */
 }
 
 void core_defrag(struct node *n)
