@@ -36,6 +36,9 @@
 	X(SNAP_FILE_UNSYNCED, "a .snap file and its name are synced before the log's record of it is written")            \
 	X(HOLD_IGNORED, "the index is trimmed and rows are deleted up to the lowest held revision only")                  \
 	X(PIN_IGNORED, "pages that a pin may read are not used again")                                                    \
+	X(RIGHT_UNASKED, "whether a write is permitted is decided where it is applied")                                   \
+	X(RIGHT_OUTDATED, "a write whose user was looked up in an older auth revision is refused")                        \
+	X(RIGHTS_LATE, "a read is judged by the users and roles of the publication that it reads")                        \
 	X(CHECKSUM_IGNORED, "a log's record with a wrong checksum is not read")
 #ifdef CETCD_BUGS
 enum bug {

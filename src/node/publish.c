@@ -41,6 +41,10 @@ void core_publish(struct node *n)
 	pub->members = blob_ref(n->members_blob);
 	pub->alarms = blob_ref(n->alarms_blob);
 	pub->auth_view = auth_view(n->auth);
+	if (BUG(RIGHTS_LATE) && n->published && n->published->auth->revision + 1 == auth_state(n->auth)->revision) {
+		auth_view_unref(pub->auth_view);
+		pub->auth_view = auth_view_ref(n->published->auth_view);
+	}
 	pub->auth = auth_view_state(pub->auth_view);
 	pub->alarm_nospace = alarm_present(&n->alarms, ALARM_NOSPACE);
 	pub->alarms_full = alarms_full(&n->alarms);

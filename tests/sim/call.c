@@ -21,6 +21,7 @@ struct sim_call {
 	struct list link;
 	struct site *site;
 	enum rpc method;
+	const char *user;                       /* NULL: nobody */
 	const struct call_handler *handler;     /* NULL: the client is gone or has the end */
 	void *arg;
 	struct api_rpc *rpc;
@@ -183,7 +184,7 @@ void call_receive(struct site *s, struct msg *m)
 {
 	struct request *r = CONTAINER_OF(m, struct request, msg);
 	struct sim_call *c = r->call;
-	struct api_meta meta = {0};
+	struct api_meta meta = {.has_certificate = c->user != NULL, .common_name = slice_str(c->user ? c->user : "")};
 	struct blob *body = r->body;
 	uint32_t kind = m->kind;
 
@@ -238,6 +239,7 @@ struct sim_call *call_begin(struct site *s, enum rpc method, struct slice body, 
 
 	c->site = s;
 	c->method = method;
+	c->user = w->k.rights ? rights_user(RIGHTS_ROOT) : NULL;
 	c->handler = h;
 	c->arg = arg;
 	list_init(&c->requests);
@@ -282,6 +284,11 @@ void calls_fast(struct world *w)
 {
 	LIST_EACH (l, &w->calls)
 		CONTAINER_OF(l, struct sim_call, link)->read_ns = CONTAINER_OF(l, struct sim_call, link)->part_ns = 0;
+}
+
+void call_as(struct sim_call *c, unsigned who)
+{
+	c->user = rights_user(who);
 }
 
 struct site *call_site(struct sim_call *c)

@@ -8,7 +8,9 @@
  *   C6  HashKV is what the model has
  *   C7  watch: each message continues exactly where the last one ended: nothing missing, twice, out of order (ordered, unique, reliable), a
  *       revision is never split (atomic), also over streams and members (resumable); progress at R comes behind all up to R (bookmarkable)
- *   C8  in the end all members have the same, and what the model has */
+ *   C8  in the end all members have the same, and what the model has
+ *   C9  with rights: a write is refused exactly if it must be at its place in the log; a read shows nothing of a revision at which who asked
+ *       had no right to it, and is refused only in a state in which it must be */
 #include "world.h"
 
 #include <stdio.h>
@@ -116,12 +118,16 @@ static void read_at(struct world *w, const struct op *op, size_t tag, const stru
 
 		ASSERT(txn_req_parse(&w->model.arena, blob_slice(op->body), &q) == OK);
 		err = model_txn_at(&w->model, &q, h->rev, &want);
+		if (w->k.rights && !model_read_allowed(&w->model, op->who, NULL, &q, h->rev, op->linearizable ? op->index_floor : 0))
+			fail(w, tag, "C9", "a txn showed what its client may not read", h->rev);
 		arena_reset(&w->model.arena);
 	} else {
 		struct range_req q;
 
 		ASSERT(range_req_parse(blob_slice(op->body), &q) == OK);
 		err = model_range_at(&w->model, &q, h->rev, &want);
+		if (w->k.rights && !model_read_allowed(&w->model, op->who, &q, NULL, h->rev, op->linearizable ? op->index_floor : 0))
+			fail(w, tag, "C9", "a read showed what its client may not read", h->rev);
 		if (op->linearizable && q.revision > 0 && q.revision < op->compact_floor)
 			fail(w, tag, "C3", "a read below a compaction that was acknowledged before", q.revision);
 	}
@@ -243,9 +249,39 @@ static bool leaves_open(err_t err)
 	}
 }
 
+static bool is_of_rights(err_t err)
+{
+	return err == ERR_PERMISSION_DENIED || err == ERR_USER_EMPTY || err == ERR_AUTH_OLD_REVISION;
+}
+
+static void refused_read(struct world *w, const struct op *op, size_t tag, err_t err)
+{
+	uint64_t floor = op->linearizable ? op->index_floor : 0;
+	struct range_req q;
+	struct txn_req t;
+
+	if (op->method == RPC_TXN) {
+		ASSERT(txn_req_parse(&w->model.arena, blob_slice(op->body), &t) == OK);
+		if (!model_read_refused(&w->model, op->who, NULL, &t, floor, err))
+			fail(w, tag, "C9", err_text(err), 0);
+		arena_reset(&w->model.arena);
+	} else if (op->method == RPC_RANGE || op->method == RPC_RANGE_STREAM) {
+		ASSERT(range_req_parse(blob_slice(op->body), &q) == OK);
+		if (!model_read_refused(&w->model, op->who, &q, NULL, floor, err))
+			fail(w, tag, "C9", err_text(err), q.revision);
+	}
+}
+
 static void failed_read(struct world *w, const struct op *op, size_t tag, err_t err)
 {
 	struct range_req q;
+
+	if (is_of_rights(err)) {
+		if (!w->k.rights)
+			fail(w, tag, "C9", err_text(err), 0);
+		refused_read(w, op, tag, err);
+		return;
+	}
 
 	if (op->method == RPC_HASH_KV && err == ERR_COMPACTED && !field(blob_slice(op->body), 1))
 		fail(w, tag, "C6", "the newest revision cannot be hashed", 0);
@@ -257,6 +293,12 @@ static void failed_read(struct world *w, const struct op *op, size_t tag, err_t 
 		fail(w, tag, "C3", "called compacted, and is not", q.revision);
 	if (err == ERR_FUTURE_REV && op->linearizable && q.revision <= op->rev_floor)
 		fail(w, tag, "C2", "called a future revision, and was acknowledged before", q.revision);
+}
+
+/* What rights say of these is said at their place in the log; others are asked in front of it. */
+static bool judged_in_log(enum rpc method)
+{
+	return method == RPC_PUT || method == RPC_DELETE_RANGE || method == RPC_TXN;
 }
 
 static void failed(struct world *w, struct op *op, size_t tag, err_t err)
@@ -284,9 +326,14 @@ static void failed(struct world *w, struct op *op, size_t tag, err_t err)
 		w->index_floor = MAX(w->index_floor, r->index);
 		return;
 	default:
-		if (r->index)
+		if (r->index && (!w->k.rights || r->err != err))
 			fail(w, tag, "C4", err_text(err), (int64_t)r->index);
-		op->refused = true;
+		if (r->index)
+			w->index_floor = MAX(w->index_floor, r->index);
+		else if (is_of_rights(err) && judged_in_log(op->method))
+			fail(w, tag, "C9", err_text(err), 0);
+		else
+			op->refused = true;
 	}
 }
 
@@ -580,6 +627,15 @@ static uint64_t members_digest(struct site *s)
 	return digest;
 }
 
+static bool has_rights(struct site *s)
+{
+	const struct auth_state *a = node_view(s->node)->auth;
+	bool has = a->revision == s->w->model.rights.revision && a->enabled == s->w->model.rights.enabled;
+
+	node_leave(s->node);
+	return has;
+}
+
 static bool is_learner(struct site *s)
 {
 	bool is = node_view(s->node)->is_learner;
@@ -600,6 +656,8 @@ static void check_machines(struct world *w)
 		if (!s->exists || is_learner(s))
 			continue;
 		mine = auth_digest(s);
+		if (w->k.rights && !has_rights(s))
+			sim_fail("C8: %s has another auth revision than the model, or authentication on where it is off there", s->name);
 		if (first && mine != auth)
 			sim_fail("C8: %s and %s have other users or roles", s->name, first->name);
 		first = s;

@@ -20,11 +20,17 @@ static void put_range(struct world *w, struct buf *b, unsigned range_percent)
 {
 	char key[8], end[8];
 
-	pb_put_bytes(b, 1, some_key(w, key));
+	some_key(w, key);
+	pb_put_bytes(b, 1, slice_str(key));
 	if (!chance(w, range_percent))
 		return;
 	switch (draw(w, 3)) {
-	case 0: pb_put_bytes(b, 2, some_key(w, end)); break;
+	case 0:
+		some_key(w, end);
+		if (w->k.rights && strcmp(key, end) >= 0)       /* nothing: what is asked of rights then is another matter */
+			strcpy(end, "l");
+		pb_put_bytes(b, 2, slice_str(end));
+		break;
 	case 1: pb_put_bytes(b, 2, SLICE_LIT("l")); break;
 	default: pb_put_bytes(b, 2, slice_of("", 1)); break;
 	}
@@ -216,40 +222,73 @@ static void put_name(struct world *w, struct buf *b, uint32_t field, char kind)
 {
 	char name[3] = {kind, (char)('0' + draw(w, 4)), 0};
 
-	pb_put_bytes(b, field, slice_str(name));
+	pb_put_bytes(b, field, w->k.rights && chance(w, 15) ? SLICE_LIT("root") : slice_str(name));
 }
 
-/* Users and roles, while authentication is off: all that the log changes. What became of them is compared in the end (check.c). */
+/* The permission for a key: its end is drawn, or the one that rights.h wants. */
+static void put_permission(struct world *w, struct buf *b, uint32_t field)
+{
+	struct slice end;
+	char key[8];
+
+	some_key(w, key);
+	pb_put_bytes(b, field, slice_str(key));
+	end = w->k.rights ? rights_end((unsigned)(key[1] - '0')) : chance(w, 40) ? SLICE_LIT("l") : (struct slice){0};
+	if (end.size)
+		pb_put_bytes(b, field + 1, end);
+}
+
+/* A step on the way to authentication that is on, or off again. */
+static bool rights_request(struct world *w, struct op *op, struct buf *b)
+{
+	static const enum rpc methods[] = {RPC_AUTH_ENABLE, RPC_AUTH_DISABLE, RPC_USER_ADD, RPC_USER_GRANT_ROLE};
+	uint64_t dice = draw(w, 100);
+
+	if (!w->k.rights || dice >= 40)
+		return false;
+	op->method = methods[dice < 20 ? 0 : dice < 22 ? 1 : dice < 30 ? 2 : 3];
+	if (op->method == RPC_USER_ADD || op->method == RPC_USER_GRANT_ROLE)
+		pb_put_bytes(b, 1, SLICE_LIT("root"));
+	if (op->method == RPC_USER_GRANT_ROLE)
+		pb_put_bytes(b, 2, SLICE_LIT("root"));
+	return true;
+}
+
+/* Users and roles: all that the log changes. Where the model has no rights, what became of them is compared in the end (check.c). */
 static void auth_request(struct client *c, struct op *op, struct buf *b)
 {
 	static const enum rpc methods[] = {RPC_USER_ADD, RPC_USER_DELETE, RPC_USER_GRANT_ROLE, RPC_USER_REVOKE_ROLE, RPC_ROLE_ADD, RPC_ROLE_ADD,
 					   RPC_ROLE_DELETE, RPC_ROLE_GRANT_PERMISSION, RPC_ROLE_GRANT_PERMISSION, RPC_ROLE_REVOKE_PERMISSION};
 	struct world *w = c->w;
+	bool drawn = rights_request(w, op, b);
 	size_t mark;
-	char key[8];
 
-	op->method = methods[draw(w, ARRAY_COUNT(methods))];
-	put_name(w, b, 1, op->method >= RPC_ROLE_ADD ? 'r' : 'u');
+	op->in_log = op->linearizable = w->k.rights;
+	if (!drawn) {
+		op->method = methods[draw(w, ARRAY_COUNT(methods))];
+		put_name(w, b, 1, op->method >= RPC_ROLE_ADD ? 'r' : 'u');
+	}
 	switch (op->method) {
 	case RPC_USER_ADD:
 		mark = pb_begin(b, 3);
 		pb_put_uint(b, 1, 1);                           /* no_password: no bcrypt */
+		if (w->k.rights)
+			pb_put_uint(b, MODEL_TAG_FIELD, c->op);
 		pb_end(b, mark);
 		break;
 	case RPC_USER_GRANT_ROLE:
 	case RPC_USER_REVOKE_ROLE:
-		put_name(w, b, 2, 'r');
+		if (!drawn)
+			put_name(w, b, 2, 'r');
 		break;
 	case RPC_ROLE_GRANT_PERMISSION:
 		mark = pb_begin(b, 2);
 		pb_put_uint(b, 1, draw(w, 3));
-		pb_put_bytes(b, 2, some_key(w, key));
-		if (chance(w, 40))
-			pb_put_bytes(b, 3, SLICE_LIT("l"));
+		put_permission(w, b, 2);
 		pb_end(b, mark);
 		break;
 	case RPC_ROLE_REVOKE_PERMISSION:
-		pb_put_bytes(b, 2, some_key(w, key));
+		put_permission(w, b, 2);
 		break;
 	default:
 		break;
@@ -261,7 +300,7 @@ static void other_request(struct client *c, struct op *op, struct buf *b)
 	struct world *w = c->w;
 	uint64_t dice = draw(w, 100);
 
-	if (chance(w, 15)) {
+	if (chance(w, w->k.rights ? 50 : 15)) {
 		auth_request(c, op, b);
 		return;
 	}
@@ -373,6 +412,8 @@ void client_go(struct client *c)
 		kv_request(c, op, &b);
 	else
 		other_request(c, op, &b);
+	op->who = !w->k.rights ? RIGHTS_NOBODY : chance(w, 50) ? RIGHTS_ROOT : (unsigned)draw(w, RIGHTS_NOBODY + 1);
+	w->model.results.at[c->op].who = op->who;
 	if (op->in_log && op->method != RPC_LEASE_GRANT)
 		pb_put_uint(&b, MODEL_TAG_FIELD, c->op);
 	ASSERT(!buf_failed(&b));
@@ -381,6 +422,7 @@ void client_go(struct client *c)
 	op->life = s->life;
 	buf_clear(&c->message);
 	c->call = call_begin(s, op->method, buf_slice(&b), &handler, c);
+	call_as(c->call, op->who);
 	if (w->k.slow_readers && chance(w, 40) && !w->healed)
 		call_slow_parts(c->call, 1 + draw(w, 400 * MS));
 	set_give_up(c);

@@ -12,6 +12,8 @@ void model_init(struct model *m, uint64_t seed)
 {
 	*m = (struct model){.seed = seed, .compact_rev = -1};
 	twin_init(&m->twin);
+	rights_init(&m->rights);
+	VEC_PUSH(&m->rights_log, ((struct model_rights){0, m->rights}));
 	arena_init(&m->arena, 64 << 20);
 }
 
@@ -35,6 +37,7 @@ void model_fini(struct model *m)
 	VEC_FREE(&m->alive);
 	VEC_FREE(&m->compacted_ns);
 	VEC_FREE(&m->nospace);
+	VEC_FREE(&m->rights_log);
 	twin_fini(&m->twin);
 	arena_fini(&m->arena);
 }
@@ -149,6 +152,18 @@ static void events_add(struct model *m, int64_t rev)
 
 /* ---- one entry ---- */
 
+static struct slice field_of(struct slice body, uint32_t number)
+{
+	struct pb_reader r = pb_reader_of(body);
+	struct pb_field f;
+	struct slice s = {0};
+
+	while (pb_next(&r, &f))
+		if (f.number == number && f.wire == PB_BYTES)
+			s = f.bytes;
+	return s;
+}
+
 static uint64_t tag_of(struct slice body)
 {
 	struct pb_reader r = pb_reader_of(body);
@@ -161,13 +176,80 @@ static uint64_t tag_of(struct slice body)
 	return tag;
 }
 
-static err_t do_txn(struct model *m, struct slice body, struct buf *answer)
+/* Whose right, looked at in which revision of users and roles. */
+struct claim {
+	const struct rights *r;
+	unsigned who;
+	uint64_t revision;
+};
+
+static err_t may(const struct claim *c, unsigned right, struct slice key, struct slice end)
+{
+	return rights_range(c->r, c->who, c->revision, right, key, end);
+}
+
+/* Every key of the lease. */
+static err_t may_lease(const struct model *m, const struct claim *c, int64_t lease)
+{
+	err_t err = OK;
+
+	if (!c->r->enabled || rights_is_root(c->r, c->who))
+		return OK;
+	for (size_t i = 0; !err && i < m->twin.keys.count; i++)
+		if (lease && twin_lease(&m->twin, blob_slice(m->twin.keys.at[i].key)) == lease)
+			err = may(c, RIGHTS_WRITE, blob_slice(m->twin.keys.at[i].key), (struct slice){0});
+	return err;
+}
+
+static err_t may_put(const struct model *m, const struct claim *c, const struct put_req *r)
+{
+	err_t err = may(c, RIGHTS_WRITE, r->key, (struct slice){0});
+
+	if (!err)
+		err = may_lease(m, c, r->lease);
+	if (!err && r->prev_kv)
+		err = may(c, RIGHTS_READ, r->key, (struct slice){0});
+	return err;
+}
+
+static err_t may_delete(const struct claim *c, const struct delete_req *r)
+{
+	err_t err = may(c, RIGHTS_WRITE, r->key, r->range_end);
+
+	return err || !r->prev_kv ? err : may(c, RIGHTS_READ, r->key, r->range_end);
+}
+
+static err_t may_txn(const struct model *m, const struct claim *c, const struct txn_req *r)
+{
+	err_t err = OK;
+
+	for (size_t i = 0; !err && i < r->compare_count; i++)
+		err = may(c, RIGHTS_READ, r->compares[i].key, r->compares[i].range_end);
+	for (size_t i = 0; !err && i < r->success_count + r->failure_count; i++) {
+		const struct request_op *op = i < r->success_count ? &r->success[i] : &r->failure[i - r->success_count];
+
+		if (op->kind == OP_RANGE)
+			err = may(c, RIGHTS_READ, op->range.key, op->range.range_end);
+		else if (op->kind == OP_PUT)
+			err = may_put(m, c, &op->put);
+		else if (op->kind == OP_DELETE)
+			err = may_delete(c, &op->del);
+		else if (op->kind == OP_TXN)
+			err = may_txn(m, c, op->txn);
+	}
+	return err;
+}
+
+static err_t do_txn(struct model *m, const struct claim *c, struct slice body, struct buf *answer)
 {
 	struct txn_req r;
 	err_t err = txn_req_parse(&m->arena, body, &r);
 
 	ASSERT(err == OK);
-	return mvcc_txn_cost(&r) && m->nospace.count ? ERR_NO_SPACE : twin_txn(&m->twin, &r, answer);
+	if (mvcc_txn_cost(&r) && m->nospace.count)
+		return ERR_NO_SPACE;
+	err = may_txn(m, c, &r);
+	return err ? err : twin_txn(&m->twin, &r, answer);
 }
 
 static err_t do_compact(struct model *m, struct slice body, uint64_t now_ns)
@@ -221,14 +303,18 @@ static void expires(struct model *m, const struct model_lease *l, uint64_t term,
 	m->expired++;
 }
 
-static err_t do_revoke(struct model *m, struct slice body, bool by_client, uint64_t term, uint64_t now_ns)
+static err_t do_revoke(struct model *m, const struct claim *c, struct slice body, bool by_client, uint64_t term, uint64_t now_ns)
 {
 	struct lease_revoke_req r;
 	struct model_lease *l;
 	VEC(struct slice) keys = {0};
 	size_t n = 0;
+	err_t err;
 
 	ASSERT(lease_revoke_req_parse(body, &r) == OK);
+	err = may_lease(m, c, r.id);
+	if (err)
+		return err;
 	l = model_lease(m, r.id);
 	if (!l || l->revoked_ns)
 		return ERR_LEASE_NOT_FOUND;
@@ -276,27 +362,36 @@ static void do_alarm(struct model *m, struct slice body)
 
 static err_t request(struct model *m, const struct internal_req *r, uint64_t tag, uint64_t term, uint64_t now_ns, struct buf *answer)
 {
+	struct claim c = {&m->rights, rights_who(r->username), r->auth_revision};
 	struct put_req put;
 	struct delete_req del;
+	err_t err;
 
+	if (m->with_rights && rights_apply(&m->rights, r, &err))
+		return err;
 	m->twin.leases = m->alive.at;
 	m->twin.lease_count = m->alive.count;
 	switch (r->field) {
 	case REQ_PUT:
 		ASSERT(put_req_parse(r->body, &put) == OK);
-		return m->nospace.count ? ERR_NO_SPACE : twin_put(&m->twin, &put, answer);
+		if (m->nospace.count)
+			return ERR_NO_SPACE;
+		err = may_put(m, &c, &put);
+		return err ? err : twin_put(&m->twin, &put, answer);
 	case REQ_DELETE_RANGE:
 		ASSERT(delete_req_parse(r->body, &del) == OK);
-		twin_delete(&m->twin, &del, answer);
-		return OK;
+		err = may_delete(&c, &del);
+		if (!err)
+			twin_delete(&m->twin, &del, answer);
+		return err;
 	case REQ_TXN:
-		return do_txn(m, r->body, answer);
+		return do_txn(m, &c, r->body, answer);
 	case REQ_COMPACTION:
 		return do_compact(m, r->body, now_ns);
 	case REQ_LEASE_GRANT:
 		return do_grant(m, r->body, now_ns, answer);
 	case REQ_LEASE_REVOKE:
-		return do_revoke(m, r->body, tag != 0, term, now_ns);
+		return do_revoke(m, &c, r->body, tag != 0, term, now_ns);
 	case REQ_ALARM:
 		do_alarm(m, r->body);
 		return OK;
@@ -305,11 +400,13 @@ static err_t request(struct model *m, const struct internal_req *r, uint64_t tag
 	}
 }
 
-/* A grant is encoded anew by the server, without the tag: its id is the client's number. */
+/* A grant is encoded anew by the server, without the tag: its id is the client's number. Of a new user the options are kept. */
 static uint64_t request_tag(const struct internal_req *r)
 {
 	struct lease_grant_req grant;
 
+	if (r->field == REQ_USER_ADD)
+		return tag_of(field_of(r->body, 3));
 	if (r->field != REQ_LEASE_GRANT)
 		return tag_of(r->body);
 	ASSERT(lease_grant_req_parse(r->body, &grant) == OK);
@@ -320,6 +417,7 @@ static void normal(struct model *m, struct model_entry *e, uint64_t index)
 {
 	struct internal_req r;
 	struct buf answer;
+	struct rights rights = m->rights;
 	int64_t rev = m->twin.rev;
 	uint64_t tag;
 	err_t err;
@@ -334,6 +432,8 @@ static void normal(struct model *m, struct model_entry *e, uint64_t index)
 	buf_init(&answer, SIZE_MAX);
 	tag = request_tag(&r);
 	err = request(m, &r, tag, e->term, e->first_ns, &answer);
+	if (m->rights.revision != rights.revision || m->rights.enabled != rights.enabled)
+		VEC_PUSH(&m->rights_log, ((struct model_rights){index, m->rights}));
 	if (m->twin.rev != rev)
 		events_add(m, m->twin.rev);
 	if (tag) {
@@ -345,7 +445,11 @@ static void normal(struct model *m, struct model_entry *e, uint64_t index)
 		if (res->index)
 			sim_fail("request %llu is in the log twice: entries %llu and %llu", (unsigned long long)tag, (unsigned long long)res->index,
 				 (unsigned long long)index);
-		*res = (struct model_result){index, m->twin.rev, err, blob_copy(buf_slice(&answer))};
+		if (r.auth_revision > rights.revision || (r.username.size ? rights_who(r.username) != res->who : r.auth_revision))
+			sim_fail("entry %llu claims to be of %.*s, auth revision %llu; request %llu was made by %s", (unsigned long long)index,
+				 (int)r.username.size, (const char *)r.username.data, (unsigned long long)r.auth_revision,
+				 (unsigned long long)tag, rights_user(res->who) ? rights_user(res->who) : "nobody");
+		*res = (struct model_result){index, m->twin.rev, err, blob_copy(buf_slice(&answer)), res->who};
 	}
 	buf_fini(&answer);
 	arena_reset(&m->arena);
@@ -433,6 +537,46 @@ err_t model_txn_at(struct model *m, const struct txn_req *r, int64_t rev, struct
 
 	back(m, now);
 	return err;
+}
+
+/* The state of users and roles in front of index_end, by place in rights_log. */
+static bool in_force(const struct model *m, size_t i, uint64_t floor, uint64_t end)
+{
+	return m->rights_log.at[i].index < end && (i + 1 == m->rights_log.count || m->rights_log.at[i + 1].index > floor);
+}
+
+static err_t may_read(struct model *m, const struct rights *rights, unsigned who, const struct range_req *r, const struct txn_req *txn)
+{
+	struct claim c = {rights, who, 0};
+
+	return txn ? may_txn(m, &c, txn) : may(&c, RIGHTS_READ, r->key, r->range_end);
+}
+
+bool model_read_allowed(struct model *m, unsigned who, const struct range_req *r, const struct txn_req *txn, int64_t rev, uint64_t floor)
+{
+	uint64_t from = m->log.count + 1, end = 0;
+
+	for (size_t i = m->log.count; i-- > 0 && m->log.at[i].rev >= rev;)
+		if (m->log.at[i].rev == rev) {
+			from = i + 1;
+			end = MAX(end, i + 2);
+		}
+	if (rev == 1)
+		from = 0;
+	for (size_t i = 0; i < m->rights_log.count; i++)
+		if (in_force(m, i, MAX(from, floor), MAX(end, 1)) && may_read(m, &m->rights_log.at[i].r, who, r, txn) == OK)
+			return true;
+	return false;
+}
+
+bool model_read_refused(struct model *m, unsigned who, const struct range_req *r, const struct txn_req *txn, uint64_t floor, err_t err)
+{
+	if (err == ERR_AUTH_OLD_REVISION)
+		return m->rights_log.count > 1;
+	for (size_t i = 0; i < m->rights_log.count; i++)
+		if (in_force(m, i, floor, UINT64_MAX) && may_read(m, &m->rights_log.at[i].r, who, r, txn) == err)
+			return true;
+	return false;
 }
 
 bool model_hash_is(struct model *m, int64_t rev, int64_t compact_rev, uint32_t hash)

@@ -3,13 +3,15 @@
  * The node shows each committed entry in front of its application (node_hooks.applying). The first member that applies an index
  * extends the log here; whoever applies it later, also after a restart, must apply the same. So a lost acknowledged write, two leaders
  * in a term, or an entry that changes are found the moment they happen. Each entry is applied at once to a naive twin of the key space
- * (tests/model/mvcc_twin.h), to leases and to alarms; answers and watch events are compared with what comes out, byte for byte. */
+ * (tests/model/mvcc_twin.h), to leases, to alarms, and to users and roles (rights.h); answers and watch events are compared with
+ * what comes out, byte for byte. */
 #ifndef TESTS_SIM_MODEL_H
 #define TESTS_SIM_MODEL_H
 
 #include "../model/mvcc_twin.h"
 #include "base/arena.h"
 #include "pb/raftpb.h"
+#include "rights.h"
 
 /* Every request of a client that goes into the log carries its number in this field, which no message has: parsers skip it, and
  * the entry tells whose it is. */
@@ -44,6 +46,13 @@ struct model_result {
 	int64_t rev;                    /* of the store behind it: what the header says */
 	err_t err;
 	struct blob *answer;            /* without header */
+	unsigned who;                   /* that asked: rights.h */
+};
+
+/* Users and roles from an index on. */
+struct model_rights {
+	uint64_t index;
+	struct rights r;
 };
 
 struct model_vote {
@@ -62,6 +71,9 @@ struct model {
 	VEC(int64_t) alive;             /* ids of leases, for the twin */
 	VEC(uint64_t) compacted_ns;     /* [rev]: when a compaction at or above rev was first applied; 0 = never */
 	VEC(uint64_t) nospace;          /* members with the alarm */
+	bool with_rights;               /* else nobody turns authentication on, and users and roles are not followed */
+	struct rights rights;
+	VEC(struct model_rights) rights_log;    /* ascending; from index 0 on */
 	struct twin twin;
 	int64_t compact_rev;
 	uint64_t expired;               /* leases revoked by the server */
@@ -83,6 +95,11 @@ err_t model_range_at(struct model *m, const struct range_req *r, int64_t rev, st
 err_t model_txn_at(struct model *m, const struct txn_req *r, int64_t rev, struct buf *out);
 /* HashKV of rev may be the one that a compaction there has kept. */
 bool model_hash_is(struct model *m, int64_t rev, int64_t compact_rev, uint32_t hash);
+
+/* With rights. Was who allowed to do the read at revision rev, in a state of index floor or later? txn: of a txn, else of a range. */
+bool model_read_allowed(struct model *m, unsigned who, const struct range_req *r, const struct txn_req *txn, int64_t rev, uint64_t floor);
+/* Could it be refused with that error, in a state of index floor or later? */
+bool model_read_refused(struct model *m, unsigned who, const struct range_req *r, const struct txn_req *txn, uint64_t floor, err_t err);
 
 /* The only member was paused for longer than an election timeout: what had not expired before has its whole time again. */
 void model_gap(struct model *m, uint64_t from_ns, uint64_t to_ns);

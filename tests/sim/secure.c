@@ -5,10 +5,7 @@
  *	R3  without a quorum nobody becomes ready, however long; with it, all do
  *	R4  started again with the password nothing changes, and it is ready
  *	R5  a leader that was not given one does not hold the others up */
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "obs/log.h"
+#include "scenario.h"
 #include "world.h"
 
 static const char *const hashes[] = {
@@ -147,14 +144,9 @@ static void leader_without(void)
 	end(w);
 }
 
-static void log_nothing(void *arg, const char *line, size_t size)
+int main(int argc, char **argv)
 {
-}
-
-int main(void)
-{
-	if (!getenv("TEST_LOG"))
-		log_set_writer(log_nothing, NULL);
+	scenario_begin(argc, argv);
 	for (uint64_t seed = 1; seed <= 10; seed++) {
 		all_given(seed, 3);
 		all_given(seed, 1);

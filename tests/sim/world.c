@@ -260,7 +260,8 @@ static void check_snap_file(struct site *s)
 bool site_start(struct site *s)
 {
 	struct world *w = s->w;
-	struct api_opts ao = {.request_bytes_max = 1572864, .txn_ops_max = 128, .quota_bytes = w->k.quota_bytes, .slice_rows = w->k.slice_rows};
+	struct api_opts ao = {.request_bytes_max = 1572864, .txn_ops_max = 128, .quota_bytes = w->k.quota_bytes, .slice_rows = w->k.slice_rows,
+		.certificates_name_users = w->k.rights};
 	char *cluster = s->joined ? members_initial_cluster(s) : initial_cluster(s);
 	struct node_config nc = options(s, cluster);
 	struct why why = {""};
@@ -503,6 +504,7 @@ static void knobs_draw(struct world *w)
 		.slow_disks = true,
 		.slice_rows = chance(w, 60) ? 1 + (uint32_t)draw(w, 5) : 0,
 	};
+	w->k.rights = chance(w, 30);
 	switch (draw(w, 20)) {          /* what chance brings together too seldom */
 	case 0:                         /* a member alone becomes one of many, and no process ends meanwhile */
 	case 1:
@@ -557,6 +559,7 @@ struct world *world_new(uint64_t seed, const struct knobs *k)
 	w->actor = actor_new(w->sched, "world", &world_ops, w, ACTOR_OWN_THREAD);
 	list_init(&w->calls);
 	model_init(&w->model, seed);
+	w->model.with_rights = w->k.rights;
 	net_new(w);
 	for (unsigned i = 0; i < w->k.sites; i++)
 		site_new(w)->exists = true;

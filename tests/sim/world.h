@@ -58,6 +58,8 @@ void call_slow(struct sim_call *c, unsigned unread_max, uint64_t read_ns);
 /* Between the parts of a large message that long passes at most. */
 void call_slow_parts(struct sim_call *c, uint64_t part_ns);
 void calls_fast(struct world *w);                               /* no slow reader any more */
+/* Who it is of: rights.h. Without: of root, in a world with rights. */
+void call_as(struct sim_call *c, unsigned who);
 struct site *call_site(struct sim_call *c);
 /* Every call of the site ends: its process did. */
 void calls_lost(struct site *s);
@@ -112,6 +114,7 @@ struct op {
 	bool in_log;                    /* a write */
 	bool refused;                   /* it must never be found in the log */
 	int64_t lease;
+	unsigned who;                   /* rights.h */
 };
 
 struct client {
@@ -162,6 +165,7 @@ struct knobs {
 	unsigned faults;                /* how many */
 	uint64_t fault_gap_ns;
 	bool disk_faults, process_faults, net_faults, pauses, membership, slow_readers, slow_disks;
+	bool rights;                    /* clients are users, and authentication comes and goes */
 };
 
 struct world {
