@@ -65,7 +65,7 @@ sim: deps-test build/.tests       ## whole clusters in a simulator: new seeds fo
 
 sim-bugs: deps-test               ## every deliberate bug must be found by a seed within BUG_SECONDS
 	@[ -f build-bugs/build.ninja ] || $(MESON) setup build-bugs -Dbugs=true
-	@ninja -C build-bugs tests/sim/sim
+	@ninja -C build-bugs tests/sim/sim tests/sim/sim_hang tests/sim/sim_odd
 	@tests/sim/bugs.sh build-bugs/tests/sim/sim $(BUG_SECONDS) $(BUGS)
 
 fuzz: deps-fuzz                   ## every fuzz target for FUZZ_SECONDS

@@ -1,5 +1,5 @@
 /* Deliberate bugs, to show that the simulator bites: one for a rule of ARCHITECTURE sections 4 and 5 each. They exist only in a build
- * with -Dbugs=true, where one of them is switched on by name (sim -b NAME); elsewhere BUG(x) is the constant false.
+ * with -Dbugs=true, where one of them is switched on by name (sim -b NAME, also of a scenario's program); elsewhere BUG(x) is the constant false.
  *
  *	make sim-bugs                   each of them must be found by a seed within its time
  *
@@ -39,6 +39,12 @@
 	X(RIGHT_UNASKED, "whether a write is permitted is decided where it is applied")                                   \
 	X(RIGHT_OUTDATED, "a write whose user was looked up in an older auth revision is refused")                        \
 	X(RIGHTS_LATE, "a read is judged by the users and roles of the publication that it reads")                        \
+	X(HANG_KEPT, "a leader whose log's disk hangs hands over after an election timeout")                              \
+	X(HANG_LEADS_ON, "one that cannot hand over steps down after another, and campaigns no more until the disk answers")      \
+	X(UNKNOWN_SKIPPED, "an entry that is not known stops the member, it is never skipped")                            \
+	X(FORWARDED_UNCHECKED, "what cannot be applied never enters the log, not even forwarded")                         \
+	X(TORN_TAIL_REFUSED, "a torn tail of the log is repaired")                                                        \
+	X(MOVE_BESIDE_MERGE, "page moves and merges exclude each other")                                                  \
 	X(CHECKSUM_IGNORED, "a log's record with a wrong checksum is not read")
 #ifdef CETCD_BUGS
 enum bug {

@@ -7,6 +7,7 @@
  *
  * A member that is the only voter has nobody to hand over to, and waits. Age is counted in ticks in which that write was seen, so
  * that a process that was stopped does not blame its disk. */
+#include "base/bug.h"
 #include "node/node_impl.h"
 
 static void returned(struct node *n)
@@ -26,7 +27,7 @@ static void hand_over(struct node *n)
 	n->hang.handed_over = true;
 	if (n->role == RAFT_LEADER)
 		core_active_peers(n, &to);
-	if (!to)
+	if (!to || BUG(HANG_KEPT))
 		return;
 	LOG_WARN("a sync of the log hangs, leadership transfer starting", LOG_HEX("current-leader-member-id", n->member_id),
 		 LOG_HEX("transferee-member-id", to));
@@ -55,6 +56,6 @@ void core_hang_tick(struct node *n)
 	n->hang.ticks++;
 	if (n->hang.ticks >= election_ticks && !n->hang.handed_over)
 		hand_over(n);
-	if (n->hang.ticks >= 2 * election_ticks && !n->hang.quiet)
+	if (n->hang.ticks >= 2 * election_ticks && !n->hang.quiet && !BUG(HANG_LEADS_ON))
 		be_quiet(n);
 }

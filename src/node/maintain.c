@@ -1,5 +1,6 @@
 /* Page moving on request: bounded transactions on the backend actor until the file is as short as its live data, with the merges of
  * writes between them. */
+#include "base/bug.h"
 #include "node/node_impl.h"
 
 /* A reader inside the last publication holds the pages of the last step for microseconds, one of a snapshot for long: after so many
@@ -23,7 +24,7 @@ static void answer_defrags(struct node *n, err_t err)
 
 void core_defrag(struct node *n)
 {
-	if (list_empty(&n->defrags) || n->merging || n->defrag_running || core_installing(n))
+	if (list_empty(&n->defrags) || (n->merging && !BUG(MOVE_BESIDE_MERGE)) || n->defrag_running || core_installing(n))
 		return;
 	n->defrag_running = true;
 	n->defrag_waits = false;

@@ -1,4 +1,5 @@
 /* The other members: messages to and from them through the carrier, and who they are. */
+#include "base/bug.h"
 #include "node/node_impl.h"
 
 /* What the carrier reports: small, from any thread. */
@@ -90,7 +91,7 @@ static bool is_welcome(struct node *n, const struct node_message *nm)
 		LOG_WARN("dropped a snapshot that came without its database", LOG_HEX("from", m->from));
 		return false;
 	}
-	return m->type != MSG_PROP || proposal_is_sound(m);
+	return m->type != MSG_PROP || BUG(FORWARDED_UNCHECKED) || proposal_is_sound(m);
 }
 
 void core_received(struct node *n, struct msg *msg)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/bug.h"
 #include "env/env.h"
 #include "pb/wire.h"
 #include "wal/read.h"
@@ -249,7 +250,7 @@ err_t wal_open(struct vfs *fs, const char *dir, struct wal_pos pos, const struct
 {
 	err_t err = open_once(fs, dir, pos, options, why, content, out);
 
-	if (err != ERR_CORRUPT_TAIL || !options || !options->repair)
+	if (err != ERR_CORRUPT_TAIL || !options || !options->repair || BUG(TORN_TAIL_REFUSED))
 		return err;
 	err = wal_repair(fs, dir, options, why);
 	return err ? err : open_once(fs, dir, pos, options, why, content, out);
