@@ -188,6 +188,7 @@ void core_installed(struct node *n)
 	answer_raft(n, in);
 	core_reads_applied(n);
 	core_defrag(n);
+	n->own_publish_sent = false;    /* one that the snapshot holds is answered by nobody; twice does no harm */
 	mem_free(in->from);
 	mem_free(in->to);
 	mem_free(in);
