@@ -4,7 +4,7 @@
  *	driver:  uv_run: turns ──taken: uv_stop──> lend ──write, sync──> back in time: done, uv_run again
  *	                                                             └─> too late: done as any other thread, then it watches
  *	watcher: asleep ──first loan──> looks every 5 ms ──same loan twice──> takes the loop over and drives it
- *	             ^──no loan for a second──┘
+ *	             ^──no loan for 15 ms──┘
  *
  * After an answer that a sync allowed the driver may wait for the next request awake (net_rest_linger).
  *
@@ -21,7 +21,7 @@
 
 enum {
 	LOOK_NS = 5 * 1000 * 1000,
-	LOOKS_IDLE_MAX = 200,
+	LOOKS_IDLE_MAX = 2, /* then asleep: one that looked on woke 200 times a second for a write now and then */
 	CROWDED_SYNCS = 8,
 	BAD_MAX = 3,
 	SLOW_FACTOR = 4,
@@ -201,7 +201,7 @@ static void look_wait(struct net_rest *r)
 	pthread_cond_timedwait(&r->changed, &r->lock, &until);
 }
 
-/* Under the lock. True: the loop is ours. False: the loop has ended, or there was no loan for long. */
+/* Under the lock. True: the loop is ours. False: the loop has ended, or there was no loan for some looks. */
 static bool watch(struct net_rest *r)
 {
 	uint32_t seen = 0, number = 0;
