@@ -125,6 +125,8 @@ SSL *client_tls_session(SSL_CTX *ctx, const struct endpoint *e, bool skip_verify
 		X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), e->server_name);
 	} else {
 		SSL_set_tlsext_host_name(ssl, e->server_name);
+		/* As Go: names in the SAN alone, a star for a whole label. */
+		SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
 		if (!skip_verify)
 			SSL_set1_host(ssl, e->server_name);
 	}

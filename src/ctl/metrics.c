@@ -8,6 +8,7 @@
 #include <math.h>
 #include <openssl/bio.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <poll.h>
 
 enum { ANSWER_MAX = 16 << 20, PART = 16 * 1024, ROOM = ANSWER_MAX + PART + 1, WAIT_MS_MAX = 60 * 1000 };
@@ -38,6 +39,22 @@ static SSL_CTX *tls_context(struct ctl *c)
 	return ctx;
 }
 
+/* Whom the certificate must be for: host is name:port, address:port or [address]:port. */
+static void expect_host(SSL *ssl, const char *host)
+{
+	const char *colon = strrchr(host, ':');
+	size_t size = colon ? (size_t)(colon - host) : strlen(host);
+	bool in_brackets = size >= 2 && host[0] == '[' && host[size - 1] == ']';
+	char *name = mem_printf("%.*s", (int)(in_brackets ? size - 2 : size), in_brackets ? host + 1 : host);
+
+	if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) != 1) {
+		SSL_set_tlsext_host_name(ssl, name);
+		SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+		SSL_set1_host(ssl, name);
+	}
+	mem_free(name);
+}
+
 static void begin(struct metrics_job *job, SSL_CTX *ctx)
 {
 	struct metrics_fetch *f = NEW(struct metrics_fetch);
@@ -45,6 +62,12 @@ static void begin(struct metrics_job *job, SSL_CTX *ctx)
 	const char *host = scheme ? scheme + 3 : job->endpoint;
 
 	f->b = ctx ? BIO_new_ssl_connect(ctx) : BIO_new(BIO_s_connect());
+	if (ctx) {
+		SSL *ssl = NULL;
+
+		BIO_get_ssl(f->b, &ssl);
+		expect_host(ssl, host);
+	}
 	BIO_set_conn_hostname(f->b, host);
 	BIO_set_nbio(f->b, 1);
 	f->request_size = (size_t)snprintf(f->request, sizeof(f->request), "GET /metrics HTTP/1.0\r\nHost: %s\r\n\r\n", host);

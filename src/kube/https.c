@@ -102,6 +102,7 @@ static err_t handshake(struct https *h, struct why *why)
 		X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(h->ssl), h->host);
 	else {
 		SSL_set_tlsext_host_name(h->ssl, h->host);
+		SSL_set_hostflags(h->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
 		SSL_set1_host(h->ssl, h->host);
 	}
 	ERR_clear_error();

@@ -574,9 +574,22 @@ def expired_sessions(binary, a, root):
             print("ok: %s: a session ends with its client's certificate" % v)
 
 
+def names_of_servers(binary, a, root):
+    """A server's names are those of its SAN, a common name is none: for our etcdctl as for Go's."""
+    nameless = a.leaf("localhost")
+    with Server(binary, root, ["--cert-file=" + nameless[0], "--key-file=" + nameless[1]]) as s:
+        assert s.ready()
+        for tool in (ARGS.ctl, etcdproc.oracle("etcdctl")):
+            ask = lambda *how: run(tool, "--endpoints=https://localhost:%d" % s.port, "--command-timeout=1s", *how, "get", "a").returncode
+            assert ask("--insecure-skip-tls-verify") == 0, "%s does not reach the server" % tool
+            assert ask("--cacert=" + a.ca), "%s takes a common name for the server's" % tool
+        print("ok: a common name is no server's name")
+
+
 def ours_alone(binary, a, root):
     """Resumption, the limit of a handshake, an existing directory's mode."""
     expired_sessions(binary, a, root)
+    names_of_servers(binary, a, root)
     with Server(binary, root, flags_of(a)) as s:
         assert s.ready()
         for v in ("-tls1_2", "-tls1_3"):
