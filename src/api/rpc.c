@@ -175,6 +175,7 @@ struct api_rpc *api_begin(struct api_io *io, enum rpc m, const struct api_sink_o
 	io->count++;
 	if (io->api->opts.traces)
 		api_trace_begin(r);
+	api_watchdog_wake(r);           /* a stream that wants a leader ends without one, though nothing was said on it */
 	return r;
 }
 

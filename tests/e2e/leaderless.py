@@ -67,6 +67,8 @@ def look(binary):
         again = strict.stream("Watch/Watch")
         again.send(WATCH)
         lines.append("watch again, strict: %s" % said(again.next(5)))
+        time.sleep(2)                           # until nothing looks at streams any more
+        lines.append("nothing said, strict: %s" % said(strict.stream("Lease/LeaseKeepAlive").next(5)))
         strict.close()
         loose.close()
     finally:
