@@ -295,6 +295,12 @@ static void conf_changes(void **state)
 	assert_err(ERR_TOO_MANY_LEARNERS,
 		   change(ms, MEMBER_ADD_LEARNER, 6, "{\"id\":6,\"peerURLs\":[\"http://m:1\"],\"isLearner\":true}"));
 
+	/* other URLs make no voter of it, whatever the entry says of learners (RaftCluster.UpdateRaftAttributes) */
+	assert_ok(change(ms, MEMBER_UPDATE, 5, "{\"id\":5,\"peerURLs\":[\"http://l:3\"]}"));
+	assert_string_equal(store_map_text(&f->map, BUCKET_MEMBERS, SLICE_LIT("5")),
+			    "{\"id\":5,\"peerURLs\":[\"http://l:3\"],\"isLearner\":true}");
+	assert_ok(change(ms, MEMBER_UPDATE, 5, "{\"id\":5,\"peerURLs\":[\"http://l:1\"]}"));
+
 	assert_err(ERR_MEMBER_NOT_FOUND, change(ms, MEMBER_ADD, 7, "{\"id\":7,\"peerURLs\":null,\"isPromote\":true}"));
 	assert_ok(change(ms, MEMBER_ADD, 5, "{\"id\":5,\"peerURLs\":null,\"isPromote\":true}"));
 	assert_string_equal(store_map_text(&f->map, BUCKET_MEMBERS, SLICE_LIT("5")),
