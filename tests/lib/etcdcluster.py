@@ -168,7 +168,9 @@ class Member:
 class Cluster:
     def __init__(self, kinds, binaries, flags=()):
         self.root = tempfile.mkdtemp(prefix="etcdcluster")
-        self.binaries, self.flags = binaries, list(flags)
+        # members run in a directory of the cluster's: a relative path would not be found there
+        self.binaries = {kind: path and os.path.abspath(path) for kind, path in binaries.items()}
+        self.flags = list(flags)
         self.token = "token-%d" % os.getpid()
         self.members, self.count = [], 0
         for kind in kinds:
