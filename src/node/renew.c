@@ -141,7 +141,7 @@ void core_renewals(struct node *n, uint64_t now_ns)
 
 		list_remove(&c->link);
 		if (now_ns >= c->started_ns + n->time_limit_ns)
-			core_answer(n, c, ERR_TIMEOUT);
+			core_answer(n, c, n->lead ? ERR_TIMEOUT : ERR_NO_LEADER);       /* as upstream's waitLeader */
 		else
 			core_lease_renew(n, c);
 	}

@@ -43,7 +43,8 @@ def look(binary):
         target = "127.0.0.1:%d" % left.port
         strict, loose = Api(target, metadata=[("hasleader", "true")]), Api(target)
         streams = {"watch, strict": (strict, "Watch/Watch", WATCH), "watch, loose": (loose, "Watch/Watch", WATCH),
-                   "keep alive, strict": (strict, "Lease/LeaseKeepAlive", None)}
+                   "keep alive, strict": (strict, "Lease/LeaseKeepAlive", None),
+                   "keep alive, loose": (loose, "Lease/LeaseKeepAlive", None)}
         opened = {}
         for name, (api, method, first) in streams.items():
             s = opened[name] = api.stream(method)
@@ -64,6 +65,8 @@ def look(binary):
         lines.append("watch, loose: %s" % said(opened["watch, loose"].next(1)))
         lines.append("range, strict: " + unary(strict, "KV/Range", rpc.RangeRequest(key=b"a", serializable=True)))
         lines.append("range, loose: " + unary(loose, "KV/Range", rpc.RangeRequest(key=b"a", serializable=True)))
+        opened["keep alive, loose"].send(rpc.LeaseKeepAliveRequest(ID=1))
+        lines.append("keep alive, loose: %s" % said(opened["keep alive, loose"].next(15)))
         again = strict.stream("Watch/Watch")
         again.send(WATCH)
         lines.append("watch again, strict: %s" % said(again.next(5)))
