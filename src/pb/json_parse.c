@@ -404,10 +404,11 @@ static err_t first_value(struct json_in *in, struct slice json)
 	err = json_scan(&in->scan, json, &used);
 	if (err == ERR_AGAIN && json_scan_is_idle(&in->scan))
 		return OK;      /* nothing but space */
-	if (err == ERR_AGAIN)   /* a number at the top ends where the input ends */
-		err = json_scan(&in->scan, SLICE_LIT(" "), &(size_t){0});
-	if (err == ERR_AGAIN)
+	/* A number at the top ends where the input ends; everything else is cut off there. */
+	if (err == ERR_AGAIN && json_scan(&in->scan, SLICE_LIT(" "), &(size_t){0}) != OK)
 		return why_set(in->why, ERR_INVALID, "unexpected EOF");
+	if (err == ERR_AGAIN)
+		err = OK;
 	if (err)
 		return json_scan_why(&in->scan, json.data[used], in->why);
 	value = slice_of(json.data, used);

@@ -4,8 +4,10 @@
     with NameServer(folder, ["--host-record=m1.example.test,127.0.0.2", "--srv-host=_etcd-client._tcp.example.test,m1.example.test,2379"]): ..."""
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 
 import etcdproc
 
@@ -36,6 +38,24 @@ class NameServer:
         subprocess.run(["mount", "--bind", resolv, "/etc/resolv.conf"], check=True)
         self.process = subprocess.Popen(["dnsmasq", "--keep-in-foreground", "--no-hosts", "--no-resolv", "--bind-interfaces", "--listen-address=127.0.0.1",
                                          "--user=root", "--pid-file=", "--log-facility=" + os.path.join(folder, "dnsmasq.log"), "--local=/test/", *records])
+        self.wait_ready(10)
+
+    def wait_ready(self, seconds):
+        """Until it answers a question (the root's name servers), for what asks before is told that there is nobody."""
+        question = b"\0\1\1\0\0\1\0\0\0\0\0\0" + b"\0\0\2\0\1"
+        end = time.monotonic() + seconds
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.settimeout(0.2)
+            while time.monotonic() < end:
+                assert self.process.poll() is None, "dnsmasq ended with %s" % self.process.returncode
+                try:
+                    s.connect(("127.0.0.1", 53))
+                    s.send(question)
+                    if s.recv(512)[:2] == question[:2]:
+                        return
+                except OSError:         # refused, or not answered yet
+                    time.sleep(0.02)
+        raise AssertionError("dnsmasq does not answer")
 
     def close(self):
         self.process.terminate()
