@@ -124,7 +124,7 @@ static void reconcile(struct agent *a)
 /* While the API is silent it is left at what it was. */
 static void show_quorum(struct agent *a, int state, const char *message)
 {
-	if (a->quorum_shown != state && a->api_answers && world_condition(a, state == 1, message))
+	if (a->quorum_shown != state && a->api_answers && a->has_own_pod && world_condition(a, state == 1, message))
 		a->quorum_shown = state;
 }
 
@@ -275,6 +275,7 @@ err_t agent_open(struct agent *a, struct why *why)
 	struct kube_opts ko = {.url = getenv("KUBE_URL"), .token_file = getenv("KUBE_TOKEN_FILE"), .ca_file = getenv("KUBE_CA_FILE"), .timeout_ms = 3000};
 	err_t err = config_read(&a->cfg, why);
 
+	snprintf(a->pod_uid, sizeof(a->pod_uid), "%s", a->cfg.pod_uid);
 	ko.namespace = a->cfg.namespace;
 	return err ? err : kube_open(&ko, why, &a->kube);
 }

@@ -36,7 +36,7 @@ enum {
 
 /* config.c: texts are borrowed from the environment or static. */
 struct config {
-	const char *pod, *namespace, *set, *service, *dns_base, *host_template, *selector, *claim_template;
+	const char *pod, *pod_uid, *namespace, *set, *service, *dns_base, *host_template, *selector, *claim_template;
 	const char *client_scheme, *peer_scheme, *cacert, *cert, *key, *data_dir, *program, *password_file, *token;
 	bool skip_verify;
 	unsigned client_port, peer_port, agent_port, grace_s;
@@ -93,6 +93,8 @@ NODISCARD err_t child_start(struct child *c, const struct config *cfg, const str
 bool child_ended(struct child *c);
 void child_stop(struct child *c, int signal_number, unsigned wait_s);
 
+enum { ANNOTATED_SIZE = 512 };
+
 struct agent {
 	struct config cfg;
 	struct kube *kube;
@@ -123,7 +125,8 @@ struct agent {
 	struct record record;
 	uint64_t cluster_id, member_id; /* of the data */
 	bool has_data, suspect;
-	char annotated[512];            /* what our pod was last seen to carry */
+	bool has_own_pod;               /* the pod of our name is ours */
+	char annotated[ANNOTATED_SIZE]; /* what it was last seen to carry, or given since */
 	int64_t annotate_ms;            /* not before, after a failure */
 
 	/* of the local member */
@@ -135,7 +138,7 @@ struct agent {
 	struct pod_reconciler reconciler;
 	bool acted;                     /* the last round changed something: look again soon */
 	char said[256];                 /* the last reason that was logged */
-	char pod_uid[POD_UID_SIZE];
+	char pod_uid[POD_UID_SIZE];     /* ours: POD_UID, or as first seen */
 };
 
 int64_t agent_now_ms(void);

@@ -72,6 +72,7 @@ err_t config_read(struct config *c, struct why *why)
 
 	memset(c, 0, sizeof(*c));
 	c->pod = text_of("POD_NAME", "");
+	c->pod_uid = text_of("POD_UID", "");
 	c->namespace = text_of("POD_NAMESPACE", "");
 	c->selector = text_of("POD_SELECTOR", "");
 	if (!c->pod[0] || !c->namespace[0] || !c->selector[0])

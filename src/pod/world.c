@@ -71,6 +71,33 @@ bool world_read_set(struct agent *a)
 	return true;
 }
 
+/* What a pod's annotations say; "": not there. */
+struct pod_notes {
+	const char *phase, *join, *cluster_id, *member_id, *claim_uid;
+};
+
+static void notes_text(char out[ANNOTATED_SIZE], const struct pod_notes *n)
+{
+	snprintf(out, ANNOTATED_SIZE, "%s|%s|%s|%s|%s", n->phase, n->join, n->cluster_id, n->member_id, n->claim_uid);
+}
+
+/* Without POD_UID our pod is the one that had our name at the first look. Another one of that name is not ours: ours was
+ * deleted without us (its node was cut off), and a new one took its place. */
+static void see_own_pod(struct agent *a, const json_t *pod)
+{
+	const char *uid = kube_text(pod, "metadata", "uid", NULL);
+	struct pod_notes n = {note(pod, POD_ANNOTATION_PHASE), note(pod, POD_ANNOTATION_JOIN), note(pod, POD_ANNOTATION_CLUSTER_ID),
+			      note(pod, POD_ANNOTATION_MEMBER_ID), note(pod, POD_ANNOTATION_CLAIM_UID)};
+
+	if (!a->pod_uid[0])
+		copy(a->pod_uid, sizeof(a->pod_uid), uid);
+	a->has_own_pod = !strcmp(uid, a->pod_uid);
+	if (a->has_own_pod)
+		notes_text(a->annotated, &n);
+	else
+		agent_say(a, "annotations are left alone", "another pod has this pod's name");
+}
+
 static void see_pod(struct agent *a, const json_t *pod)
 {
 	const char *name = kube_text(pod, "metadata", "name", NULL), *join = note(pod, POD_ANNOTATION_JOIN);
@@ -81,7 +108,7 @@ static void see_pod(struct agent *a, const json_t *pod)
 	if (o < 0)
 		return;
 	if (o == a->cfg.ordinal)
-		copy(a->pod_uid, sizeof(a->pod_uid), kube_text(pod, "metadata", "uid", NULL));
+		see_own_pod(a, pod);
 	p = &a->world.places[o];
 	p->has_pod = strcmp(phase, "Failed") && strcmp(phase, "Succeeded");
 	p->pod_stops = kube_text(pod, "metadata", "deletionTimestamp", NULL)[0];
@@ -130,7 +157,7 @@ bool world_read(struct agent *a)
 	if (ok) {
 		memset(a->world.places, 0, sizeof(a->world.places));
 		memset(a->recovered, 0, sizeof(a->recovered));
-		a->cluster_known = false;
+		a->cluster_known = a->has_own_pod = false;
 		a->world.place_count = POD_PLACES_MAX;
 		for (int o = 0; o < POD_PLACES_MAX; o++)
 			config_peer_url(&a->cfg, o, a->world.places[o].url);
@@ -144,9 +171,10 @@ bool world_read(struct agent *a)
 	return ok;
 }
 
-static bool patch_notes(struct agent *a, const char *resource, const char *name, json_t *take_notes)
+/* uid: of the object that is meant, if known; another one that has its name by now answers with 409. */
+static bool patch_notes(struct agent *a, const char *resource, const char *name, const char *uid, json_t *take_notes)
 {
-	json_t *patch = json_pack("{s:{s:o}}", "metadata", "annotations", take_notes);
+	json_t *patch = json_pack("{s:{s:o, s:s*}}", "metadata", "annotations", take_notes, "uid", uid[0] ? uid : NULL);
 	struct why why = {0};
 	err_t err = kube_patch(a->kube, "v1", resource, name, false, patch, &why);
 
@@ -156,36 +184,40 @@ static bool patch_notes(struct agent *a, const char *resource, const char *name,
 	return !err;
 }
 
-static json_t *hex(uint64_t id)
+static json_t *text_or_null(const char *text)
 {
-	char text[24];
+	return text[0] ? json_string(text) : json_null();
+}
 
-	snprintf(text, sizeof(text), "%llx", (unsigned long long)id);
-	return id ? json_string(text) : json_null();
+static const char *hex(char out[24], uint64_t id)
+{
+	out[0] = '\0';
+	if (id)
+		snprintf(out, 24, "%llx", (unsigned long long)id);
+	return out;
 }
 
 bool world_annotate_pod(struct agent *a, const char *phase)
 {
 	const char *uid = a->world.places[a->cfg.ordinal].claim_uid;
-	bool asks = !a->has_data && a->record.nonce[0] && uid[0];
-	char join[POD_UID_SIZE + POD_NONCE_SIZE], now[sizeof(a->annotated)];
-	json_t *notes;
+	char join[POD_UID_SIZE + POD_NONCE_SIZE] = "", cluster[24], member[24], wanted[ANNOTATED_SIZE];
+	struct pod_notes n = {phase, join, hex(cluster, a->has_data ? a->cluster_id : 0), hex(member, a->has_data ? a->member_id : 0),
+			      a->has_data ? a->record.claim_uid : ""};
 
-	snprintf(join, sizeof(join), "%s/%s", uid, a->record.nonce);
-	snprintf(now, sizeof(now), "%s %s %s %llx %llx", phase, asks ? join : "", a->record.claim_uid, (unsigned long long)a->cluster_id,
-		 (unsigned long long)a->member_id);
-	if (!strcmp(now, a->annotated))
+	if (!a->has_data && a->record.nonce[0] && uid[0])
+		snprintf(join, sizeof(join), "%s/%s", uid, a->record.nonce);
+	notes_text(wanted, &n);
+	if (!strcmp(wanted, a->annotated))
 		return true;
-	if (agent_now_ms() < a->annotate_ms)
+	if (!a->has_own_pod || agent_now_ms() < a->annotate_ms)
 		return false;
 	a->annotate_ms = agent_now_ms() + ANNOTATE_AGAIN_MS;
-	notes = json_pack("{s:s, s:o, s:o, s:o, s:o}", POD_ANNOTATION_PHASE, phase, POD_ANNOTATION_JOIN, asks ? json_string(join) : json_null(),
-			  POD_ANNOTATION_CLUSTER_ID, hex(a->has_data ? a->cluster_id : 0), POD_ANNOTATION_MEMBER_ID,
-			  hex(a->has_data ? a->member_id : 0), POD_ANNOTATION_CLAIM_UID,
-			  a->has_data && a->record.claim_uid[0] ? json_string(a->record.claim_uid) : json_null());
-	if (!patch_notes(a, "pods", a->cfg.pod, notes))
+	if (!patch_notes(a, "pods", a->cfg.pod, a->pod_uid,
+			 json_pack("{s:s, s:o, s:o, s:o, s:o}", POD_ANNOTATION_PHASE, phase, POD_ANNOTATION_JOIN, text_or_null(join),
+				   POD_ANNOTATION_CLUSTER_ID, text_or_null(cluster), POD_ANNOTATION_MEMBER_ID, text_or_null(member),
+				   POD_ANNOTATION_CLAIM_UID, text_or_null(n.claim_uid))))
 		return false;
-	memcpy(a->annotated, now, sizeof(now));
+	memcpy(a->annotated, wanted, sizeof(wanted));
 	a->annotate_ms = 0;
 	return true;
 }
@@ -197,18 +229,20 @@ static void claim_name(struct agent *a, int ordinal, char out[2 * HOST_SIZE])
 
 bool world_bind(struct agent *a, const struct pod_action *act)
 {
-	char name[2 * HOST_SIZE];
+	char name[2 * HOST_SIZE], cluster[24], member[24];
 
 	claim_name(a, act->ordinal, name);
-	return patch_notes(a, "persistentvolumeclaims", name,
-			   json_pack("{s:o, s:o, s:s, s:o}", POD_ANNOTATION_CLUSTER_ID, hex(a->world.cluster_id), POD_ANNOTATION_MEMBER_ID,
-				     hex(act->member_id), POD_ANNOTATION_CLAIM_UID, act->uid, POD_ANNOTATION_JOIN,
-				     act->nonce[0] ? json_string(act->nonce) : json_null()));
+	return patch_notes(a, "persistentvolumeclaims", name, act->uid,
+			   json_pack("{s:o, s:o, s:s, s:o}", POD_ANNOTATION_CLUSTER_ID, text_or_null(hex(cluster, a->world.cluster_id)),
+				     POD_ANNOTATION_MEMBER_ID, text_or_null(hex(member, act->member_id)), POD_ANNOTATION_CLAIM_UID, act->uid,
+				     POD_ANNOTATION_JOIN, text_or_null(act->nonce)));
 }
 
 bool world_recovered(struct agent *a, const char *nonce)
 {
-	return patch_notes(a, "persistentvolumeclaims", a->cfg.claim, json_pack("{s:s}", POD_ANNOTATION_RECOVERED, nonce));
+	const char *uid = a->world.places[a->cfg.ordinal].claim_uid;
+
+	return patch_notes(a, "persistentvolumeclaims", a->cfg.claim, uid, json_pack("{s:s}", POD_ANNOTATION_RECOVERED, nonce));
 }
 
 static void time_text(char out[32])
@@ -229,7 +263,7 @@ bool world_condition(struct agent *a, bool has_quorum, const char *message)
 
 	time_text(now);
 	snprintf(path, sizeof(path), "%s/status", a->cfg.pod);
-	patch = json_pack("{s:{s:[{s:s, s:s, s:s, s:s, s:s}]}}", "status", "conditions", "type", "cetcd/Quorum", "status",
+	patch = json_pack("{s:{s:s}, s:{s:[{s:s, s:s, s:s, s:s, s:s}]}}", "metadata", "uid", a->pod_uid, "status", "conditions", "type", "cetcd/Quorum", "status",
 			  has_quorum ? "True" : "False", "reason", has_quorum ? "HasLeader" : "QuorumLost", "message", message,
 			  "lastTransitionTime", now);
 	err = kube_patch(a->kube, "v1", "pods", path, true, patch, &why);

@@ -66,7 +66,8 @@ class Pod:
         """as a container restarts: the pod stays"""
         a = self.app
         env = {k: v for k, v in os.environ.items() if not k.startswith("ETCD")}
-        env.update(POD_NAME=self.name, POD_NAMESPACE="n", POD_SELECTOR="app.kubernetes.io/name=r", HOST_TEMPLATE="127.%d.%d.%%o" % a.net,
+        env.update(POD_NAME=self.name, POD_UID=a.kube.get("pods", self.name)["metadata"]["uid"], POD_NAMESPACE="n",
+                   POD_SELECTOR="app.kubernetes.io/name=r", HOST_TEMPLATE="127.%d.%d.%%o" % a.net,
                    CLIENT_PORT=str(a.client_port), PEER_PORT=str(a.peer_port), AGENT_PORT=str(a.agent_ports[self.ordinal]),
                    KUBE_URL=a.kube.url, KUBE_TOKEN_FILE=a.token_file, ETCD_PROGRAM=ETCD, QUORUM_LOST_SECONDS="4",
                    ETCD_DATA_DIR=os.path.join(self.volume, "data"),
@@ -430,7 +431,40 @@ def slow(app):
     assert app.voters(0, 1, 2, 3, 4) == now and set(before.items()) <= set(now.items())
 
 
-SCENARIOS = {f.__name__: f for f in (scale, emptied, silent, sigterm, recover, password, slow)}
+def conflict(app):
+    """Annotations are what the API server says, not what was written last; and of this pod, not of one that has its name."""
+    key = "cetcd/member-id"
+
+    def marked(p, member_id):
+        return lambda: p.notes().get(key) == member_id and p.notes().get("cetcd/phase") == "running"
+
+    app.up(3)
+    ids = {name: i for name, (i, _) in app.voters(0, 1, 2).items()}
+    for p in app.pods[:3]:
+        wait("%s is marked" % p.name, marked(p, ids[p.name]))
+    # somebody changes and removes them: of the leader's pod and of others
+    for p in app.pods[:3]:
+        app.kube.patch("pods", p.name, {"metadata": {"annotations": {key: "bad", "cetcd/phase": None}}})
+    for p in app.pods[:3]:
+        wait("%s is marked again" % p.name, marked(p, ids[p.name]))
+    # refused at first
+    app.kube.conflicts = 2
+    app.kube.patch("pods", app.pods[1].name, {"metadata": {"annotations": {key: None}}})
+    wait("marked after conflicts", marked(app.pods[1], ids["r-etcd-1"]), 60)
+    assert app.kube.conflicts == 0
+    # a new pod takes the name while the old process goes on
+    app.kube.put("pods", app.pods[2].name, status={"phase": "Running"})
+    wait("it says so", lambda: "another pod has this pod's name" in app.pods[2].log())
+    lists = app.kube.lists
+    wait("more looks of all", lambda: app.kube.lists > lists + 30, 60)
+    assert not app.pods[2].notes() and "conditions" not in app.kube.get("pods", app.pods[2].name)["status"]
+    # its own process comes, and marks it
+    app.pods[2].kill().spawn()
+    wait("the new pod is marked", marked(app.pods[2], ids["r-etcd-2"]), 60)
+    assert app.voters(0, 1, 2) == {name: (i, False) for name, i in ids.items()}
+
+
+SCENARIOS = {f.__name__: f for f in (scale, emptied, silent, sigterm, recover, password, slow, conflict)}
 
 
 def main():

@@ -43,6 +43,8 @@ class Kube:
         self.delay = 0              # seconds before each answer
         self.nonsense = None        # (status, bytes) in place of each answer
         self.requests = 0
+        self.conflicts = 0          # so many patches of annotations of pods are refused with 409
+        self.lists = 0              # of pods
         self.refused = []
         kube = self
 
@@ -97,6 +99,7 @@ class Kube:
             return 403, {"kind": "Status", "message": "forbidden: %s %s" % (verb, resource)}
         with self.lock:
             if verb == "LIST":
+                self.lists += resource == "pods"
                 want = dict(x.split("=") for x in urllib.parse.parse_qs(url.query).get("labelSelector", [""])[0].split(",") if x)
                 return 200, {"kind": "List", "items": [o for (r, _), o in sorted(self.objects.items()) if r == resource and
                                                        want.items() <= o["metadata"].get("labels", {}).items()]}
@@ -108,8 +111,15 @@ class Kube:
             if o is None:
                 return 404, {"kind": "Status", "message": "%s \"%s\" not found" % (resource, name)}
             if verb == "PATCH":
+                patch = json.loads(body)
+                uid = patch.get("metadata", {}).get("uid", o["metadata"]["uid"])
+                mine = "annotations" in patch.get("metadata", {}) and resource == "pods"
+                if uid != o["metadata"]["uid"] or (mine and self.conflicts):
+                    self.conflicts -= mine and self.conflicts > 0
+                    return 409, {"kind": "Status", "message": "Precondition failed: UID in precondition: %s, UID in object meta: %s" %
+                                 (uid, o["metadata"]["uid"])}
                 strategic = headers["content-type"] == "application/strategic-merge-patch+json"
-                (merge_strategic if strategic else merge)(o, json.loads(body))
+                (merge_strategic if strategic else merge)(o, patch)
             return 200, o
 
     def put(self, resource, name, **fields):
