@@ -47,6 +47,8 @@ struct move_state {
 	enum move_phase phase;
 	uint64_t cut; /* nodes at this page and above are to move */
 	uint64_t start_high_water;
+	bool moved;                      /* something, in this pass */
+	uint32_t gainless;               /* passes in a row that did not lower the high water mark */
 	uint32_t depth;                  /* of path; 0: from the start */
 	struct buf path[BOLT_DEPTH_MAX]; /* names of the buckets entered, then the key to go on at */
 };

@@ -1,16 +1,21 @@
 /* Moving pages from the end of the file to free ones in front, instead of rewriting the file.
  *
- * A run has passes; a pass has a cut line: as many pages as are in use. Step by step it walks all trees in key order as
- * the last commit has them, and marks nodes above the line (with those on the way to them) as changed; committing then
- * gives them the lowest places that fit. Leaves below the line are not even read. What a step gave up is free in the
- * next one, and free pages at the end are given back: the high water mark falls, and the file is cut (commit.c).
+ * A run has passes; a pass has a cut line: as many pages as are in use, and a few for what moves with them. Step by step
+ * it walks all trees in key order as the last commit has them, and marks nodes above the line (with those on the way to
+ * them) as changed; committing then gives them the lowest places that fit. Leaves below the line are not even read. What
+ * a step gave up is free in the next one, and free pages at the end are given back: the high water mark falls, and the
+ * file is cut (commit.c).
  *
  *   idle -> walk (steps; position: bucket names and the key to go on at) -> settle -> idle, or the next pass
  *
- * A pass that does not lower the high water mark ends the run, so it ends. Between steps others may commit what they
- * like: a position is only a key. Each step is a transaction like any other; at a crash nothing is lost but the
- * position. Pins of others keep what was given up from being free; then a run ends early, and a later one goes on. */
+ * A pass ends early when the free pages below its line run out, for others take some and pins hold some; the next one
+ * draws a new line. A pass that moves nothing, or the third in a row that does not lower the high water mark, ends the
+ * run, so it ends. Between steps others may commit what they like: a position is only a key. Each step is a transaction
+ * like any other; at a crash nothing is lost but the position. Pins of others keep what was given up from being free;
+ * then a run ends early, and a later one goes on. */
 #include "bolt/impl.h"
+
+enum { ROOM_MIN = 16, GAINLESS_MAX = 3 };
 
 struct mover {
 	struct bolt *db;
@@ -46,10 +51,11 @@ void move_fini(struct bolt *db)
 	position_clear(&db->move);
 }
 
-static void run_end(struct move_state *m)
+static void pass_end(struct move_state *m)
 {
 	position_clear(m);
 	m->phase = MOVE_IDLE;
+	m->moved = false;
 }
 
 /* ---- the walk ---- */
@@ -160,6 +166,12 @@ static bool worthwhile(const struct bolt_tx *tx)
 	return tx->db->free.count > 2 + tx->meta.high_water / 128;
 }
 
+/* Nodes above the moved ones are written anew as well, and others' commits take pages meanwhile. */
+static uint64_t cut_line(uint64_t pages_in_use)
+{
+	return pages_in_use + 2 + pages_in_use / 256;
+}
+
 static err_t step_walk(struct mover *mv, size_t pages_max)
 {
 	struct move_state *m = mv->state;
@@ -167,11 +179,16 @@ static err_t step_walk(struct mover *mv, size_t pages_max)
 	struct from from = {before.path, before.depth};
 	err_t err;
 
-	m->depth = 0;
 	mv->pages_left = pages_max;
 	mv->room = free_map_count_below(&mv->db->free, m->cut);
+	if (m->depth && mv->room < MIN(pages_max, ROOM_MIN)) {
+		m->phase = MOVE_SETTLE;
+		return OK;
+	}
+	m->depth = 0;
 	err = walk_bucket(mv, &mv->tx->top, 0, from);
 	position_clear(&before);
+	m->moved |= mv->touched;
 	if (!err && !mv->stopped)
 		m->phase = MOVE_SETTLE;
 	return err;
@@ -182,8 +199,9 @@ static void step_settle(struct mover *mv, bool *done)
 	struct move_state *m = mv->state;
 	uint64_t high_water = mv->tx->meta.high_water - free_map_run_before(&mv->db->free, mv->tx->meta.high_water);
 
-	*done = high_water >= m->start_high_water || !worthwhile(mv->tx);
-	run_end(m);
+	m->gainless = high_water < m->start_high_water ? 0 : m->gainless + 1;
+	*done = !m->moved || m->gainless == GAINLESS_MAX || !worthwhile(mv->tx);
+	pass_end(m);
 }
 
 err_t bolt_move_step(struct bolt *db, size_t pages_max, bool *out)
@@ -196,10 +214,10 @@ err_t bolt_move_step(struct bolt *db, size_t pages_max, bool *out)
 		return err;
 	if (mv.state->phase == MOVE_IDLE) {
 		mv.state->phase = MOVE_WALK;
-		mv.state->cut = mv.tx->meta.high_water - db->free.count;
+		mv.state->cut = cut_line(mv.tx->meta.high_water - db->free.count);
 		mv.state->start_high_water = mv.tx->meta.high_water;
 		if (!worthwhile(mv.tx)) {
-			run_end(mv.state);
+			pass_end(mv.state);
 			done = true;
 		}
 	} else if (mv.state->phase == MOVE_SETTLE) {
@@ -214,8 +232,10 @@ err_t bolt_move_step(struct bolt *db, size_t pages_max, bool *out)
 		bolt_rollback(mv.tx);
 	}
 	if (err)
-		run_end(mv.state);
-	else
+		pass_end(mv.state);
+	if (err || done)
+		mv.state->gainless = 0;
+	if (!err)
 		*out = done;
 	return err;
 }
