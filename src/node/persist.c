@@ -126,18 +126,6 @@ static void save(struct persist *p, struct persist_append *a)
 	p->waiting_tail = &a->next;
 }
 
-static void purge(struct persist *p)
-{
-	size_t purged;
-
-	/* What can't be removed now is tried again in half a minute. */
-	if (p->wal_files_max)
-		err_ignore(wal_purge(p->fs, p->wal_dir, p->wal_files_max, &purged));
-	if (p->snap_files_max)
-		err_ignore(snap_purge(p->fs, p->snap_dir, p->snap_files_max, &purged));
-	timer_set(&p->purge, PURGE_EVERY_S * UINT64_C(1000000000));
-}
-
 static void prepare(struct persist *p)
 {
 	struct why why;
@@ -159,8 +147,6 @@ static void wal_receive(void *self, struct msg *m)
 	switch (m->kind) {
 	case PERSIST_APPEND: save(p, CONTAINER_OF(m, struct persist_append, msg)); break;
 	case PERSIST_WAL_IO: write_end(p); break;
-	case PERSIST_START: timer_set(&p->purge, PURGE_EVERY_S * UINT64_C(1000000000)); break;
-	case PERSIST_PURGE: purge(p); break;
 	case PERSIST_PREPARE: prepare(p); break;
 	default: UNREACHABLE();
 	}
@@ -211,14 +197,33 @@ static void install(struct persist *p, struct persist_install *i)
 	actor_post(p->core, &i->msg);
 }
 
+static void purge_later(struct persist *p)
+{
+	timer_set(&p->purge, PURGE_EVERY_S * UINT64_C(1000000000));
+}
+
+/* Beside the wal actor: giving back the blocks of a segment takes 15 ms, and its own files are locked. */
+static void purge(struct persist *p)
+{
+	size_t purged;
+
+	/* What can't be removed now is tried again in half a minute. */
+	if (p->wal_files_max)
+		err_ignore(wal_purge(p->fs, p->wal_dir, p->wal_files_max, &purged));
+	if (p->snap_files_max)
+		err_ignore(snap_purge(p->fs, p->snap_dir, p->snap_files_max, &purged));
+	purge_later(p);
+}
+
 static void backend_receive(void *self, struct msg *m)
 {
-	if (m->kind == PERSIST_MERGE)
-		merge(self, CONTAINER_OF(m, struct persist_merge, msg));
-	else if (m->kind == PERSIST_INSTALL)
-		install(self, CONTAINER_OF(m, struct persist_install, msg));
-	else
-		move(self, CONTAINER_OF(m, struct persist_move, msg));
+	switch (m->kind) {
+	case PERSIST_START: purge_later(self); break;
+	case PERSIST_PURGE: purge(self); break;
+	case PERSIST_MERGE: merge(self, CONTAINER_OF(m, struct persist_merge, msg)); break;
+	case PERSIST_INSTALL: install(self, CONTAINER_OF(m, struct persist_install, msg)); break;
+	default: move(self, CONTAINER_OF(m, struct persist_move, msg)); break;
+	}
 }
 
 static const struct actor_ops wal_ops = {wal_receive, wal_batch_end};
@@ -230,10 +235,10 @@ void persist_start(struct persist *p)
 	p->io = (struct msg){.kind = PERSIST_WAL_IO};
 	p->wal_actor = actor_new(p->sched, "wal", &wal_ops, p, ACTOR_OWN_THREAD);
 	p->backend_actor = actor_new(p->sched, "backend", &backend_ops, p, ACTOR_THREAD_ONLY);
-	timer_init(&p->purge, p->wal_actor, PERSIST_PURGE);
+	timer_init(&p->purge, p->backend_actor, PERSIST_PURGE);
 	timer_init(&p->prepare, p->wal_actor, PERSIST_PREPARE);
 	p->start = (struct msg){.kind = PERSIST_START};
-	actor_post(p->wal_actor, &p->start);
+	actor_post(p->backend_actor, &p->start);
 }
 
 void persist_stop(struct persist *p)

@@ -17,8 +17,8 @@ enum persist_kind {
 	PERSIST_MERGE,          /* struct persist_merge */
 	PERSIST_MOVE,           /* struct persist_move */
 	PERSIST_WAL_IO,         /* wal actor to itself: a write-and-sync ended */
-	PERSIST_PURGE,          /* wal actor timer */
-	PERSIST_START,          /* to the wal actor, once: its timers */
+	PERSIST_PURGE,          /* backend actor timer */
+	PERSIST_START,          /* to the backend actor, once: its timer */
 	PERSIST_INSTALL,        /* struct install (install.c) */
 	PERSIST_PREPARE,        /* wal actor timer: the next segment, ahead of its need */
 };
@@ -72,15 +72,19 @@ struct persist {
 	struct persist_append *writing, **writing_tail;         /* in the write under way */
 	bool busy;
 	struct msg io;
-	struct msg start;
 	uint64_t io_started_ns;
-	struct timer purge;
 	struct timer prepare;
+	_Atomic uint64_t write_since_ns;        /* when the oldest write under way began; 0 = none. Any thread reads */
+
+	/* the backend actor's */
+	struct msg start;
+	struct timer purge;
+
+	/* set before the start, not changed after it */
 	uint32_t wal_files_max;
 	uint32_t snap_files_max;
 	const char *wal_dir;
 	const char *snap_dir;
-	_Atomic uint64_t write_since_ns;        /* when the oldest write under way began; 0 = none. Any thread reads */
 };
 
 void persist_start(struct persist *p);
