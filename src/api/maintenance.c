@@ -2,6 +2,7 @@
 #include <openssl/evp.h>
 
 #include "api/api_impl.h"
+#include "base/bug.h"
 #include "obs/log.h"
 #include "obs/metric.h"
 #include "pb/pbc.h"
@@ -221,21 +222,28 @@ const struct api_row hash_row = {.name = "Hash", .message = hash_message, .permi
 
 struct kv_hashing {
 	struct mvcc_hash hash;
+	int64_t rev;                    /* asked for; 0: the newest */
 	int64_t held_rev;
 	bool held;                      /* 0 can be held too */
 	err_t err;
 };
 
-static void hash_kv_drop(struct api_rpc *r)
+static void hash_kv_end(struct api_rpc *r)
 {
 	struct kv_hashing *h = r->state;
 
-	if (!h)
-		return;
 	if (h->held)
 		node_release(r->io->node, h->held_rev);
+	h->held = false;
 	mvcc_hash_fini(&h->hash);
-	mem_free(h);
+}
+
+static void hash_kv_drop(struct api_rpc *r)
+{
+	if (!r->state)
+		return;
+	hash_kv_end(r);
+	mem_free(r->state);
 	r->state = NULL;
 }
 
@@ -251,6 +259,17 @@ static bool hash_kv_run(struct job *j)
 	return done || h->err;
 }
 
+static void hash_kv_begin(struct api_rpc *r);
+
+/* Compacted, or replaced by a peer's snapshot, since the first look: the next one says whether the revision asked for is gone. */
+static void hash_kv_failed(struct api_rpc *r, err_t err)
+{
+	if (err == ERR_COMPACTED && !BUG(HASH_OUTRUN))
+		hash_kv_begin(r);
+	else
+		api_fail(r, err);
+}
+
 static void hash_kv_hashed(struct api_rpc *r)
 {
 	struct kv_hashing *h = r->state;
@@ -259,7 +278,7 @@ static void hash_kv_hashed(struct api_rpc *r)
 	struct buf out;
 
 	if (h->err) {
-		api_fail(r, h->err);
+		hash_kv_failed(r, h->err);
 		return;
 	}
 	buf_init(&out, 256);
@@ -278,7 +297,7 @@ static void hash_kv_held(struct api_rpc *r)
 	struct kv_hashing *h = r->state;
 
 	if (r->call.err) {
-		api_fail(r, r->call.err);
+		hash_kv_failed(r, r->call.err);
 		return;
 	}
 	h->held = true;
@@ -286,14 +305,31 @@ static void hash_kv_held(struct api_rpc *r)
 	api_job(r, hash_kv_run, hash_kv_hashed);
 }
 
+static void hash_kv_begin(struct api_rpc *r)
+{
+	const struct publication *p = node_view(r->io->node);
+	struct kv_hashing *h = r->state;
+	err_t err;
+
+	hash_kv_end(r);
+	err = mvcc_hash_init(&h->hash, &p->mvcc, h->rev);
+	node_leave(r->io->node);
+	if (err) {
+		api_fail(r, err);
+	} else if (h->hash.stored) {
+		hash_kv_hashed(r);
+	} else {
+		r->call.revision = mvcc_hash_hold_rev(&h->hash);
+		api_call(r, CALL_HOLD, hash_kv_held);
+	}
+}
+
 static void hash_kv_message(struct api_rpc *r, struct blob *take_body)
 {
 	struct pb_reader rd = pb_reader_of(blob_slice(take_body));
 	struct pb_field f;
-	const struct publication *p;
 	struct kv_hashing *h;
 	int64_t rev = 0;
-	err_t err;
 
 	while (pb_next(&rd, &f))
 		if (f.number == 1 && f.wire == PB_VARINT)
@@ -304,18 +340,9 @@ static void hash_kv_message(struct api_rpc *r, struct blob *take_body)
 		return;
 	}
 	h = NEW(struct kv_hashing);
+	h->rev = rev;
 	r->state = h;
-	p = node_view(r->io->node);
-	err = mvcc_hash_init(&h->hash, &p->mvcc, rev);
-	node_leave(r->io->node);
-	if (err) {
-		api_fail(r, err);
-	} else if (h->hash.stored) {
-		hash_kv_hashed(r);
-	} else {
-		r->call.revision = mvcc_hash_hold_rev(&h->hash);
-		api_call(r, CALL_HOLD, hash_kv_held);
-	}
+	hash_kv_begin(r);
 }
 
 const struct api_row hash_kv_row = {.name = "HashKV", .message = hash_kv_message, .permit_first = true, .drop = hash_kv_drop};
