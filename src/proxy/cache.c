@@ -2,6 +2,8 @@
  * I2  the answers about one key hang on one point */
 #include "proxy/cache.h"
 
+#include "proxy/interval.h"
+
 struct point {
 	struct entry entry; /* of cache.points */
 	struct list answers;
@@ -144,20 +146,6 @@ void cache_add(struct cache *c, const struct range_req *r, struct slice token, s
 	make_room(c);
 }
 
-static bool is_open_end(struct slice range_end)
-{
-	return range_end.size == 1 && range_end.data[0] == 0;
-}
-
-/* Is some key of [a, a_end) in [b, b_end)? Ends as in requests. */
-static bool overlap(struct slice a, struct slice a_end, struct slice b, struct slice b_end)
-{
-	bool a_below = is_open_end(b_end) || (b_end.size ? slice_cmp(a, b_end) < 0 : slice_cmp(a, b) <= 0);
-	bool b_below = is_open_end(a_end) || (a_end.size ? slice_cmp(b, a_end) < 0 : slice_cmp(b, a) <= 0);
-
-	return a_below && b_below;
-}
-
 static void forget_point(struct cache *c, struct point *p)
 {
 	bool more = true;
@@ -177,7 +165,7 @@ void cache_invalidate(struct cache *c, struct slice key, struct slice range_end)
 	LIST_EACH_SAFE (it, &c->ranges) {
 		struct answer *a = CONTAINER_OF(it, struct answer, where);
 
-		if (overlap(a->key, a->range_end, key, range_end))
+		if (intervals_overlap(a->key, a->range_end, key, range_end))
 			forget(c, a);
 	}
 	if (!range_end.size) {
@@ -189,7 +177,7 @@ void cache_invalidate(struct cache *c, struct slice key, struct slice range_end)
 	LIST_EACH_SAFE (it, &c->used) {
 		struct answer *a = CONTAINER_OF(it, struct answer, used);
 
-		if (a->point && overlap(a->key, a->range_end, key, range_end))
+		if (a->point && intervals_overlap(a->key, a->range_end, key, range_end))
 			forget(c, a);
 	}
 }

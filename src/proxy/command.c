@@ -61,7 +61,7 @@ static const struct cli_flag grpc_flags[] = {
     {.name = "tls-max-version", OPT(tls_max), .help = "greatest version for clients: TLS1.2, TLS1.3"},
     {.name = "experimental-serializable-ordering", .kind = CLI_BOOL, OPT(ordering),
      .help = "serializable reads never go back to an earlier revision"},
-    {.name = "experimental-leasing-prefix", OPT(leasing_prefix), .help = "not supported: refused at the start"},
+    {.name = "experimental-leasing-prefix", OPT(leasing_prefix), .help = "leasing metadata prefix for disconnected linearized reads"},
     {.name = "experimental-enable-grpc-logging", .kind = CLI_BOOL, OPT(log_calls), .help = "log every call"},
     {.name = "debug", .kind = CLI_BOOL, OPT(debug), .help = "log at level debug"},
     {.name = "max-concurrent-streams", .kind = CLI_UINT, OPT(streams_max), .preset = "4294967295", .help = "open calls of one client connection"},

@@ -64,8 +64,6 @@ static int check_flags(const struct proxy_options *o)
 		return complain("min version (%s) is greater than max version (%s)\n", o->tls_min, o->tls_max);
 	if (min == TLS_VERSION_1_3 && o->listen_ciphers[0])
 		return complain("cipher suites cannot be configured when only TLS1.3 is enabled\n");
-	if (o->leasing_prefix[0])
-		return complain("experimental-leasing-prefix is not supported by this proxy\n");
 	return 0;
 }
 
@@ -525,6 +523,7 @@ static void begin(void *arg)
 
 	kv_begin(px);
 	cluster_begin(px);
+	leasing_begin(px);
 	if (px->o->auto_sync_ns > 0)
 		sync_again(px);
 }
@@ -559,6 +558,7 @@ static struct grpc_proxy *grpc_proxy_new(struct proxy *p, const struct proxy_opt
 	watching_init(px);
 	keeping_init(px);
 	cluster_init(px);
+	leasing_init(px);
 	make_methods(px);
 	px->grpc = grpc_io_new(px->server, px->http, px, NULL);
 	make_services(px);
@@ -609,6 +609,7 @@ static void end(void *arg)
 	keeping_stop(px);
 	watching_stop(px);
 	pass_stop(px);
+	leasing_stop(px);
 	if (px->tls)
 		tls_handshakes_cancel(px->tls, px->loop);
 	if (px->fetch_tls)
@@ -633,6 +634,7 @@ void grpc_proxy_stop(struct proxy *p)
 	watching_free(px);
 	keeping_free(px);
 	cluster_free(px);
+	leasing_free(px);
 	cache_fini(&px->cache);
 	tls_context_free(px->tls);
 	tls_context_free(px->fetch_tls);

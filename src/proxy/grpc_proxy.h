@@ -3,6 +3,7 @@
  *	grpc.c       start and stop, listeners, TLS, the table of methods
  *	pass.c       a call passed on as it is: unary, or a stream of answers
  *	kv.c         around the calls of KV: namespace, cache, order of revisions
+ *	leasing.c    --experimental-leasing-prefix: reads from leasing_cache.c, writes that ask other proxies first
  *	watch.c      watch streams of clients; broadcast.c: the watches of the proxy that feed them
  *	keepalive.c  lease renewals
  *	cluster.c    MemberList, registration of the proxy
@@ -21,6 +22,8 @@
 struct watching;
 struct keeping;
 struct cluster;
+struct leasing;
+struct leasing_call;
 
 struct grpc_proxy {
 	struct proxy *proxy;
@@ -50,6 +53,7 @@ struct grpc_proxy {
 	struct watching *watching;
 	struct keeping *keeping;
 	struct cluster *cluster;
+	struct leasing *leasing; /* NULL: not asked for */
 	struct list passes;
 	struct list asks;       /* web.c: questions of /health and /metrics under way */
 	struct net_timer sync;
@@ -70,22 +74,57 @@ struct slice token_of(const struct grpc_stream *s);
 /* Time left to the client's call, 0: no limit; as client_call_opts has it. */
 uint64_t timeout_of(const struct grpc_stream *s);
 
-/* pass.c */
-extern const struct grpc_handler pass_handler;
-void pass_init(struct grpc_proxy *px);
-void pass_stop(struct grpc_proxy *px);
-
-/* kv.c */
 struct kv_call {
 	struct range_req range; /* borrows the request */
-	bool keep_answer;       /* of a range: for the cache */
 	unsigned tries;         /* answers that were too old */
 };
 
+/* pass.c */
+struct pass {
+	struct list node; /* of proxy.passes */
+	struct grpc_proxy *px;
+	struct grpc_stream *stream;
+	struct client_call *call;
+	struct blob *request;
+	struct kv_call kv;
+	struct buf sent; /* the request as it goes to the cluster, where that differs */
+	bool again;
+	bool stale;
+	struct leasing_call *leasing; /* what does the work instead; NULL: pass.c itself */
+};
+
+extern const struct grpc_handler pass_handler;
+void pass_init(struct grpc_proxy *px);
+void pass_stop(struct grpc_proxy *px);
+/* Both streams are gone after it, and so is p. */
+void pass_finish(struct pass *p, enum grpc_status status, struct slice text);
+
+/* leasing.c */
+void leasing_init(struct grpc_proxy *px);
+void leasing_begin(struct grpc_proxy *px); /* on the loop */
+void leasing_stop(struct grpc_proxy *px);
+void leasing_free(struct grpc_proxy *px);
+/* True: it takes p over, or has finished it. False: p passes as it is. */
+bool leasing_takes(struct leasing *l, struct pass *p);
+/* The client has gone: its write may have been done, or be done yet. */
+void leasing_call_drop(struct leasing_call *c);
+
+/* kv.c */
+
 enum kv_verdict { KV_GO_ON, KV_FINISHED, KV_AGAIN };
 
-/* Before: what is to be sent goes to *out (cleared before, the body as it is if that is right), or the call is finished here. */
-enum kv_verdict kv_before(struct grpc_proxy *px, struct grpc_stream *s, struct kv_call *k, struct slice body, struct buf *out);
+/* Before: KV_FINISHED if it was answered from the cache, or refused. */
+enum kv_verdict kv_before(struct grpc_proxy *px, struct grpc_stream *s, struct kv_call *k, struct slice body);
+/* What is to be sent goes to *out (left empty: the body as it is), or the call is finished here. */
+enum kv_verdict kv_to_send(struct grpc_proxy *px, struct grpc_stream *s, struct kv_call *k, struct slice body, struct buf *out);
+void kv_finish_err(struct grpc_stream *s, err_t err);
+/* For --experimental-serializable-ordering: is this answer older than what was shown? */
+bool kv_too_old(struct grpc_proxy *px, enum rpc rpc, struct slice answer);
+/* The answer of a range goes to the client: it is good for serializable ones from now on. */
+void kv_remember(struct grpc_proxy *px, struct grpc_stream *s, struct kv_call *k, struct slice answer);
+/* Of a message: the last field 1 that has bytes. */
+struct slice kv_first_bytes(struct slice body);
+int64_t kv_revision(struct slice answer);
 /* An answer came: what goes to the client is *out, which borrows answer or room. KV_AGAIN: it is to be asked for again. KV_FINISHED: it
  * is older than what was shown before, and so were all others. */
 enum kv_verdict kv_answer(struct grpc_proxy *px, struct grpc_stream *s, struct kv_call *k, struct slice answer, struct buf *room,

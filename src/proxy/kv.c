@@ -78,7 +78,7 @@ static void encode_range(const struct range_req *r, bool serializable, struct bu
 	pb_put_uint(out, 13, (uint64_t)r->max_create_rev);
 }
 
-static void finish_err(struct grpc_stream *s, err_t err)
+void kv_finish_err(struct grpc_stream *s, err_t err)
 {
 	s->user = NULL;
 	if (err == ERR_MALFORMED)
@@ -100,7 +100,7 @@ static bool range_from_cache(struct grpc_proxy *px, struct grpc_stream *s, struc
 	if (err == ERR_NOT_EXIST)
 		return false;
 	if (err) {
-		finish_err(s, err);
+		kv_finish_err(s, err);
 		return true;
 	}
 	grpc_send(s, &answer, 1);
@@ -109,7 +109,7 @@ static bool range_from_cache(struct grpc_proxy *px, struct grpc_stream *s, struc
 	return true;
 }
 
-static struct slice first_bytes(struct slice body)
+struct slice kv_first_bytes(struct slice body)
 {
 	struct pb_reader r = pb_reader_of(body);
 	struct pb_field f;
@@ -121,7 +121,7 @@ static struct slice first_bytes(struct slice body)
 	return out;
 }
 
-enum kv_verdict kv_before(struct grpc_proxy *px, struct grpc_stream *s, struct kv_call *k, struct slice body, struct buf *out)
+enum kv_verdict kv_before(struct grpc_proxy *px, struct grpc_stream *s, struct kv_call *k, struct slice body)
 {
 	enum rpc rpc = rpc_of(s);
 	err_t err = OK;
@@ -133,10 +133,21 @@ enum kv_verdict kv_before(struct grpc_proxy *px, struct grpc_stream *s, struct k
 	} else {
 		forget_written(px, rpc, body);
 	}
-	if (!err && px->has_prefix && (rpc == RPC_RANGE || rpc == RPC_PUT || rpc == RPC_DELETE_RANGE) && !first_bytes(body).size)
+	if (!err && px->has_prefix && (rpc == RPC_RANGE || rpc == RPC_PUT || rpc == RPC_DELETE_RANGE) && !kv_first_bytes(body).size)
 		err = ERR_EMPTY_KEY;
+	if (!err)
+		return KV_GO_ON;
+	kv_finish_err(s, err);
+	return KV_FINISHED;
+}
+
+enum kv_verdict kv_to_send(struct grpc_proxy *px, struct grpc_stream *s, struct kv_call *k, struct slice body, struct buf *out)
+{
+	enum rpc rpc = rpc_of(s);
+	err_t err = OK;
+
 	/* Until it is known how far the cluster is, each read finds it out. */
-	if (!err && rpc == RPC_RANGE && px->o->ordering && !px->ordered && k->range.serializable) {
+	if (rpc == RPC_RANGE && px->o->ordering && !px->ordered && k->range.serializable) {
 		struct buf linear;
 
 		buf_init(&linear, SIZE_MAX / 2);
@@ -146,21 +157,21 @@ enum kv_verdict kv_before(struct grpc_proxy *px, struct grpc_stream *s, struct k
 		else
 			buf_put_slice(out, buf_slice(&linear));
 		buf_fini(&linear);
-	} else if (!err && px->has_prefix && prefix_concerns(rpc)) {
+	} else if (px->has_prefix && prefix_concerns(rpc)) {
 		err = prefix_request(&px->prefix, rpc, body, out);
 	}
 	if (!err)
 		return KV_GO_ON;
-	finish_err(s, err);
+	kv_finish_err(s, err);
 	return KV_FINISHED;
 }
 
 /* ---- the answer ---- */
 
-static int64_t revision_of(struct slice answer)
+int64_t kv_revision(struct slice answer)
 {
 	enum { HEADER_REVISION = 3 };
-	struct pb_reader r = pb_reader_of(first_bytes(answer));
+	struct pb_reader r = pb_reader_of(kv_first_bytes(answer));
 	struct pb_field f;
 	int64_t out = 0;
 
@@ -171,18 +182,24 @@ static int64_t revision_of(struct slice answer)
 }
 
 /* Is it older than what this proxy has shown already? */
-static bool too_old(struct grpc_proxy *px, enum rpc rpc, struct slice answer)
+bool kv_too_old(struct grpc_proxy *px, enum rpc rpc, struct slice answer)
 {
 	int64_t revision;
 
 	if (!px->o->ordering || (rpc != RPC_RANGE && rpc != RPC_TXN && rpc != RPC_PUT && rpc != RPC_DELETE_RANGE))
 		return false;
-	revision = revision_of(answer);
+	revision = kv_revision(answer);
 	if (revision < px->revision)
 		return rpc == RPC_RANGE;
 	px->revision = revision;
 	px->ordered = true;
 	return false;
+}
+
+void kv_remember(struct grpc_proxy *px, struct grpc_stream *s, struct kv_call *k, struct slice answer)
+{
+	cache_add(&px->cache, &k->range, token_of(s), answer);
+	count_keys(px);
 }
 
 enum kv_verdict kv_answer(struct grpc_proxy *px, struct grpc_stream *s, struct kv_call *k, struct slice answer, struct buf *room,
@@ -191,16 +208,14 @@ enum kv_verdict kv_answer(struct grpc_proxy *px, struct grpc_stream *s, struct k
 	enum rpc rpc = rpc_of(s);
 
 	*out = answer;
-	if (too_old(px, rpc, answer))
+	if (kv_too_old(px, rpc, answer))
 		return k->tries++ < 2 * client_endpoint_count(px->client) ? KV_AGAIN : KV_FINISHED;
 	if (px->has_prefix && prefix_concerns(rpc)) {
 		if (!prefix_response(&px->prefix, rpc, answer, room))
 			*out = buf_slice(room);
 	}
-	if (rpc == RPC_RANGE) {
-		cache_add(&px->cache, &k->range, token_of(s), *out);
-		count_keys(px);
-	}
+	if (rpc == RPC_RANGE)
+		kv_remember(px, s, k, *out);
 	return KV_GO_ON;
 }
 
@@ -218,7 +233,7 @@ void kv_after(struct grpc_proxy *px, enum rpc rpc, struct slice body, bool ok)
 
 static void on_first_answer(struct client_call *call, void *user, struct slice answer)
 {
-	too_old(user, RPC_RANGE, answer);
+	kv_too_old(user, RPC_RANGE, answer);
 }
 
 static void on_first_end(struct client_call *call, void *user, const struct client_status *st)

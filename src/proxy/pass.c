@@ -6,18 +6,6 @@
  * An answer waits in HTTP/2's window while the client does not take what it was sent. */
 #include "proxy/grpc_proxy.h"
 
-struct pass {
-	struct list node; /* of proxy.passes */
-	struct grpc_proxy *px;
-	struct grpc_stream *stream;
-	struct client_call *call;
-	struct blob *request;
-	struct kv_call kv;
-	struct buf sent; /* the request as it goes to the cluster, where that differs */
-	bool again;
-	bool stale;
-};
-
 static bool is_kv(enum rpc rpc)
 {
 	return rpc <= RPC_COMPACT || rpc == RPC_LEASE_TIME_TO_LIVE;
@@ -42,6 +30,8 @@ uint64_t timeout_of(const struct grpc_stream *s)
 static void pass_free(struct pass *p)
 {
 	list_remove(&p->node);
+	if (p->leasing)
+		leasing_call_drop(p->leasing);
 	if (p->call)
 		client_drop(p->call);
 	blob_unref(p->request);
@@ -49,8 +39,7 @@ static void pass_free(struct pass *p)
 	mem_free(p);
 }
 
-/* The stream is gone after it, and so is p. */
-static void finish(struct pass *p, enum grpc_status status, struct slice text)
+void pass_finish(struct pass *p, enum grpc_status status, struct slice text)
 {
 	struct grpc_stream *s = p->stream;
 
@@ -93,9 +82,9 @@ static void on_end(struct client_call *call, void *user, const struct client_sta
 	if (is_kv(rpc_of(p->stream)))
 		kv_after(p->px, rpc_of(p->stream), blob_slice(p->request), s.code == GRPC_OK);
 	if (p->stale)
-		finish(p, GRPC_UNKNOWN, SLICE_LIT("etcdclient: no cluster members have a revision higher than the previously received revision"));
+		pass_finish(p, GRPC_UNKNOWN, SLICE_LIT("etcdclient: no cluster members have a revision higher than the previously received revision"));
 	else
-		finish(p, s.code, slice_str(s.text));
+		pass_finish(p, s.code, slice_str(s.text));
 }
 
 static void ask(struct pass *p)
@@ -118,11 +107,16 @@ static void on_request(struct grpc_stream *s, struct blob *take_body)
 	buf_init(&p->sent, SIZE_MAX / 2);
 	list_push_back(&px->passes, &p->node);
 	s->user = p;
-	if (is_kv(rpc_of(s)) && kv_before(px, s, &p->kv, blob_slice(take_body), &p->sent) == KV_FINISHED) {
+	if (is_kv(rpc_of(s)) && kv_before(px, s, &p->kv, blob_slice(take_body)) == KV_FINISHED) {
 		pass_free(p);
 		return;
 	}
-	ask(p);
+	if (px->leasing && leasing_takes(px->leasing, p))
+		return;
+	if (is_kv(rpc_of(s)) && kv_to_send(px, s, &p->kv, blob_slice(take_body), &p->sent) == KV_FINISHED)
+		pass_free(p);
+	else
+		ask(p);
 }
 
 static void on_writable(struct grpc_stream *s)
@@ -155,5 +149,5 @@ void pass_init(struct grpc_proxy *px)
 void pass_stop(struct grpc_proxy *px)
 {
 	LIST_EACH_SAFE (it, &px->passes)
-		finish(CONTAINER_OF(it, struct pass, node), GRPC_UNAVAILABLE, SLICE_LIT("the proxy is stopping"));
+		pass_finish(CONTAINER_OF(it, struct pass, node), GRPC_UNAVAILABLE, SLICE_LIT("the proxy is stopping"));
 }
