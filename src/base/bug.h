@@ -28,6 +28,7 @@
 	X(PROGRESS_EARLY, "progress at a revision is queued behind all events up to it")                                  \
 	X(INSTALL_LOWERS_NEXT, "an installed snapshot never lowers a watcher's next revision")                            \
 	X(LEASE_GAP, "after a gap longer than an election timeout the lessor begins anew")                                \
+	X(REVOCATION_PENDING, "after such a gap no lease is renewed whose revocation is in the log")                      \
 	X(RENEW_UNCONFIRMED, "a lease is renewed only after leadership was confirmed")                                    \
 	X(REVOKE_FORWARDED, "what only a leader may decide is not forwarded to the next one")                             \
 	X(SNAPSHOT_INEXACT, "what a peer snapshot holds is the state at its index")                                       \

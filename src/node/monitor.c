@@ -17,7 +17,8 @@ static uint64_t election_ns(const struct node *n)
 
 /* Ticks by elapsed time. After a gap (a stopped process, a paused machine) raft gets no more than one election timeout, and the
  * lessor starts over as if it had just been promoted, for clients could not renew meanwhile: but only once a read index has shown
- * that this member still leads (at once, if it is the only voter). */
+ * that this member still leads (at once, if it is the only voter) and what the log held then is applied: a revocation in it ends a
+ * lease, so nobody may be told in between that it was renewed. */
 static void tick_raft(struct node *n, uint64_t now_ns)
 {
 	uint64_t gap = now_ns - n->ticked_ns;
@@ -27,6 +28,7 @@ static void tick_raft(struct node *n, uint64_t now_ns)
 		if (lessor_is_primary(n->lessor) && !BUG(LEASE_GAP)) {
 			lessor_demote(n->lessor);
 			n->lessor_waits = true;
+			n->lessor_index = UINT64_MAX;
 			core_own_read(n, OWN_READ);
 		}
 		ticks = MIN(ticks, n->cfg.election_ms / n->cfg.heartbeat_ms);
@@ -59,11 +61,20 @@ static void lease_checkpoints(struct node *n, uint64_t now_ns)
 	buf_fini(&body);
 }
 
+static void lessor_again(struct node *n)
+{
+	if (!n->lessor_waits || n->role != RAFT_LEADER || raft_applied(n->raft) < n->lessor_index)
+		return;
+	n->lessor_waits = false;
+	lessor_promote(n->lessor, core_now(n), election_ns(n));
+}
+
 static void lease_work(struct node *n, uint64_t now_ns)
 {
 	struct lease_revoke_req r;
 	struct buf body;
 
+	lessor_again(n);
 	if (!lessor_is_primary(n->lessor) || n->stopping)
 		return;
 	lessor_tick(n->lessor, now_ns);
@@ -99,10 +110,9 @@ static void publish_self(struct node *n)
 /* The read index that core_own_read asked for has come. */
 void core_leadership_confirmed(struct node *n)
 {
-	if (!n->lessor_waits || n->role != RAFT_LEADER)
-		return;
-	n->lessor_waits = false;
-	lessor_promote(n->lessor, core_now(n), election_ns(n));
+	if (n->lessor_waits)
+		n->lessor_index = BUG(REVOCATION_PENDING) ? 0 : raft_last_index(n->raft);
+	lessor_again(n);
 }
 
 /* At the start a member that hears from others need not wait for a whole election timeout (spec raft.md section 2). */

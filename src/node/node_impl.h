@@ -171,7 +171,8 @@ struct node {
 	uint64_t next_corrupt_ns, next_compact_hash_ns;
 	int64_t compact_checked_rev;            /* up to here compactions were found equal everywhere */
 	struct version_round *version_round;    /* questions about versions are out; NULL: none */
-	bool lessor_waits;                      /* after a gap of time: promoted once leadership was confirmed */
+	bool lessor_waits;                      /* after a gap of time: promoted once leadership was confirmed ... */
+	uint64_t lessor_index;                  /* ... and this is applied */
 
 	/* commits */
 	struct persist_merge merge;
