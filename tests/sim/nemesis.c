@@ -163,6 +163,7 @@ void nemesis_heal(struct world *w)
 
 	mend_all(w);
 	world_run(w, 600 * MS); /* a write under way on a slow disk may have met its fault already */
+	mend_all(w);            /* what began slow meanwhile */
 	w->healed = true;
 	for (unsigned i = 0; i < w->site_count; i++)
 		if (!w->sites[i].node && w->sites[i].exists)
