@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -276,10 +277,12 @@ static void *worker_main(void *arg)
 			t->jobs_tail = &t->jobs_head;
 		pthread_mutex_unlock(&t->lock);
 		j->msg.next = NULL;
-		if (j->run(j))
+		if (j->run(j)) {
 			actor_post(j->reply, &j->msg);
-		else
+		} else {
 			sched_run(&t->base, j);
+			sched_yield(); /* to a client's thread that was woken meanwhile */
+		}
 		pthread_mutex_lock(&t->lock);
 	}
 	pthread_mutex_unlock(&t->lock);

@@ -183,9 +183,11 @@ void backend_freeze(struct backend *be, uint64_t consistent_index, uint64_t term
 	be->active = buffer_new();
 }
 
+enum { YIELD_EVERY = 16 }; /* rows */
+
 /* ---- merge: the backend actor's thread; reads be->db and the frozen buffer, which nobody changes now ---- */
 
-static err_t merge_rows(struct bolt_bucket *bucket, const struct backend_buffer *b)
+static err_t merge_rows(struct bolt *db, struct bolt_bucket *bucket, const struct backend_buffer *b)
 {
 	uint8_t key[REV_KEY_SIZE_MAX];
 	err_t err = OK;
@@ -195,17 +197,21 @@ static err_t merge_rows(struct bolt_bucket *bucket, const struct backend_buffer 
 		size_t size = rev_key_write(buffer_row_rev(r), buffer_row_tombstone(r), key);
 
 		err = bolt_put_borrowed(bucket, slice_of(key, size), buffer_row_value(r));
+		if (i % YIELD_EVERY == 0)
+			bolt_yield(db);
 	}
 	for (size_t i = 0; i < b->deletes.count && !err; i++) {
 		const struct buffer_delete *d = &b->deletes.at[i];
 		size_t size = rev_key_write((struct rev){d->main, d->sub_tombstone >> 1}, d->sub_tombstone & 1, key);
 
 		err = bolt_delete(bucket, slice_of(key, size));
+		if (i % YIELD_EVERY == 0)
+			bolt_yield(db);
 	}
 	return err;
 }
 
-static err_t merge_ops(struct bolt_bucket *const buckets[], const struct backend_buffer *b)
+static err_t merge_ops(struct bolt *db, struct bolt_bucket *const buckets[], const struct backend_buffer *b)
 {
 	err_t err = OK;
 
@@ -214,6 +220,8 @@ static err_t merge_ops(struct bolt_bucket *const buckets[], const struct backend
 
 		err = o->deleted ? bolt_delete(buckets[o->bucket], o->key)
 				 : bolt_put_borrowed(buckets[o->bucket], o->key, o->value);
+		if (i % YIELD_EVERY == 0)
+			bolt_yield(db);
 	}
 	return err;
 }
@@ -252,9 +260,9 @@ err_t backend_merge(struct backend *be)
 	for (enum backend_bucket i = 0; i < BACKEND_BUCKET_COUNT && !err; i++)
 		err = bolt_tx_bucket(tx, backend_bucket_name(i), true, &buckets[i]);
 	if (!err)
-		err = merge_rows(buckets[BUCKET_KEY], b);
+		err = merge_rows(be->db, buckets[BUCKET_KEY], b);
 	if (!err)
-		err = merge_ops(buckets, b);
+		err = merge_ops(be->db, buckets, b);
 	if (!err)
 		err = merge_meta(buckets[BUCKET_META], b);
 	if (!err)

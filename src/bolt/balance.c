@@ -79,6 +79,8 @@ static err_t fix_children(struct bolt_tx *tx, struct bolt_node *n)
 		bool joined = false;
 		err_t err = OK;
 
+		if (c && i % YIELD_EVERY == 0)
+			pacer_yield(tx->db->pacer);
 		if (!c || !c->dirty || !is_small(tx, c)) {
 			i++;
 			continue;
@@ -111,6 +113,9 @@ static err_t balance(struct bolt_tx *tx, struct bolt_node *n)
 	for (uint32_t i = 0; i < n->items.count; i++) {
 		struct bolt_node *c = n->items.at[i].child;
 		err_t err = c ? balance(tx, c) : OK;
+
+		if (c && i % YIELD_EVERY == 0)
+			pacer_yield(tx->db->pacer);
 
 		if (err)
 			return err;

@@ -170,6 +170,8 @@ NODISCARD err_t bolt_begin(struct bolt *db, struct bolt_tx **out);
  * before. ERR_DISK_FULL or an error before the first sync: another transaction may be tried. After a failed sync or
  * meta write bolt_begin refuses; the server ends with FATAL. */
 NODISCARD err_t bolt_commit(struct bolt_tx *take_tx);
+/* pacer_yield of this file's: for loops of many puts and deletes. */
+void bolt_yield(struct bolt *db);
 void bolt_rollback(struct bolt_tx *take_tx); /* NULL allowed */
 uint64_t bolt_tx_txid(const struct bolt_tx *tx);
 

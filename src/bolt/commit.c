@@ -310,6 +310,8 @@ static err_t write_pages(struct bolt_tx *tx)
 			break;
 		if (db->staging.size == 0)
 			first = n->page;
+		if (i % YIELD_EVERY == 0)
+			pacer_yield(db->pacer);
 		node_write(n, n->page, n->page_count, buf_add(&db->staging, size), size);
 		next = n->page + n->page_count;
 	}

@@ -89,6 +89,11 @@ void sizes_update(struct bolt *db)
 	atomic_store(&db->txid, m->txid);
 }
 
+void bolt_yield(struct bolt *db)
+{
+	pacer_yield(db->pacer);
+}
+
 uint64_t bolt_size(const struct bolt *db)
 {
 	return atomic_load(&db->size);

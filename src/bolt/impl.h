@@ -43,6 +43,8 @@ struct bolt_pin {
 enum move_phase { MOVE_IDLE, MOVE_WALK, MOVE_SETTLE };
 
 /* Where a run of moving is (move.c). */
+enum { YIELD_EVERY = 16 }; /* pages worked on */
+
 struct move_state {
 	enum move_phase phase;
 	uint64_t cut; /* nodes at this page and above are to move */

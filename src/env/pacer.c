@@ -4,6 +4,7 @@
 #include "env/pacer.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -75,6 +76,12 @@ void pacer_hurry(struct pacer *p, bool on)
 static bool in_hurry(struct pacer *p)
 {
 	return !p || atomic_load_explicit(&p->hurry, memory_order_relaxed);
+}
+
+void pacer_yield(struct pacer *p)
+{
+	if (!in_hurry(p))
+		sched_yield();
 }
 
 static struct timespec timespec_of(uint64_t ns)

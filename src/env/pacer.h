@@ -3,6 +3,7 @@
  *	pacer_sync_begin(p);  ... the log writes and syncs ...  pacer_sync_end(p, sync_ns);
  *	pacer_write(p, file, offset, data, size);               instead of vfs_pwrite, in the background
  *	pacer_sync(p, file);                                    instead of vfs_sync, there
+ *	pacer_yield(p);                                         there, in loops, every 50 us of computing or so
  *
  * Background bytes go in slices of at most PACER_SLICE_BYTES. A slice starts when no log sync runs, and is handed to
  * the device and waited for, so that neither the page cache nor the device's queue ever holds a burst that the next log
@@ -28,6 +29,8 @@ void pacer_sync_end(struct pacer *p, uint64_t sync_ns); /* NULL allowed */
 void pacer_hurry(struct pacer *p, bool on);
 /* Waits for a moment without a log sync. */
 NODISCARD err_t pacer_sync(struct pacer *p, struct vfs_file *f);
+/* Lets a thread that waits for this CPU go first: the kernel may else let this one run for 3 ms before one that was just woken. */
+void pacer_yield(struct pacer *p); /* NULL allowed */
 NODISCARD err_t pacer_write(struct pacer *p, struct vfs_file *f, uint64_t offset, const void *data, size_t size);
 
 #endif
