@@ -343,16 +343,21 @@ static void trim(struct bolt_tx *tx)
 	VEC_PUSH(&tx->taken, ((struct run){tx->meta.high_water, count}));
 }
 
+enum { CUT_BYTES = 2 << 20 };
+
 void file_cut(struct bolt *db)
 {
 	uint64_t want = length_for(db, db->newest->meta.high_water);
 
 	if (!db->cut_txid || oldest_pin(db) < db->cut_txid)
 		return;
-	if (want < db->file_size) {
-		if (vfs_truncate(db->file, want))
+	while (want < db->file_size) { /* in steps: half a GB at once keeps the log's syncs in ext4's journal for 50 ms */
+		uint64_t next = db->file_size - MIN(db->file_size - want, (uint64_t)CUT_BYTES);
+
+		if (vfs_truncate(db->file, next))
 			return;
-		db->file_size = want;
+		db->file_size = next;
+		pacer_yield(db->pacer);
 	}
 	db->cut_txid = 0;
 }
