@@ -30,6 +30,9 @@ L := etcdctl lease grant 500 | cut -d' ' -f2
 ME := etcdctl endpoint status -w json | sed 's/.*"member_id":\\([0-9]*\\).*/\\1/' | xargs printf '%x'
 """
 
+# What a lock or a candidate leaves goes at once, not when its time is over: revisions are compared.
+NO_LEASES = "; etcdctl lease list | grep -v -e found -e $L | xargs -r -n1 etcdctl lease revoke >/dev/null"
+
 # A line that works, for each command; {} is where more goes. Those that go on are told to end.
 SAMPLES = {
     "alarm disarm": "etcdctl alarm disarm {}",
@@ -47,7 +50,7 @@ SAMPLES = {
     # Refused: the server makes 3.6 of its version within seconds of the other.
     "downgrade enable": "etcdctl downgrade enable 3.5 {}",
     "downgrade validate": "etcdctl downgrade validate 3.6 {}",
-    "elect": "timeout -s INT $T etcdctl elect 'e{0}' v {0} | LC_ALL=C sed -E 's/\"Lease\" : [0-9]+|0.{{8}}j/LEASE/; s/\"key\":\"[^\"]*/KEY/; s/[0-9a-f]{{16}}/ID/'",
+    "elect": "timeout -s INT $T etcdctl elect 'e{0}' v {0} | LC_ALL=C sed -E 's/\"Lease\" : [0-9a-f]+|0.{{8}}j/LEASE/; s/\"key\":\"[^\"]*/KEY/; s/[0-9a-f]{{16}}|(\\\\x[36][0-9a-f]){{16}}/ID/'" + NO_LEASES,
     "endpoint hashkv": "etcdctl endpoint hashkv {}",
     "endpoint health": "etcdctl endpoint health {}",
     "endpoint status": "etcdctl endpoint status {}",
@@ -58,7 +61,7 @@ SAMPLES = {
     "lease revoke": "etcdctl lease grant 50 | cut -d' ' -f2 | xargs -I@ etcdctl lease revoke @ {}",
     "lease timetolive": "etcdctl lease timetolive $L {} | sed 's/remaining([0-9]*/remaining(/; s/\"ttl\":[0-9]*/ttl/; s/\"TTL\" : .*/TTL/'",
     # A name of its own for each: where the form is refused, the lock stays for ten seconds.
-    "lock": "timeout -s INT $T etcdctl lock 'l{0}' {0} | LC_ALL=C sed -E 's/\"Lease\" : [0-9]+|0.{{8}}j/LEASE/; s/\"key\":\"[^\"]*/KEY/; s/[0-9a-f]{{16}}/ID/'",
+    "lock": "timeout -s INT $T etcdctl lock 'l{0}' {0} | LC_ALL=C sed -E 's/\"Lease\" : [0-9a-f]+|0.{{8}}j/LEASE/; s/\"key\":\"[^\"]*/KEY/; s/[0-9a-f]{{16}}|(\\\\x[36][0-9a-f]){{16}}/ID/'" + NO_LEASES,
     "make-mirror": "timeout -s INT $T etcdctl make-mirror $EP --prefix=fo --dest-prefix=mm/ {}",
     # Within a second the id would be that of the one that was just removed, which is refused.
     "member add": "sleep 1.1; etcdctl member add l1 --learner --peer-urls=http://127.0.0.1:23899 {} | "
