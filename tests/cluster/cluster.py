@@ -61,10 +61,10 @@ class Load:
             time.sleep(0.005)
 
     def end(self, at_least=20):
+        wait(lambda: len(self.acknowledged) >= at_least, 20, "%d writes that go through" % at_least)
         self.running = False
         for t in self.threads:
             t.join()
-        assert len(self.acknowledged) >= at_least, "only %d writes went through" % len(self.acknowledged)
         for m in self.cluster:
             for key, value in self.acknowledged.items():
                 check(m.get(key), value, "%s on %s" % (key, m.name))
