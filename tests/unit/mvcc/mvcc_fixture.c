@@ -58,7 +58,7 @@ static void start(struct fixture *f)
 	f->index = meta.consistent_index;
 	uint64_t begin = env_mono_ns();
 
-	ASSERT(mvcc_load(f->mvcc, f->loader, meta.scheduled_compact_rev, meta.finished_compact_rev, &why) == OK);
+	ASSERT(mvcc_load(f->mvcc, f->loader, meta.scheduled_compact_rev, meta.finished_compact_rev, (struct beside){0}, &why) == OK);
 	f->load_ns = env_mono_ns() - begin;
 	fixture_publish(f);
 }
