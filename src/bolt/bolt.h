@@ -27,6 +27,7 @@
 #ifndef BOLT_BOLT_H
 #define BOLT_BOLT_H
 
+#include "base/beside.h"
 #include "base/err.h"
 #include "base/slice.h"
 #include "env/pacer.h"
@@ -50,7 +51,8 @@ enum {
 
 /* Sees the rows of some top-level buckets while opening reads the file anyway: ascending inside a page, pages in the
  * order of the file, not of the keys. bucket is an index into names. The bytes are valid during the call. What it
- * returns, unless OK, ends bolt_open. */
+ * returns, unless OK, ends bolt_open. Where arg_beside is given, a large file is read in two halves beside each other:
+ * the front one's rows come with arg, the back one's with arg_beside, perhaps at once. */
 typedef err_t bolt_row_fn(void *arg, size_t bucket, struct slice key, struct slice value);
 
 struct bolt_rows {
@@ -58,6 +60,8 @@ struct bolt_rows {
 	size_t name_count;
 	bolt_row_fn *row;
 	void *arg;
+	void *arg_beside; /* NULL: all with arg, one after the other */
+	struct beside beside;
 };
 
 struct bolt_options {

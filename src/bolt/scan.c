@@ -3,13 +3,14 @@
  * A tree's branch pages (about one in a hundred) come first, through the mapping, and leave a list of leaves with the
  * keys that bound each. The leaves are then read in the order of the file, in steps of 1 MiB, whatever bucket they
  * belong to; buckets found in them make the next round. How deep a tree is its first path says; a page that turns out
- * to be of another kind than that is taken as it is.
+ * to be of another kind than that is taken as it is. A long list is read in two halves, beside each other if rows
+ * are to be shown so.
  *
  * Checked: kinds, bounds and order within pages (page_check), keys of a page between the branch keys that lead to it,
  * every page reached once. So there are no cycles, and later readers need not look for them. */
 #include "bolt/impl.h"
 
-enum { NO_ROWS = UINT32_MAX };
+enum { NO_ROWS = UINT32_MAX, HALVES_FROM_LEAVES = 64 };
 
 /* One bucket with pages of its own, or the top. */
 struct tree {
@@ -28,16 +29,20 @@ struct visit {
 	uint32_t depth;
 };
 
+/* The half that reads the back of the file is a copy with its own results: found and all below it, reached too. */
 struct scan {
 	struct bolt *db;
 	const struct meta *meta;
 	const struct bolt_rows *rows;
 	bool strict;
-	uint64_t *reached;
-	struct bolt_stats *stats;
 	VEC(struct tree) trees;
 	VEC(struct visit) leaves; /* of this round */
 	uint32_t *leaf_of;        /* page -> index in leaves + 1 */
+	uint64_t *reached;
+	VEC(struct tree) found; /* in this round */
+	struct bolt_stats stats;
+	bool subbuckets;
+	void *row_arg;
 	uint8_t *buffer;
 	const uint8_t *step;      /* bytes [step_start, step_end) of the file: in the mapping, or in buffer */
 	uint64_t step_start, step_end;
@@ -52,7 +57,7 @@ static err_t page_claim(struct scan *s, uint64_t id, const struct page *p)
 			return bolt_damage(s->db, i, "reached twice");
 		bit_set(s->reached, i);
 	}
-	s->stats->overflow_pages += count - 1;
+	s->stats.overflow_pages += count - 1;
 	return OK;
 }
 
@@ -93,9 +98,9 @@ static err_t inline_scan(struct scan *s, struct slice image, uint32_t rows)
 		ASSERT(page_element(&p, i, &e));
 		if (e.flags & ELEMENT_BUCKET)
 			return bolt_damage(s->db, 0, "a bucket in an inline bucket");
-		s->stats->key_count++;
+		s->stats.key_count++;
 		if (rows != NO_ROWS)
-			err = s->rows->row(s->rows->arg, rows, e.key, e.value);
+			err = s->rows->row(s->row_arg, rows, e.key, e.value);
 	}
 	return err;
 }
@@ -108,14 +113,14 @@ static err_t bucket_scan(struct scan *s, const struct tree *t, const struct elem
 
 	if (err)
 		return err;
-	s->stats->bucket_count++;
+	s->stats.bucket_count++;
 	if (t->level > 0)
-		s->db->has_subbuckets = true;
+		s->subbuckets = true;
 	if (root.page == 0) {
-		s->stats->inline_bucket_count++;
+		s->stats.inline_bucket_count++;
 		return inline_scan(s, root.inline_page, rows);
 	}
-	VEC_PUSH(&s->trees, ((struct tree){.page = root.page, .rows = rows, .level = t->level + 1}));
+	VEC_PUSH(&s->found, ((struct tree){.page = root.page, .rows = rows, .level = t->level + 1}));
 	return OK;
 }
 
@@ -130,8 +135,8 @@ static err_t leaf_scan(struct scan *s, const struct visit *v, const struct page 
 		err = page_bounds(s, v, p);
 	if (!err && s->strict && p->count == 0 && v->depth > 1)
 		err = bolt_damage(s->db, v->page, "an empty leaf that is no root");
-	s->stats->leaf_pages++;
-	s->stats->depth = MAX(s->stats->depth, v->depth);
+	s->stats.leaf_pages++;
+	s->stats.depth = MAX(s->stats.depth, v->depth);
 	for (uint32_t i = 0; !err && i < p->count; i++) {
 		struct element e;
 
@@ -140,9 +145,9 @@ static err_t leaf_scan(struct scan *s, const struct visit *v, const struct page 
 			err = bucket_scan(s, &t, &e);
 			continue;
 		}
-		s->stats->key_count++;
+		s->stats.key_count++;
 		if (t.rows != NO_ROWS)
-			err = s->rows->row(s->rows->arg, t.rows, e.key, e.value);
+			err = s->rows->row(s->row_arg, t.rows, e.key, e.value);
 	}
 	return err;
 }
@@ -161,7 +166,7 @@ static err_t branch_scan(struct scan *s, const struct visit *v, const struct pag
 		err = page_bounds(s, v, p);
 	if (!err && s->strict && p->count < 2)
 		err = bolt_damage(s->db, v->page, "a branch with one child");
-	s->stats->branch_pages++;
+	s->stats.branch_pages++;
 	for (uint32_t i = 0; !err && i < p->count; i++) {
 		uint64_t id = page_child(p, i);
 		struct visit child = {.high = v->high, .page = (uint32_t)id, .tree = v->tree, .depth = v->depth + 1};
@@ -261,11 +266,11 @@ static err_t step_page(struct scan *s, uint64_t id, struct page *out)
 	return err;
 }
 
-static err_t leaves_scan(struct scan *s)
+static err_t leaves_scan(struct scan *s, uint64_t from, uint64_t to)
 {
 	err_t err = OK;
 
-	for (uint64_t id = 2; !err && id < s->meta->high_water; id++) {
+	for (uint64_t id = from; !err && id < to; id++) {
 		struct visit v;
 		struct page p;
 
@@ -281,16 +286,116 @@ static err_t leaves_scan(struct scan *s)
 		else
 			err = leaf_scan(s, &v, &p);
 	}
+	return err;
+}
+
+/* ---- two halves ---- */
+
+struct halves {
+	struct scan *front;
+	struct scan back;
+	uint64_t middle;
+	err_t front_err, back_err;
+};
+
+/* The page that has as many leaves in front of it as behind. */
+static uint64_t leaves_middle(const struct scan *s)
+{
+	uint64_t id = 2;
+
+	for (size_t before = 0; before < s->leaves.count / 2; id++)
+		before += s->leaf_of[id] != 0;
+	return id;
+}
+
+static void front_scan(void *work)
+{
+	struct halves *h = work;
+
+	h->front_err = leaves_scan(h->front, 2, h->middle);
+}
+
+static void back_scan(void *work)
+{
+	struct halves *h = work;
+
+	h->back_err = leaves_scan(&h->back, h->middle, h->back.meta->high_water);
+}
+
+static void stats_add(struct bolt_stats *s, const struct bolt_stats *more)
+{
+	s->branch_pages += more->branch_pages;
+	s->leaf_pages += more->leaf_pages;
+	s->overflow_pages += more->overflow_pages;
+	s->key_count += more->key_count;
+	s->bucket_count += more->bucket_count;
+	s->inline_bucket_count += more->inline_bucket_count;
+	s->depth = MAX(s->depth, more->depth);
+}
+
+/* Takes what the other half found; a page that both reached is damage. */
+static err_t halves_join(struct scan *s, struct scan *take_back)
+{
+	err_t err = OK;
+
+	for (uint64_t i = 0; i < s->meta->high_water / 64 + 1; i++) {
+		uint64_t twice = s->reached[i] & take_back->reached[i];
+
+		if (!err && twice)
+			err = bolt_damage(s->db, i * 64 + (unsigned)__builtin_ctzll(twice), "reached twice");
+		s->reached[i] |= take_back->reached[i];
+	}
+	for (size_t i = 0; i < take_back->found.count; i++)
+		VEC_PUSH(&s->found, take_back->found.at[i]);
+	stats_add(&s->stats, &take_back->stats);
+	s->subbuckets |= take_back->subbuckets;
+	VEC_FREE(&take_back->found);
+	mem_free(take_back->reached);
+	step_end(take_back);
+	mem_free(take_back->buffer);
+	return err;
+}
+
+static err_t halves_scan(struct scan *s)
+{
+	struct halves h = {.front = s, .back = *s, .middle = leaves_middle(s)};
+	err_t err;
+
+	step_end(s);
+	h.back.reached = NEW_ARRAY(uint64_t, s->meta->high_water / 64 + 1);
+	memset(&h.back.found, 0, sizeof(h.back.found));
+	h.back.stats = (struct bolt_stats){0};
+	h.back.subbuckets = false;
+	h.back.row_arg = s->rows->arg_beside;
+	h.back.buffer = NULL;
+	h.back.step = NULL;
+	h.back.step_start = h.back.step_end = 0;
+	beside_run(s->rows->beside, back_scan, front_scan, &h);
+	err = halves_join(s, &h.back);
+	return h.front_err ? h.front_err : h.back_err ? h.back_err : err;
+}
+
+static err_t round_scan(struct scan *s)
+{
+	bool halves = s->rows && s->rows->arg_beside && s->leaves.count >= HALVES_FROM_LEAVES;
+	err_t err = halves ? halves_scan(s) : leaves_scan(s, 2, s->meta->high_water);
+
 	s->leaves.count = 0;
+	for (size_t i = 0; i < s->found.count; i++)
+		VEC_PUSH(&s->trees, s->found.at[i]);
+	s->found.count = 0;
 	return err;
 }
 
 err_t scan_run(struct bolt *db, const struct meta *m, const struct bolt_rows *rows, bool strict, uint64_t *reached,
 	       struct bolt_stats *stats)
 {
-	struct bolt_stats unused = {0};
-	struct scan s = {
-	    .db = db, .meta = m, .rows = rows, .strict = strict, .reached = reached, .stats = stats ? stats : &unused};
+	struct scan s = {.db = db,
+			 .meta = m,
+			 .rows = rows,
+			 .strict = strict,
+			 .reached = reached,
+			 .row_arg = rows ? rows->arg : NULL};
 	uint32_t next = 0;
 	err_t err = OK;
 
@@ -302,9 +407,13 @@ err_t scan_run(struct bolt *db, const struct meta *m, const struct bolt_rows *ro
 		for (; !err && next < end; next++)
 			err = tree_scan(&s, next);
 		if (!err)
-			err = leaves_scan(&s);
+			err = round_scan(&s);
 	}
+	db->has_subbuckets |= s.subbuckets;
+	if (stats)
+		*stats = s.stats;
 	VEC_FREE(&s.trees);
+	VEC_FREE(&s.found);
 	VEC_FREE(&s.leaves);
 	mem_free(s.leaf_of);
 	step_end(&s);

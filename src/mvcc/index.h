@@ -113,7 +113,8 @@ struct record *index_next(struct index_iter *it);
 /* First record >= key (> with after) that is old. NULL: none. */
 struct record *index_seek_old(const struct mvcc_node *root, struct slice key, bool after);
 
-/* At start: ascending keys, into an empty tree. index_build_end makes the inner nodes. */
+/* At start: ascending keys, into an empty tree. index_build_end makes the inner nodes. A builder with a tree of its own
+ * may be filled on another thread and then joined: all its keys come behind, its tree is empty and has no slab then. */
 struct index_builder {
 	struct index *tree;
 	VEC(struct mvcc_node *) nodes;
@@ -121,6 +122,7 @@ struct index_builder {
 
 void index_build_begin(struct index_builder *b, struct index *t);
 void index_build_add(struct index_builder *b, struct record *take_r);
+void index_build_join(struct index_builder *b, struct index_builder *take_behind);
 void index_build_end(struct index_builder *b);
 
 void index_check(const struct index *t);

@@ -51,6 +51,24 @@ static struct mvcc_node *inner_over(struct index *t, struct mvcc_node **children
 	return n;
 }
 
+void index_build_join(struct index_builder *b, struct index_builder *take_behind)
+{
+	struct index *t = b->tree, *from = take_behind->tree;
+
+	if (b->nodes.count && take_behind->nodes.count)
+		index_node_set_prefix(b->nodes.at[b->nodes.count - 1]);
+	for (size_t i = 0; i < take_behind->nodes.count; i++)
+		VEC_PUSH(&b->nodes, take_behind->nodes.at[i]);
+	VEC_FREE(&take_behind->nodes);
+	t->count += from->count;
+	t->revisions += from->revisions;
+	slab_put(from->slab, from->root, node_size(true));
+	slab_join(t->slab, from->slab);
+	ASSERT(!from->garbage->items.count);
+	mem_free(from->garbage);
+	*from = (struct index){0};
+}
+
 void index_build_end(struct index_builder *b)
 {
 	size_t count = b->nodes.count;

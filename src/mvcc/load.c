@@ -5,6 +5,8 @@
  *	3. each run of one key: a copy of its last record, with the others as its history, goes to the slab, so that
  *	   records lie in the order of their keys; the tree is built from full leaves; the chunks are freed
  *
+ * 2 and 3 are done in two parts, below and not below a key from the middle of a sample, beside each other.
+ *
  * Rows that do not come in the order of their revisions are brought into it first; all sorting is stable.
  *
  * Sorting by key: 8 bytes of the key at a time, as integers, by radix, from where the keys of a run begin to differ;
@@ -12,7 +14,16 @@
 #include "mvcc/mvcc_int.h"
 #include "mvcc/index_inl.h"
 
-enum { SORT_ROUNDS_MAX = 64, SORT_SMALL = 24, AHEAD = 12, CHUNK_BYTES = 1 << 20, TOUCH_REFS = 1 << 16 };
+enum {
+	SORT_ROUNDS_MAX = 64,
+	SORT_SMALL = 24,
+	AHEAD = 12,
+	CHUNK_BYTES = 1 << 20,
+	TOUCH_REFS = 1 << 16,
+	PARTS_FROM_ROWS = 1 << 10,
+	BESIDE_FROM_ROWS = 1 << 14, /* what a thread is worth */
+	PIVOT_SAMPLE = 255,
+};
 
 struct ref {
 	uint64_t head;
@@ -32,12 +43,33 @@ struct mvcc_loader {
 	size_t refs_touched;
 	struct ref *scratch;
 	bool unordered;
-	struct rev last;
+	struct rev first, last;
 };
 
 struct mvcc_loader *mvcc_loader_new(void)
 {
 	return NEW(struct mvcc_loader);
+}
+
+void mvcc_loader_join(struct mvcc_loader *l, struct mvcc_loader *take_behind)
+{
+	struct load_chunk **last = &l->chunks;
+
+	while (*last)
+		last = &(*last)->next;
+	*last = take_behind->chunks;
+	take_behind->chunks = NULL;
+	if (take_behind->refs.count) {
+		l->unordered |= take_behind->unordered || rev_cmp(l->last, take_behind->first) >= 0;
+		l->last = take_behind->last;
+		VEC_RESERVE(&l->refs, l->refs.count + take_behind->refs.count);
+		memcpy(l->refs.at + l->refs.count, take_behind->refs.at, take_behind->refs.count * sizeof(struct ref));
+		l->refs.count += take_behind->refs.count;
+		mem_free(l->scratch);
+		l->scratch = take_behind->refs.at; /* resident already: a part of what sorting needs */
+		memset(&take_behind->refs, 0, sizeof(take_behind->refs));
+	}
+	mvcc_loader_free(take_behind);
 }
 
 void mvcc_loader_free(struct mvcc_loader *l)
@@ -114,6 +146,8 @@ static err_t take_row(struct mvcc_loader *l, struct rev rev, bool tombstone, str
 		l->refs_touched = MIN(l->refs.count + TOUCH_REFS, l->refs.room);
 		mem_touch(l->refs.at + from, (l->refs_touched - from) * sizeof(struct ref));
 	}
+	if (l->refs.count == 1)
+		l->first = rev;
 	l->unordered |= rev_cmp(l->last, rev) >= 0;
 	l->last = rev;
 	return OK;
@@ -212,14 +246,14 @@ static void sort_heads(struct ref *r, struct ref *scratch, size_t n)
 		memcpy(r, from, n * sizeof(*r));
 }
 
-static void sort_revisions(struct mvcc_loader *l)
+static void sort_revisions(struct ref *r, struct ref *scratch, size_t n)
 {
-	for (size_t i = 0; i < l->refs.count; i++)
-		l->refs.at[i].head = l->refs.at[i].record->sub_tombstone;
-	sort_heads(l->refs.at, l->scratch, l->refs.count);
-	for (size_t i = 0; i < l->refs.count; i++)
-		l->refs.at[i].head = (uint64_t)l->refs.at[i].record->main;
-	sort_heads(l->refs.at, l->scratch, l->refs.count);
+	for (size_t i = 0; i < n; i++)
+		r[i].head = r[i].record->sub_tombstone;
+	sort_heads(r, scratch, n);
+	for (size_t i = 0; i < n; i++)
+		r[i].head = (uint64_t)r[i].record->main;
+	sort_heads(r, scratch, n);
 }
 
 /* How many bytes beyond depth all keys share; what more there is to each is at least worth looking at. */
@@ -237,11 +271,11 @@ static size_t shared_prefix(const struct ref *r, size_t n, size_t depth)
 	return shared;
 }
 
-static void sort_keys(struct mvcc_loader *l, struct ref *r, size_t n, size_t depth, unsigned round);
+static void sort_keys(struct ref *r, struct ref *scratch, size_t n, size_t depth, unsigned round);
 
 /* r[0..n) have equal heads at depth. Those that end within these 8 bytes come in the order of their lengths (they
  * differ in trailing zeros only), before all that go on. */
-static void sort_run(struct mvcc_loader *l, struct ref *r, size_t n, size_t depth, unsigned round)
+static void sort_run(struct ref *r, struct ref *scratch, size_t n, size_t depth, unsigned round)
 {
 	size_t size = record_key(r[0].record).size;
 	bool longer = true, equal = true;
@@ -255,13 +289,13 @@ static void sort_run(struct mvcc_loader *l, struct ref *r, size_t n, size_t dept
 	if (equal && size <= depth + 8)
 		return; /* one key */
 	if (longer)
-		sort_keys(l, r, n, depth + 8, round + 1);
+		sort_keys(r, scratch, n, depth + 8, round + 1);
 	else
 		qsort(r, n, sizeof(*r), ref_cmp_qsort);
 }
 
 /* All keys of r[0..n) share their first depth bytes; equal keys are in the order of their revisions. */
-static void sort_keys(struct mvcc_loader *l, struct ref *r, size_t n, size_t depth, unsigned round)
+static void sort_keys(struct ref *r, struct ref *scratch, size_t n, size_t depth, unsigned round)
 {
 	if (n <= SORT_SMALL) {
 		sort_small(r, n);
@@ -278,39 +312,52 @@ static void sort_keys(struct mvcc_loader *l, struct ref *r, size_t n, size_t dep
 			__builtin_prefetch(r[i + AHEAD].record);
 		r[i].head = head_of(record_key(r[i].record), depth);
 	}
-	sort_heads(r, l->scratch, n);
+	sort_heads(r, scratch, n);
 	for (size_t i = 0, j; i < n; i = j) {
 		for (j = i + 1; j < n && r[j].head == r[i].head; j++)
 			;
 		if (j - i > 1)
-			sort_run(l, r + i, j - i, depth, round);
+			sort_run(r + i, scratch, j - i, depth, round);
 	}
 }
 
 /* ---- 3. records ---- */
 
+/* Keys of one side of the pivot: a part of the references, sorted and made into leaves on its own. */
+struct part {
+	struct ref *refs;
+	struct ref *scratch;
+	size_t count;
+	bool unordered;
+	struct index *tree;
+	struct index_builder builder;
+	VEC(struct ref *) leased;
+	int64_t rev; /* the greatest */
+	err_t err;
+	struct why why;
+};
+
 /* refs [from, to) are one key: a copy of the last record takes the others in. */
-static err_t join(struct mvcc_loader *l, struct slab *slab, size_t from, size_t to, struct record **out,
-		  struct why *why)
+static err_t join(struct part *p, size_t from, size_t to, struct record **out)
 {
-	const struct record *head = l->refs.at[to - 1].record;
+	const struct record *head = p->refs[to - 1].record;
 	uint32_t count = (uint32_t)(to - from - 1);
 	struct history *h = NULL;
 	struct record *r;
 
 	if (count) {
-		h = slab_get(slab, sizeof(*h) + count * sizeof(struct past));
+		h = slab_get(p->tree->slab, sizeof(*h) + count * sizeof(struct past));
 		h->room = count;
 		h->unused = 0;
 	}
 	for (uint32_t i = 0; i < count; i++) {
-		const struct record *p = l->refs.at[from + i].record;
+		const struct record *past = p->refs[from + i].record;
 
-		if (rev_cmp(record_rev(p), record_rev(l->refs.at[from + i + 1].record)) >= 0)
-			return bad_row(why, record_rev(p), "there twice");
-		h->at[i] = record_head(p);
+		if (rev_cmp(record_rev(past), record_rev(p->refs[from + i + 1].record)) >= 0)
+			return bad_row(&p->why, record_rev(past), "there twice");
+		h->at[i] = record_head(past);
 	}
-	r = slab_get(slab, record_size(head));
+	r = slab_get(p->tree->slab, record_size(head));
 	memcpy(r, head, record_size(head));
 	r->history = h;
 	r->history_count = count;
@@ -318,29 +365,107 @@ static err_t join(struct mvcc_loader *l, struct slab *slab, size_t from, size_t 
 	return OK;
 }
 
-static err_t build(struct mvcc *m, struct mvcc_loader *l, struct why *why)
+static err_t build(struct part *p)
 {
-	struct index_builder b;
 	err_t err = OK;
 
-	index_build_begin(&b, &m->tree);
-	for (size_t i = 0, j; i < l->refs.count; i = j) {
-		struct slice key = record_key(l->refs.at[i].record);
+	index_build_begin(&p->builder, p->tree);
+	for (size_t i = 0, j; !err && i < p->count; i = j) {
+		struct slice key = record_key(p->refs[i].record);
 		struct record *r = NULL;
 
-		for (j = i + 1; j < l->refs.count && slice_eq(key, record_key(l->refs.at[j].record)); j++)
+		for (j = i + 1; j < p->count && slice_eq(key, record_key(p->refs[j].record)); j++)
 			;
-		if (j + AHEAD < l->refs.count)
-			__builtin_prefetch(l->refs.at[j + AHEAD].record);
-		err = join(l, m->tree.slab, i, j, &r, why);
+		if (j + AHEAD < p->count)
+			__builtin_prefetch(p->refs[j + AHEAD].record);
+		err = join(p, i, j, &r);
 		if (err)
 			break;
-		m->rev = MAX(m->rev, r->main);
-		index_build_add(&b, r);
-		if (record_leased(r) && m->lease.attach)
-			m->lease.attach(m->lease_arg, l->refs.at[j - 1].record->loading_lease, record_key(r));
+		p->rev = MAX(p->rev, r->main);
+		index_build_add(&p->builder, r);
+		if (record_leased(r))
+			VEC_PUSH(&p->leased, &p->refs[j - 1]);
 	}
-	index_build_end(&b);
+	return err;
+}
+
+static void part_load(struct part *p)
+{
+	if (p->unordered)
+		sort_revisions(p->refs, p->scratch, p->count);
+	sort_keys(p->refs, p->scratch, p->count, 0, 0);
+	p->err = build(p);
+}
+
+static void low_load(void *parts)
+{
+	part_load(parts);
+}
+
+static void high_load(void *parts)
+{
+	part_load((struct part *)parts + 1);
+}
+
+/* A key with about as many rows below it as not. */
+static struct slice pivot_of(const struct mvcc_loader *l)
+{
+	struct ref sample[PIVOT_SAMPLE];
+
+	for (size_t i = 0; i < PIVOT_SAMPLE; i++)
+		sample[i] = l->refs.at[l->refs.count / PIVOT_SAMPLE * i];
+	qsort(sample, PIVOT_SAMPLE, sizeof(sample[0]), ref_cmp_qsort);
+	return record_key(sample[PIVOT_SAMPLE / 2].record);
+}
+
+/* Brings the references below the pivot to the front; each side keeps its order. How many they are. */
+static size_t divide(struct mvcc_loader *l)
+{
+	struct slice pivot = pivot_of(l);
+	size_t low = 0, high = 0;
+
+	for (size_t i = 0; i < l->refs.count; i++) {
+		struct ref r = l->refs.at[i];
+
+		if (slice_cmp(record_key(r.record), pivot) < 0)
+			l->refs.at[low++] = r;
+		else
+			l->scratch[high++] = r;
+	}
+	memcpy(l->refs.at + low, l->scratch, high * sizeof(struct ref));
+	return low;
+}
+
+static void attach(struct mvcc *m, struct part *p)
+{
+	for (size_t i = 0; i < p->leased.count && m->lease.attach; i++) {
+		const struct record *r = p->leased.at[i]->record;
+
+		m->lease.attach(m->lease_arg, r->loading_lease, record_key(r));
+	}
+	m->rev = MAX(m->rev, p->rev);
+	VEC_FREE(&p->leased);
+}
+
+static err_t load_parts(struct mvcc *m, struct mvcc_loader *l, struct beside beside, struct why *why)
+{
+	size_t count = l->refs.count, low = count >= PARTS_FROM_ROWS ? divide(l) : count;
+	struct index high_tree;
+	struct part part[2] = {
+		{l->refs.at, l->scratch, low, l->unordered, &m->tree},
+		{l->refs.at + low, l->scratch + low, count - low, l->unordered, &high_tree},
+	};
+	err_t err;
+
+	index_init(&high_tree, slab_new());
+	beside_run(count >= BESIDE_FROM_ROWS ? beside : (struct beside){0}, low_load, high_load, part);
+	err = part[0].err ? part[0].err : part[1].err;
+	if (err && why)
+		*why = part[0].err ? part[0].why : part[1].why;
+	index_build_join(&part[0].builder, &part[1].builder);
+	index_build_end(&part[0].builder);
+	attach(m, &part[0]);
+	attach(m, &part[1]);
 	return err;
 }
 
@@ -359,15 +484,12 @@ static void restore_compaction(struct mvcc *m, int64_t scheduled, int64_t finish
 }
 
 err_t mvcc_load(struct mvcc *m, struct mvcc_loader *l, int64_t scheduled_compact_rev, int64_t finished_compact_rev,
-		struct why *why)
+		struct beside beside, struct why *why)
 {
 	ASSERT(m->tree.count == 0 && m->published_rev == 0 && m->rev == 1);
-	l->scratch = mem_alloc(l->refs.count * sizeof(struct ref) + 1);
+	l->scratch = mem_realloc(l->scratch, l->refs.count * sizeof(struct ref) + 1);
 	mem_touch(l->scratch, l->refs.count * sizeof(struct ref));
-	if (l->unordered)
-		sort_revisions(l);
-	sort_keys(l, l->refs.at, l->refs.count, 0, 0);
-	err_t err = build(m, l, why);
+	err_t err = load_parts(m, l, beside, why);
 
 	mvcc_loader_free(l);
 	if (!err)

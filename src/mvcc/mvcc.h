@@ -18,6 +18,7 @@
 #define MVCC_MVCC_H
 
 #include "backend/backend.h"
+#include "base/beside.h"
 #include "base/buf.h"
 #include "pb/rpc.h"
 
@@ -53,13 +54,15 @@ void mvcc_free(struct mvcc *m);
  *
  *	l = mvcc_loader_new();
  *	bolt_open(…, rows = {"key", row = mvcc_loader_row(l, key, value)}, …);
- *	m = mvcc_new(&cfg);  mvcc_load(m, l, scheduled, finished, why);
+ *	m = mvcc_new(&cfg);  mvcc_load(m, l, scheduled, finished, beside, why);
  *
- * One thread at a time. Keys are copied. Linear in the rows but for a radix sort of the keys. */
+ * One thread at a time; two that read halves of a file have a loader each, and join them. Keys are copied. Linear in the rows but for a radix sort of the keys. */
 struct mvcc_loader;
 
 struct mvcc_loader *mvcc_loader_new(void);
 void mvcc_loader_free(struct mvcc_loader *l);
+/* The other's rows, as if they had come behind those of l. */
+void mvcc_loader_join(struct mvcc_loader *l, struct mvcc_loader *take_behind);
 /* Row key (revision) and encoded KeyValue. ERR_CORRUPT_FILE with why. */
 NODISCARD err_t mvcc_loader_row(struct mvcc_loader *l, struct slice key, struct slice value, struct why *why);
 /* All rows that a view shows. */
@@ -67,9 +70,9 @@ NODISCARD err_t mvcc_loader_view(struct mvcc_loader *l, const struct backend_vie
 
 /* Fills an empty mvcc, once: index, revision (the greatest of last row, finished and scheduled compaction, 1), compact
  * revision; attachments go to lease.attach, in key order. scheduled/finished: from backend_file_meta; a schedule that
- * is not finished is resumed (mvcc_compact_state). ERR_CORRUPT_FILE: one revision twice. */
+ * is not finished is resumed (mvcc_compact_state). Two threads' work, through beside. ERR_CORRUPT_FILE: one revision twice. */
 NODISCARD err_t mvcc_load(struct mvcc *m, struct mvcc_loader *take_l, int64_t scheduled_compact_rev,
-			  int64_t finished_compact_rev, struct why *why);
+			  int64_t finished_compact_rev, struct beside beside, struct why *why);
 
 /* ---- checks before proposing; pure, any thread ---- */
 

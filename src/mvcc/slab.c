@@ -213,6 +213,31 @@ void slab_put(struct slab *s, void *p, size_t size)
 		chunk_free(s, c);
 }
 
+static void lists_join(struct list *to, struct list *from)
+{
+	LIST_EACH_SAFE (it, from) {
+		list_remove(it);
+		list_push_back(to, it);
+	}
+}
+
+void slab_join(struct slab *s, struct slab *take_other)
+{
+	for (unsigned i = 0; i < CLASS_COUNT; i++)
+		lists_join(&s->partial[i], &take_other->partial[i]);
+	lists_join(&s->large, &take_other->large);
+	LIST_EACH_SAFE (it, &take_other->regions) {
+		list_remove(it);
+		if (CONTAINER_OF(it, struct region, link)->free_mask)
+			list_push_front(&s->regions, it);
+		else
+			list_push_back(&s->regions, it);
+	}
+	s->bytes += take_other->bytes;
+	take_other->bytes = 0;
+	slab_free(take_other);
+}
+
 size_t slab_bytes(const struct slab *s)
 {
 	return s->bytes;

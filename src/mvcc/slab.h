@@ -14,6 +14,8 @@ struct slab *slab_new(void);
 void slab_free(struct slab *s);
 void *slab_get(struct slab *s, size_t size);         /* uninitialised, 8-byte aligned */
 void slab_put(struct slab *s, void *p, size_t size); /* the size it was asked with */
+/* All pieces of the other are pieces of s now; the other is freed. */
+void slab_join(struct slab *s, struct slab *take_other);
 /* Bytes taken from the system. */
 size_t slab_bytes(const struct slab *s);
 

@@ -50,8 +50,8 @@ struct node_hooks {
 	void (*ask)(void *arg, struct member_question *q);
 	/* While opening: do these lists of URLs (sorted, not equal as text) mean the same addresses? NULL: no. */
 	bool (*same_urls)(void *arg, const struct member_urls *a, const struct member_urls *b);
-	/* While opening: runs both, beside each other if it can, and returns when both have ended; NULL: one after the other. */
-	void (*both)(void *arg, void (*a)(void *), void (*b)(void *), void *work);
+	/* While a database file is opened; NULL: one after the other. */
+	beside_fn *both;
 };
 
 struct node_config {

@@ -32,27 +32,29 @@ void state_init(struct node_state *s, struct node *n, uint64_t hash_seed)
 
 static err_t key_row(void *arg, size_t bucket, struct slice key, struct slice value)
 {
-	struct node_state *s = arg;
+	struct key_rows *r = arg;
 
-	return mvcc_loader_row(s->loader, key, value, &s->row_why);
+	return mvcc_loader_row(r->loader, key, value, &r->why);
 }
 
 err_t state_open(struct node_state *s, struct node *n, const char *path, struct why *why)
 {
 	const struct slice names[] = {SLICE_LIT("key")};
-	struct bolt_rows rows = {names, 1, key_row, s};
+	struct bolt_rows rows = {names, 1, key_row, &s->rows, &s->back_rows, {n->cfg.hooks.both, n->cfg.hooks.arg}};
 	struct bolt_options o = {.page_size = n->cfg.file_page_bytes, .lock = true, .lock_memory = n->cfg.lock_memory, .rows = &rows, .pacer = n->cfg.pacer};
 	err_t err;
 
-	s->loader = mvcc_loader_new();
-	s->row_why.text[0] = 0;
+	s->rows = (struct key_rows){.loader = mvcc_loader_new()};
+	s->back_rows = (struct key_rows){.loader = mvcc_loader_new()};
 	err = bolt_open(n->fs, path, &o, why, &s->db);
 	if (err) {
-		if (s->row_why.text[0])
-			*why = s->row_why;
+		if (s->rows.why.text[0] || s->back_rows.why.text[0])
+			*why = s->rows.why.text[0] ? s->rows.why : s->back_rows.why;
 		state_close(s);
 		return err;
 	}
+	mvcc_loader_join(s->rows.loader, s->back_rows.loader);
+	s->back_rows.loader = NULL;
 	s->pin = bolt_pin(s->db);
 	err = backend_file_meta(s->pin, &s->meta);
 	return err && err != ERR_NOT_EXIST ? why_set(why, err, "%s: bucket meta cannot be read", path) : OK;
@@ -60,8 +62,9 @@ err_t state_open(struct node_state *s, struct node *n, const char *path, struct 
 
 void state_close(struct node_state *s)
 {
-	mvcc_loader_free(s->loader);
-	s->loader = NULL;
+	mvcc_loader_free(s->rows.loader);
+	mvcc_loader_free(s->back_rows.loader);
+	s->rows.loader = s->back_rows.loader = NULL;
 	bolt_pin_unref(s->pin);
 	s->pin = NULL;
 	bolt_close(s->db);
@@ -140,8 +143,9 @@ err_t state_mvcc(struct node_state *s, struct node *n, const char *path, struct 
 		return why_set(why, err, "%s: the buckets cannot be made: %s", path, err_text(err));
 	mc.backend = s->backend;
 	s->mvcc = mvcc_new(&mc);
-	err = mvcc_load(s->mvcc, s->loader, s->meta.scheduled_compact_rev, s->meta.finished_compact_rev, why);
-	s->loader = NULL;
+	err = mvcc_load(s->mvcc, s->rows.loader, s->meta.scheduled_compact_rev, s->meta.finished_compact_rev,
+			(struct beside){n->cfg.hooks.both, n->cfg.hooks.arg}, why);
+	s->rows.loader = NULL;
 	if (!err)
 		LOG_INFO("kvstore restored", LOG_INT("current-rev", mvcc_revision(s->mvcc)));
 	return err;

@@ -11,12 +11,17 @@
 
 #include "node/node.h"
 
+/* Rows of bucket key: of the front half of the file, or of all of it; of the back half. */
+struct key_rows {
+	struct mvcc_loader *loader;
+	struct why why;
+};
+
 struct node_state {
 	struct bolt *db;
 	struct bolt_pin *pin;                   /* of the file as it was opened */
 	struct backend_meta meta;               /* borrows pin */
-	struct mvcc_loader *loader;
-	struct why row_why;
+	struct key_rows rows, back_rows;
 	struct backend *backend;
 	struct mvcc *mvcc;
 	struct lessor *lessor;

@@ -37,7 +37,7 @@ static err_t load(struct hashing *h, struct bolt *db, struct why *why)
 		return err;
 	mc.backend = h->backend;
 	h->mvcc = mvcc_new(&mc);
-	err = mvcc_load(h->mvcc, h->loader, meta.scheduled_compact_rev, meta.finished_compact_rev, why);
+	err = mvcc_load(h->mvcc, h->loader, meta.scheduled_compact_rev, meta.finished_compact_rev, (struct beside){0}, why);
 	h->loader = NULL;
 	return err;
 }

@@ -255,7 +255,7 @@ def watch_not_read(p):
         api.call("KV/Put", rpc.PutRequest(key=b"big", value=b"w" * MB), timeout=10)
     api.call("KV/Compact", rpc.CompactionRequest(revision=api.call("KV/Range", rpc.RangeRequest(key=b"big", count_only=True)).header.revision))
     api.close()
-    return "300 events of 1 MB to ten watches "
+    return "300 events of 1 MB to ten watches"
 
 
 # ---- requests that are never finished ----

@@ -1,5 +1,6 @@
 #include "mvcc_fixture.h"
 
+#include "../../lib/beside.h"
 #include "env/env.h"
 #include "env/vfs_mem.h"
 
@@ -58,7 +59,8 @@ static void start(struct fixture *f)
 	f->index = meta.consistent_index;
 	uint64_t begin = env_mono_ns();
 
-	ASSERT(mvcc_load(f->mvcc, f->loader, meta.scheduled_compact_rev, meta.finished_compact_rev, (struct beside){0}, &why) == OK);
+	ASSERT(mvcc_load(f->mvcc, f->loader, meta.scheduled_compact_rev, meta.finished_compact_rev,
+			 (struct beside){beside_thread, NULL}, &why) == OK);
 	f->load_ns = env_mono_ns() - begin;
 	fixture_publish(f);
 }
@@ -76,22 +78,26 @@ static void stop(struct fixture *f)
 
 static err_t key_row(void *arg, size_t bucket, struct slice key, struct slice value)
 {
-	return mvcc_loader_row(((struct fixture *)arg)->loader, key, value, NULL);
+	return mvcc_loader_row(arg, key, value, NULL);
 }
 
 static void open_db(struct fixture *f)
 {
 	const struct slice name = SLICE_LIT("key");
-	struct bolt_rows rows = {&name, 1, key_row, f};
-	struct bolt_options options = {.page_size = f->page_size, .rows = &rows};
+	struct bolt_options options = {.page_size = f->page_size};
 	struct why why = {{0}};
 	uint64_t begin = env_mono_ns();
 
 	f->loader = mvcc_loader_new();
+	f->back_loader = mvcc_loader_new();
+	struct bolt_rows rows = {&name, 1, key_row, f->loader, f->back_loader, {beside_thread, NULL}};
+
+	options.rows = &rows;
 	err_t err = bolt_open(f->fs, f->path, &options, &why, &f->db);
 
 	if (err)
 		fatal("%s: %s", f->path, why.text);
+	mvcc_loader_join(f->loader, f->back_loader);
 	f->open_ns = env_mono_ns() - begin;
 }
 

@@ -27,7 +27,7 @@ struct fixture {
 	VEC(struct fixture_attachment) attached;
 	uint64_t index; /* raft index of the last entry */
 	size_t buffer_bytes_max;
-	struct mvcc_loader *loader;
+	struct mvcc_loader *loader, *back_loader; /* of the two halves of a file */
 	uint64_t open_ns, load_ns; /* of the last start */
 };
 

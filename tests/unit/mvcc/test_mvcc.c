@@ -627,6 +627,66 @@ static void test_txn_refusals_leave_no_trace(void **unused)
 	store_free(s);
 }
 
+static const char *large_range(struct store *s, struct range_req r)
+{
+	struct mvcc_cursor *c;
+	bool done = false;
+
+	begin(s);
+	fixture_publish(&s->f);
+	assert_ok(mvcc_cursor_new(&s->f.view, &r, MVCC_CURSOR_BYTES_MAX, &c));
+	while (!done)
+		assert_ok(mvcc_cursor_measure(c, &s->f.view, 10000, &done));
+	for (done = false; !done;)
+		assert_ok(mvcc_cursor_emit(c, &s->f.view, 1000, 65536, &s->answer, &done));
+	mvcc_cursor_free(c);
+	return finish(s, OK, 'r');
+}
+
+/* Rows of many keys, some with a history, a tombstone or a lease, come back from a file whose pages lie in no order, read in
+ * two halves and loaded in two parts. */
+static void test_start_in_parts(void **unused)
+{
+	enum { KEYS = 20000, WRITES = KEYS * 5 / 4, LEASED_EVERY = 100 };
+	struct store *s = store_new();
+	struct range_req all = {K("0"), END("0"), .keys_only = true};
+	char key[40], *before;
+	size_t attached;
+
+	s->f.leases[0] = 77;
+	for (int i = 0; i < WRITES; i++) {
+		int id = i % KEYS * 7919 % KEYS;
+
+		snprintf(key, sizeof(key), id % 3 ? "/registry/%d/%d" : "%d-%d", id % 7, id);
+		put(s, (struct put_req){K(key), V("v"), .lease = i % LEASED_EVERY ? 0 : 77});
+		if (i % 13 == 0)
+			del(s, key, "", false);
+		if (i % 1000 == 0)
+			fixture_commit(&s->f);
+	}
+	assert_ok(mvcc_compact(s->f.mvcc, KEYS / 2));
+	mvcc_compact_hash_failed(s->f.mvcc);
+	for (int steps = 0; mvcc_compact_step(s->f.mvcc, 500) == MVCC_COMPACT_MORE; steps++)
+		fixture_commit(&s->f);
+	set(s, "0 is put where rows of compacted revisions were", "v");
+	fixture_commit(&s->f);
+	before = mem_strdup(large_range(s, all));
+	attached = s->f.attached.count;
+	assert_true(strlen(before) > (size_t)KEYS * 10);
+	assert_true(attached > WRITES / LEASED_EVERY / 2);
+	fixture_reopen(&s->f);
+	mvcc_check(s->f.mvcc, true);
+	assert_string_equal(large_range(s, all), before);
+	assert_int_equal(s->f.attached.count, attached);
+	for (int i = 0; i < KEYS; i += 997) { /* changes go on in both parts' leaves */
+		snprintf(key, sizeof(key), i % 3 ? "/registry/%d/%d" : "%d-%d", i % 7, i);
+		set(s, key, "again");
+		del(s, key, "", false);
+	}
+	mem_free(before);
+	store_free(s);
+}
+
 /* Upstream's admission does not see that "\0" is open-ended. */
 static void test_delete_and_put_of_one_key(void **unused)
 {
@@ -816,7 +876,7 @@ int main(void)
 	    cmocka_unit_test(test_txn_headers_and_order),
 	    cmocka_unit_test(test_txn_branches),
 	    cmocka_unit_test(test_txn_refusals_leave_no_trace),
-	    cmocka_unit_test(test_delete_and_put_of_one_key),
+	    cmocka_unit_test(test_start_in_parts), cmocka_unit_test(test_delete_and_put_of_one_key),
 	    cmocka_unit_test(test_read_only_txn_on_a_view),
 	    cmocka_unit_test(test_compaction_in_slices),
 	    cmocka_unit_test(test_cursor_and_compaction),
