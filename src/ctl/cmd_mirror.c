@@ -200,7 +200,7 @@ static bool apply(struct mirror *m, struct slice body)
 
 		if (!e->kv)
 			continue;
-		if ((m->last_revision && e->kv->mod_revision > m->last_revision) || m->txn_ops >= m->c->o.max_txn_ops)
+		if ((m->last_revision && e->kv->mod_revision > m->last_revision) || m->txn_ops == m->c->o.max_txn_ops) /* 0: no limit, as upstream has it */
 			ok = flush_txn(m);
 		m->last_revision = e->kv->mod_revision;
 		if (ok)
