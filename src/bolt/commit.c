@@ -51,10 +51,12 @@ static void pending_release(struct bolt *db)
 		for (size_t i = 0; i < p->runs.count; i++) {
 			struct run r = p->runs.at[i];
 
-			if (free_map_any(&db->free, r.page, r.count)) /* its header changed under us since opening */
+			if (free_map_any(&db->free, r.page, r.count)) { /* its header changed under us since opening */
 				(void)bolt_damage(db, r.page, "given up, but it was free");
-			else
-				free_map_put(&db->free, r.page, r.count);
+				continue;
+			}
+			free_map_put(&db->free, r.page, r.count);
+			vfs_forget(db->file, r.page * db->page_size, r.count * db->page_size);
 		}
 		VEC_FREE(&p->runs);
 	}

@@ -223,6 +223,14 @@ err_t mem_file_write(struct mem_node *n, struct rng *rng, uint64_t offset, const
 	return OK;
 }
 
+void mem_file_spoil(struct mem_node *n, uint64_t offset, uint64_t size)
+{
+	uint64_t end = MIN(offset + size, n->data_end);
+
+	if (n->fate == MEM_FATE_NONE && offset < end)
+		memset(n->data + offset, 0xdb, (size_t)(end - offset));
+}
+
 err_t mem_file_resize(struct mem_node *n, struct rng *rng, uint64_t size)
 {
 	if (n->mapped && size > n->size_bytes) {

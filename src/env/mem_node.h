@@ -62,6 +62,8 @@ void mem_dir_set(struct mem_node *dir, const char *name, struct mem_node *node);
 void mem_file_read(const struct mem_node *n, uint64_t offset, void *out, size_t size, size_t *got);
 /* rng: needed after power loss only. ERR_DISK_FULL: behind the mapped region. */
 NODISCARD err_t mem_file_write(struct mem_node *n, struct rng *rng, uint64_t offset, const void *data, size_t size);
+/* Bytes that nobody will read: another pattern, at once and for good. After power loss nothing. */
+void mem_file_spoil(struct mem_node *n, uint64_t offset, uint64_t size);
 NODISCARD err_t mem_file_resize(struct mem_node *n, struct rng *rng, uint64_t size);
 void mem_file_sync(struct mem_node *n);
 /* What the kernel does when a sync fails: some dirty sectors count as clean and are lost. */

@@ -81,6 +81,12 @@ err_t vfs_map_lock(struct vfs_file *f, const uint8_t *at, size_t size)
 	return f->fs->ops->map_lock ? f->fs->ops->map_lock(f, at, size) : OK;
 }
 
+void vfs_forget(struct vfs_file *f, uint64_t offset, uint64_t size)
+{
+	if (f->fs->ops->forget)
+		f->fs->ops->forget(f, offset, size);
+}
+
 void vfs_start(struct vfs_io *io)
 {
 	if (!host || !host->take(host, io))

@@ -73,6 +73,7 @@ struct vfs_ops {
 	bool (*map_in)(struct vfs_file *f, const uint8_t *at, size_t size);     /* NULL: never */
 	void (*map_out)(struct vfs_file *f, const uint8_t *at, size_t size);
 	err_t (*map_lock)(struct vfs_file *f, const uint8_t *at, size_t size);  /* NULL: it is memory */
+	void (*forget)(struct vfs_file *f, uint64_t offset, uint64_t size);     /* NULL: never */
 	void (*start)(struct vfs_io *io);
 	err_t (*rename)(struct vfs *fs, const char *from, const char *to);
 	err_t (*remove)(struct vfs *fs, const char *path);
@@ -121,6 +122,9 @@ bool vfs_map_in(struct vfs_file *f, const uint8_t *at, size_t size);
 void vfs_map_out(struct vfs_file *f, const uint8_t *at, size_t size);
 /* Keeps that part (within the file) in memory as long as it is mapped. ERR_MEMORY_LOCK. */
 NODISCARD err_t vfs_map_lock(struct vfs_file *f, const uint8_t *at, size_t size);
+/* Nobody looks at these bytes before they are written again. The disk in memory spoils them, so that who does look finds
+ * out; a real one keeps them. */
+void vfs_forget(struct vfs_file *f, uint64_t offset, uint64_t size);
 /* Starts one write-and-sync; returns at once, io->done is called when it ended. Several on one file may be
  * under way only if the caller doesn't mind their order. */
 void vfs_start(struct vfs_io *io);

@@ -100,6 +100,14 @@ static err_t mem_pread(struct vfs_file *file, uint64_t offset, void *out, size_t
 	return OK;
 }
 
+static void mem_forget(struct vfs_file *file, uint64_t offset, uint64_t size)
+{
+	struct mem_file *f = file_of(file);
+
+	if (!dead(f))
+		mem_file_spoil(f->node, offset, size);
+}
+
 static err_t write_faulty(struct mem_file *f, enum vfs_fault fault, uint64_t offset, const uint8_t *data, size_t size)
 {
 	struct rng *rng = &f->m->rng;
@@ -393,6 +401,7 @@ const struct vfs_ops mem_disk_ops = {
 	.lock = mem_lock,
 	.map = mem_map,
 	.unmap = mem_unmap,
+	.forget = mem_forget,
 	.start = mem_start,
 	.rename = mem_rename,
 	.remove = mem_remove,

@@ -46,6 +46,29 @@ static void sectors(struct vfs_mem *m, const char *path, char *out)
 	vfs_close(f);
 }
 
+/* Who reads what was given up sees that; once the power is gone, nothing on the disk changes by it. */
+static void test_forget(void **state)
+{
+	struct vfs_mem *m = vfs_mem_new(1);
+	struct vfs_file *f = made(m);
+	char left[SECTORS + 1];
+
+	vfs_forget(f, 512, 1024);
+	vfs_forget(f, 7 * 512, 4096); /* beyond its end */
+	sectors(m, "/f", left);
+	assert_string_equal(left, "a\xdb\xdb" "aaaa\xdb");
+	vfs_mem_fault(m, 1, VFS_FAULT_CRASH);
+	assert_ok(vfs_sync(f));
+	vfs_forget(f, 0, SIZE);
+	vfs_close(f);
+	vfs_mem_crash(m);
+	f = opened(m, "/f", 0);
+	vfs_close(f);
+	sectors(m, "/f", left);
+	assert_true(left[0] == 'a' && left[3] == 'a' && left[6] == 'a');
+	vfs_mem_free(m);
+}
+
 static void test_crash_forgets(void **state)
 {
 	int kept = 0, lost = 0, torn = 0;
@@ -373,6 +396,7 @@ static void test_deterministic(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_forget),
 	    cmocka_unit_test(test_crash_forgets), cmocka_unit_test(test_sync_holds),
 	    cmocka_unit_test(test_power_off),     cmocka_unit_test(test_growth),
 	    cmocka_unit_test(test_lost_names),    cmocka_unit_test(test_rename_synced),
