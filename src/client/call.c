@@ -246,6 +246,13 @@ static enum grpc_status code_of_http(unsigned status)
 	}
 }
 
+/* A server that counts the same time may reset the stream in the very millisecond in which ours ends. */
+static bool deadline_passed(const struct client_call *call)
+{
+	uv_update_time(call->client->loop);
+	return uv_now(call->client->loop) + 1 >= call->deadline_ms;
+}
+
 void call_closed(struct client_call *call, uint32_t h2_code, const char *why)
 {
 	struct link *l = call->link;
@@ -265,6 +272,8 @@ void call_closed(struct client_call *call, uint32_t h2_code, const char *why)
 				   "cardinality violation: received no response message from non-server-streaming RPC");
 	} else if (why[0]) {
 		status_set(s, GRPC_UNAVAILABLE, false, "%s", why);
+	} else if (h2_code == NGHTTP2_CANCEL && deadline_passed(call)) {
+		status_set(s, GRPC_DEADLINE_EXCEEDED, true, "context deadline exceeded");
 	} else if (h2_code != NGHTTP2_NO_ERROR) {
 		status_set(s, code_of_reset(h2_code), false, "stream terminated by RST_STREAM with error code: %s",
 			   nghttp2_http2_strerror(h2_code));

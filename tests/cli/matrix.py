@@ -188,16 +188,23 @@ def section_arguments(go):
 
 
 def section_flags(go):
+    last = []
     for name in go.leaves:
         for flag in [] if name in ("options", "check perf", "check datascale") else go.flags(name):
             for word in lines(flag, VALUES[flag[2] or None]):
                 # Upstream's client names the preset of another command in place of the value.
-                if (name, flag[1]) != ("member list", "consistency") or word[-1] not in "x=":
-                    yield SAMPLES[name].format(word)
+                if (name, flag[1]) == ("member list", "consistency") and word[-1] in "x=":
+                    continue
+                # A voter that never starts takes the quorum away: nothing works after it.
+                if (name, word.lower()) in (("member add", "--learner=false"), ("member add", "--learner=f")):
+                    last.append(SAMPLES[name].format(word))
+                    continue
+                yield SAMPLES[name].format(word)
     for name in ("check perf", "check datascale"):
         for flag in go.flags(name):
             for word in lines(flag, VALUES[flag[2] or None]):
                 yield "etcdctl %s %s" % (name, word if flag[1] == "load" else "--load=none " + word)
+    yield from last[:1]
 
 
 # Upstream's list is a line of CSV, and a name that is none is not looked up; here the one is no address, the other not found.
@@ -303,4 +310,5 @@ def main():
     sys.exit(1 if wrong else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

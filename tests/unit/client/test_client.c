@@ -117,6 +117,19 @@ static void never(void *self, struct fake_request *r, struct slice body)
 {
 }
 
+static void cancelled(void *self, struct fake_request *r, struct slice body)
+{
+	fake_reset(r, NGHTTP2_CANCEL);
+}
+
+/* A little before the client's own clock says so. */
+static void cancelled_at_50_ms(void *self, struct fake_request *r, struct slice body)
+{
+	for (uint64_t end = uv_hrtime() + 49200 * 1000ull; uv_hrtime() < end;)
+		;
+	fake_reset(r, NGHTTP2_CANCEL);
+}
+
 static void not_found(void *self, struct fake_request *r, struct slice body)
 {
 	fake_end(r, GRPC_NOT_FOUND, "etcdserver: requested lease not found");
@@ -252,6 +265,14 @@ static void test_deadlines(void **state)
 	assert_string_equal(client_error(text, &s), "context deadline exceeded");
 	w.script = say_hi;
 	assert_int_equal(call(&w, RPC_RANGE, 3000, &s), GRPC_OK);
+	/* the server's clock may be the faster one */
+	w.script = cancelled_at_50_ms;
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(call(&w, RPC_PUT, 50, &s), GRPC_DEADLINE_EXCEEDED);
+		assert_string_equal(client_error(text, &s), "context deadline exceeded");
+	}
+	w.script = cancelled;
+	assert_int_equal(call(&w, RPC_PUT, 3000, &s), GRPC_CANCELLED);
 	end(&w);
 }
 
