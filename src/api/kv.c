@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "api/api_impl.h"
+#include "base/bug.h"
 
 /* ---- Range ---- */
 
@@ -68,6 +69,32 @@ static void large_emit(struct api_rpc *r)
 	}
 }
 
+static void range_serve(struct api_rpc *r);
+static void stream_whole(struct api_rpc *r);
+
+/* The newest revision that was looked at is compacted since, or a peer's snapshot replaced it: there is a newer one. */
+static bool overtaken(const struct api_rpc *r, err_t err)
+{
+	return err == ERR_COMPACTED && r->range.revision <= 0 && !BUG(NEWEST_OUTRUN);
+}
+
+/* Nothing was sent yet. */
+static void large_failed(struct api_rpc *r, err_t err)
+{
+	bool wrapped = ((struct large *)r->state)->wrapped;
+
+	if (!overtaken(r, err)) {
+		api_fail(r, err);
+		return;
+	}
+	large_drop(r);
+	r->call.err = OK;
+	if (wrapped)
+		stream_whole(r);
+	else
+		range_serve(r);
+}
+
 static void large_measure(struct api_rpc *r)
 {
 	struct large *l = r->state;
@@ -85,7 +112,7 @@ static void large_measure(struct api_rpc *r)
 	h = node_header(n, p);
 	node_leave(n);
 	if (err) {
-		api_fail(r, err);
+		large_failed(r, err);
 		return;
 	}
 	if (!done) {
@@ -120,7 +147,7 @@ static void large_held(struct api_rpc *r)
 	struct large *l = r->state;
 
 	if (r->call.err) {
-		api_fail(r, r->call.err);
+		large_failed(r, r->call.err);
 		return;
 	}
 	l->held = true;
@@ -294,6 +321,21 @@ static void chunk_last(struct api_rpc *r, const struct chunks *c, struct slice k
 	buf_fini(&tail);
 }
 
+static void chunks_start(struct api_rpc *r);
+
+static void chunks_failed(struct api_rpc *r, err_t err)
+{
+	struct chunks *c = r->state;
+
+	if (!c->first || !overtaken(r, err)) {
+		api_fail(r, err);
+		return;
+	}
+	chunks_drop(r);
+	r->call.err = OK;
+	chunks_start(r);
+}
+
 static void chunk_next(struct api_rpc *r)
 {
 	struct chunks *c = r->state;
@@ -321,7 +363,7 @@ static void chunk_next(struct api_rpc *r)
 		err = mvcc_range(&p->mvcc, &q, SIZE_MAX, &r->call.resp);
 	node_leave(n);
 	if (err) {
-		api_fail(r, err);
+		chunks_failed(r, err);
 		return;
 	}
 	chunk_split(buf_slice(&r->call.resp), &kvs_size, &more, &count, &last, &rows);
@@ -366,7 +408,7 @@ static void chunks_held(struct api_rpc *r)
 	struct chunks *c = r->state;
 
 	if (r->call.err) {
-		api_fail(r, r->call.err);
+		chunks_failed(r, r->call.err);
 		return;
 	}
 	c->held = true;

@@ -264,7 +264,7 @@ static void hash_kv_begin(struct api_rpc *r);
 /* Compacted, or replaced by a peer's snapshot, since the first look: the next one says whether the revision asked for is gone. */
 static void hash_kv_failed(struct api_rpc *r, err_t err)
 {
-	if (err == ERR_COMPACTED && !BUG(HASH_OUTRUN))
+	if (err == ERR_COMPACTED && !BUG(NEWEST_OUTRUN))
 		hash_kv_begin(r);
 	else
 		api_fail(r, err);

@@ -36,7 +36,7 @@
 	X(SYNC_ERROR_IGNORED, "a sync of the log that fails is fatal")                                                    \
 	X(SNAP_FILE_UNSYNCED, "a .snap file and its name are synced before the log's record of it is written")            \
 	X(HOLD_IGNORED, "the index is trimmed and rows are deleted up to the lowest held revision only")                  \
-	X(HASH_OUTRUN, "HashKV of the newest revision is never overtaken by a compaction")                                \
+	X(NEWEST_OUTRUN, "HashKV and large ranges of the newest revision are never overtaken by a compaction")            \
 	X(PIN_IGNORED, "pages that a pin may read are not used again")                                                    \
 	X(RIGHT_UNASKED, "whether a write is permitted is decided where it is applied")                                   \
 	X(RIGHT_OUTDATED, "a write whose user was looked up in an older auth revision is refused")                        \

@@ -132,6 +132,7 @@ static bool sink_send(void *sink, const struct slice *parts, size_t count)
 	struct sim_call *c = sink;
 
 	buf_clear(&c->message);
+	c->message_size = 0;
 	for (size_t i = 0; i < count; i++)
 		buf_put_slice(&c->message, parts[i]);
 	return deliver(c, buf_slice(&c->message));
@@ -171,10 +172,11 @@ static void sink_read_pause(void *sink, bool paused)
 static void sink_finish(void *sink, err_t err, const char *text)
 {
 	struct sim_call *c = sink;
+	bool reset = c->message.size < c->message_size; /* of a message that is not whole nothing arrives, nor the reason */
 
 	c->rpc = NULL;
 	c->site_done = true;
-	answer(c, NULL, err, false);
+	answer(c, NULL, err, reset);
 }
 
 static const struct api_sink_ops sink_ops = {sink_send, sink_send_begin, sink_send_part, sink_writable, sink_unsent, sink_read_pause,
