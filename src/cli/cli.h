@@ -124,6 +124,8 @@ NODISCARD bool cli_completion_script(const struct cli_program *p, const char *sh
 /* The manual page, section 1, of all commands that are not hidden. */
 void cli_man(const struct cli_program *p, const char *version, struct buf *out);
 /* Text within such a page; and paragraphs, as in struct cli_section. */
+/* The part with its commands and their flags. */
+void cli_man_commands(const struct cli_program *p, struct buf *out);
 void cli_man_text(struct buf *out, const char *s);
 void cli_man_paragraphs(struct buf *out, const char *s);
 

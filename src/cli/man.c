@@ -92,6 +92,12 @@ static void put_command(const struct cli_command *const *path, size_t depth, str
 	}
 }
 
+void cli_man_commands(const struct cli_program *p, struct buf *out)
+{
+	buf_printf(out, ".SH COMMANDS\n");
+	put_command(&p->root, 1, out);
+}
+
 void cli_man(const struct cli_program *p, const char *version, struct buf *out)
 {
 	const struct cli_command *root = p->root;
@@ -104,8 +110,7 @@ void cli_man(const struct cli_program *p, const char *version, struct buf *out)
 	for (size_t i = 0; i < root->flag_count; i++)
 		put_flag(out, &root->flags[i]);
 	put_flag(out, &cli_flag_help);
-	buf_printf(out, ".SH COMMANDS\n");
-	put_command(&root, 1, out);
+	cli_man_commands(p, out);
 	if (p->exit_status) {
 		buf_printf(out, ".SH EXIT STATUS\n");
 		cli_man_paragraphs(out, p->exit_status);

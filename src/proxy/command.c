@@ -67,6 +67,17 @@ static const struct cli_flag grpc_flags[] = {
     {.name = "max-concurrent-streams", .kind = CLI_UINT, OPT(streams_max), .preset = "4294967295", .help = "open calls of one client connection"},
 };
 
+static const char gateway_about[] =
+	"Passes TCP connections on to the members, one after the other, without looking into them. A member that\n"
+	"cannot be reached is left alone for --retry-delay.\n\n"
+	"  etcd gateway start --endpoints=10.0.0.1:2379,10.0.0.2:2379";
+
+static const char grpc_about[] =
+	"Serves the API to many clients over few connections to the members: watches of one range share one watch,\n"
+	"leases one stream of renewals, and serializable reads come from a cache. --cert, --key and --cacert are for the\n"
+	"members, --cert-file and --key-file for clients.\n\n"
+	"  etcd grpc-proxy start --endpoints=10.0.0.1:2379,10.0.0.2:2379 --listen-addr=127.0.0.1:23790";
+
 struct run {
 	int argc;
 	char *const *argv;
@@ -81,7 +92,7 @@ static int run_gateway(struct cli *c)
 	return gateway_start(r->proxy, c->options, r->argc, r->argv);
 }
 
-static const struct cli_command gateway_start_command = {.name = "start", .brief = "start the gateway", .flags = gateway_flags,
+static const struct cli_command gateway_start_command = {.name = "start", .brief = "start the gateway", .about = gateway_about, .flags = gateway_flags,
 	.flag_count = ARRAY_COUNT(gateway_flags), .args_exact = CLI_ARGS_ANY, .run = run_gateway};
 static const struct cli_command *const gateway_children[] = {&gateway_start_command};
 static const struct cli_command gateway_command = {.name = "gateway", .brief = "gateway related command", .children = gateway_children,
@@ -95,7 +106,7 @@ static int run_grpc(struct cli *c)
 	return grpc_proxy_start(r->proxy, c->options);
 }
 
-static const struct cli_command grpc_start_command = {.name = "start", .brief = "start the grpc proxy", .flags = grpc_flags,
+static const struct cli_command grpc_start_command = {.name = "start", .brief = "start the grpc proxy", .about = grpc_about, .flags = grpc_flags,
 	.flag_count = ARRAY_COUNT(grpc_flags), .args_exact = CLI_ARGS_ANY, .run = run_grpc};
 static const struct cli_command *const grpc_children[] = {&grpc_start_command};
 static const struct cli_command grpc_command = {.name = "grpc-proxy", .brief = "grpc-proxy related command", .children = grpc_children,
@@ -112,6 +123,11 @@ static const struct cli_program program = {.root = &root};
 bool proxy_is_command(int argc, char *const *argv)
 {
 	return argc > 1 && (!strcmp(argv[1], "gateway") || !strcmp(argv[1], "grpc-proxy"));
+}
+
+void proxy_man(struct buf *out)
+{
+	cli_man_commands(&program, out);
 }
 
 static void put(const struct buf *b, FILE *f)

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 
+struct buf;
 struct proxy;
 
 /* The first word is "gateway" or "grpc-proxy". */
@@ -21,5 +22,7 @@ bool proxy_is_command(int argc, char *const *argv);
 /* Reads the command line, prints help or what is wrong, or listens and serves. Signals are blocked by the caller. */
 struct proxy *proxy_start(int argc, char *const *argv, int *exit_code);
 void proxy_stop(struct proxy *p);
+/* Their part of etcd(1). */
+void proxy_man(struct buf *out);
 
 #endif

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "cli/cli.h"
+#include "proxy/proxy.h"
 
 static const char about[] =
 	"A key-value store for what a distributed system must agree on: members that elect a leader among them and keep one log "
@@ -75,11 +76,13 @@ int main(void)
 	buf_init(&out, 1 << 20);
 	buf_printf(&out, ".TH etcd 1 \"\" \"3.7.1\" \"etcd\"\n.SH NAME\netcd \\- a distributed, consistent key-value store\n"
 			 ".SH SYNOPSIS\n.B etcd\n[flags]\n.br\n.B etcd \\-\\-config\\-file\n.I file\n.br\n"
-			 ".B etcd \\-\\-version\n.SH DESCRIPTION\n");
+			 ".B etcd \\-\\-version\n.br\n.B etcd gateway start\n[flags]\n.br\n.B etcd grpc\\-proxy start\n[flags]\n.SH DESCRIPTION\n");
 	cli_man_paragraphs(&out, about);
 	buf_printf(&out, ".SH OPTIONS\n.TP\n.BI \\-\\-config\\-file \" file\"\nTake everything from this file (YAML or JSON); flags "
-			 "and variables then count for nothing.\n.TP\n.B \\-\\-version\nShow the version.\n");
+			 "and variables then count for nothing.\n.TP\n.B \\-\\-version\nShow the version.\n"
+			 ".TP\n.B \\-h, \\-\\-help\nShow the flags.\n");
 	put_flags(&out);
+	proxy_man(&out);
 	buf_printf(&out, ".SH FEATURE GATES\nnames for \\-\\-feature\\-gates, as NAME=true or NAME=false:\n");
 	put_gates(&out);
 	for (size_t i = 0; i < ARRAY_COUNT(sections); i++) {
