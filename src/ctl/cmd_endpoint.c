@@ -31,9 +31,10 @@ static void list_json(struct ctl *c, const char *key, const char *const *eps, co
 	put(c, "\n");
 }
 
-/* Asks every endpoint; messages[i] belongs to eps[i]; those that failed are told on stderr and left out. */
+/* Asks every endpoint; messages[i] belongs to eps[i]; those that failed are told on stderr and left out, *failed is why the last of
+ * them did, or NULL. */
 static int ask_all(struct ctl *c, enum rpc rpc, const ProtobufCMessage *req, const char *what, const char ***eps,
-		   const ProtobufCMessage ***messages, size_t *count, bool *failed)
+		   const ProtobufCMessage ***messages, size_t *count, const char **failed)
 {
 	struct endpoints all;
 	int code = ctl_setup(c);
@@ -45,7 +46,7 @@ static int ask_all(struct ctl *c, enum rpc rpc, const ProtobufCMessage *req, con
 	*eps = arena_alloc_array(&c->arena, all.count + 1, sizeof(**eps));
 	*messages = arena_alloc_array(&c->arena, all.count + 1, sizeof(**messages));
 	*count = 0;
-	*failed = false;
+	*failed = NULL;
 	for (size_t i = 0; i < all.count; i++) {
 		code = ctl_connect_to(c, &all.at[i], 1);
 		if (code)
@@ -54,8 +55,8 @@ static int ask_all(struct ctl *c, enum rpc rpc, const ProtobufCMessage *req, con
 			(*eps)[(*count)++] = all.at[i];
 			continue;
 		}
-		fprintf(stderr, "Failed to get the %s of endpoint %s (%s)\n", what, all.at[i], ctl_call_error(c));
-		*failed = true;
+		*failed = ctl_call_error(c);
+		fprintf(stderr, "Failed to get the %s of endpoint %s (%s)\n", what, all.at[i], *failed);
 	}
 	return EXIT_OK;
 }
@@ -143,7 +144,7 @@ RUN(endpoint_status)
 	const ProtobufCMessage **messages;
 	const char **eps;
 	size_t count;
-	bool failed;
+	const char *failed;
 	struct out_table *t;
 	int code = ask_all(c, RPC_STATUS, &req.base, "status", &eps, &messages, &count, &failed);
 
@@ -186,7 +187,7 @@ RUN(endpoint_hashkv)
 	const ProtobufCMessage **messages;
 	const char **eps;
 	size_t count;
-	bool failed;
+	const char *failed;
 	struct out_table *t;
 	int code;
 
@@ -213,5 +214,5 @@ RUN(endpoint_hashkv)
 	else if (c->format == OUT_TABLE)
 		out_table_box(t, &c->out);
 	out_table_free(t);
-	return failed ? ctl_call_failed(c, EXIT_ERROR, "", "") : EXIT_OK;
+	return failed ? ctl_fail(EXIT_ERROR, "%s", failed) : EXIT_OK;
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Our proxy before our server, and Go's proxy before Go's server: the same calls of tests/e2e's sections get the same answers.
 
-usage: transcripts.py SECTION...; CETCD_ETCD is the binary, Go etcd as in tests/e2e/run.py. Codes of errors are not compared: Go's proxy
-makes Unknown of most."""
+usage: transcripts.py [--namespace] SECTION...; CETCD_ETCD is the binary, Go etcd as in tests/e2e/run.py. Codes of errors are not compared: Go's
+proxy makes Unknown of most. --namespace: both proxies put a prefix in front of all keys."""
 import os
 import socket
 import subprocess
@@ -26,6 +26,9 @@ except ImportError as e:
     sys.exit(etcdproc.SKIPPED)
 
 
+MORE = ["--namespace=some/where/"] if "--namespace" in sys.argv else []
+
+
 class Proxied(etcdproc.Server):
     """A server whose address is that of a proxy in front."""
 
@@ -36,7 +39,7 @@ class Proxied(etcdproc.Server):
         front = etcdproc.free_port()
         with open(self.log_path, "ab") as log:
             self.proxy = subprocess.Popen([self.binary, "grpc-proxy", "start", "--endpoints=" + self.target,
-                                           "--listen-addr=127.0.0.1:%d" % front, "--advertise-client-url=127.0.0.1:2379"],
+                                           "--listen-addr=127.0.0.1:%d" % front, "--advertise-client-url=127.0.0.1:2379", *MORE],
                                           stdout=log, stderr=log, cwd=self.root)
         for _ in range(500):
             try:
@@ -68,7 +71,7 @@ class Proxied(etcdproc.Server):
 transcript.Server = Proxied
 transcript.Transcript.error = lambda self, e: self.say("   error " + e.details())
 wrong = 0
-for name in sys.argv[1:]:
+for name in [a for a in sys.argv[1:] if a != "--namespace"]:
     difference, lines = transcript.compare(sections.ALL[name], os.environ["CETCD_ETCD"], GO)
     print("%s %s (%d lines)" % ("DIFFERS" if difference else "same   ", name, lines))
     print("\n".join(difference[:200]))
