@@ -116,6 +116,28 @@ void core_leadership_confirmed(struct node *n)
 }
 
 /* At the start a member that hears from others need not wait for a whole election timeout (spec raft.md section 2). */
+#define FORWARD_FIELDS(n, ticks)                                                                                   \
+	LOG_HEX("local-member-id", (n)->member_id), LOG_UINT("forward-ticks", ticks),                              \
+	    LOG_DURATION("forward-duration", (int64_t)((ticks) * (n)->cfg.heartbeat_ms * 1000000)),               \
+	    LOG_UINT("election-ticks", (n)->cfg.election_ms / (n)->cfg.heartbeat_ms),                              \
+	    LOG_DURATION("election-timeout", (int64_t)((n)->cfg.election_ms * UINT64_C(1000000)))
+
+static void fast_forward_begin(struct node *n, uint64_t now_ns)
+{
+	uint64_t ticks = n->cfg.election_ms / n->cfg.heartbeat_ms;
+
+	if (members_count(n->members) == 1) {
+		LOG_INFO("started as single-node; fast-forwarding election ticks", FORWARD_FIELDS(n, ticks - 1));
+		return;
+	}
+	if (!n->cfg.initial_election_tick_advance) {
+		LOG_INFO("skipping initial election tick advance", LOG_UINT("election-ticks", ticks));
+		return;
+	}
+	LOG_INFO("starting initial election tick advance", LOG_UINT("election-ticks", ticks));
+	n->fast_forward_until_ns = now_ns + FAST_FORWARD_S * UINT64_C(1000000000);
+}
+
 static void fast_forward(struct node *n, uint64_t now_ns)
 {
 	if (!n->fast_forward_until_ns || raft_is_only_voter(n->raft))
@@ -123,8 +145,12 @@ static void fast_forward(struct node *n, uint64_t now_ns)
 	if (now_ns >= n->fast_forward_until_ns || n->lead != RAFT_NONE) {
 		n->fast_forward_until_ns = 0;
 	} else if (core_active_peers(n, NULL) > 1) {
+		uint64_t ticks = n->cfg.election_ms / n->cfg.heartbeat_ms;
+
 		n->fast_forward_until_ns = 0;
-		for (uint64_t i = 2; i < n->cfg.election_ms / n->cfg.heartbeat_ms; i++)
+		LOG_INFO("initialized peer connections; fast-forwarding election ticks", FORWARD_FIELDS(n, ticks - 2),
+			 LOG_UINT("active-remote-members", core_active_peers(n, NULL)));
+		for (uint64_t i = 2; i < ticks; i++)
 			raft_tick(n->raft);
 	}
 }
@@ -192,7 +218,7 @@ void core_noop_applied(struct node *n)
 		return;
 	n->applied_own_term = true;
 	lessor_promote(n->lessor, core_now(n), election_ns(n));
-	core_version_check(n);
+	core_version_check(n, false);
 }
 
 void core_lead_changed(struct node *n)
@@ -229,7 +255,7 @@ void core_tick(struct node *n)
 	if (!n->ticked_ns) {                    /* the first one */
 		n->ticked_ns = now;
 		core_auto_start(n);
-		n->fast_forward_until_ns = n->cfg.initial_election_tick_advance ? now + FAST_FORWARD_S * UINT64_C(1000000000) : 0;
+		fast_forward_begin(n, now);
 	}
 	tick_raft(n, now);
 	core_hang_tick(n);
@@ -248,8 +274,13 @@ void core_tick(struct node *n)
 	publish_self(n);
 	if (now >= n->next_monitor_ns) {
 		n->next_monitor_ns = now + MONITOR_EVERY_S * UINT64_C(1000000000);
-		core_version_check(n);
+		core_version_check(n, false);
 		storage_version(n);
+	}
+	if (n->cfg.downgrade_check_ns && now >= n->next_downgrade_check_ns) {
+		n->next_downgrade_check_ns = now + n->cfg.downgrade_check_ns;
+		if (members_downgrade(n->members)->enabled)
+			core_version_check(n, true);
 	}
 	core_metrics(n);
 	timer_set(&n->tick, heartbeat_ns(n));

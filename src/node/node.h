@@ -91,6 +91,7 @@ struct node_config {
 	uint32_t token_ttl_s;                   /* of simple tokens; 0 = 300 */
 	uint32_t bcrypt_cost;                   /* 0 = 10 */
 	int32_t learners_max;                   /* 0 = 1, negative = none */
+	uint64_t downgrade_check_ns;            /* whether a downgrade is done; 0 = never */
 	uint64_t corrupt_check_ns;              /* comparisons of all members' data; 0 = never */
 	uint64_t compact_hash_check_ns;         /* of hashes of compactions; 0 = never */
 	uint64_t watch_progress_ns;

@@ -205,6 +205,7 @@ struct node {
 	struct timer tick;
 	uint64_t ticked_ns;                     /* up to here raft has ticked */
 	uint64_t next_monitor_ns;
+	uint64_t next_downgrade_check_ns;
 	struct {                                /* a sync of the log that hangs */
 		uint64_t since;                 /* the write under way, by when it began; 0 = none */
 		uint32_t ticks;                 /* in which it was seen */
@@ -324,7 +325,8 @@ void core_removed_check(struct node *n, uint64_t now_ns);
 void core_peers_fini(struct node *n);
 
 /* version.c */
-void core_version_check(struct node *n);        /* leader: agree on a cluster version; at most one round of questions at a time */
+/* Leader: agree on a cluster version, and end a downgrade that all have done if asked for that; at most one round of questions at a time. */
+void core_version_check(struct node *n, bool for_downgrade);
 void core_version_stop(struct node *n);
 
 /* renew.c */

@@ -12,6 +12,7 @@ struct version_round {
 	size_t waiting;                         /* answers */
 	bool some_unknown;
 	bool all_at_target;                     /* of the downgrade */
+	bool for_downgrade;                     /* asked to end it */
 	struct version lowest;
 	uint64_t term;
 };
@@ -91,7 +92,7 @@ static void round_end(struct node *n)
 	if (n->role == RAFT_LEADER && raft_term(n->raft) == r->term && !n->version_proposed && !n->stopping) {
 		if (decide(n, r, &want))
 			propose(n, want);
-		else if (members_downgrade(n->members)->enabled && r->all_at_target && !r->some_unknown)
+		else if (r->for_downgrade && members_downgrade(n->members)->enabled && r->all_at_target && !r->some_unknown)
 			end_downgrade(n);
 	}
 	mem_free(r);
@@ -125,7 +126,7 @@ static void answered(struct node *n, struct core_question *a)
 		round_end(n);
 }
 
-void core_version_check(struct node *n)
+void core_version_check(struct node *n, bool for_downgrade)
 {
 	struct version_round *r;
 
@@ -135,6 +136,7 @@ void core_version_check(struct node *n)
 	r->term = raft_term(n->raft);
 	r->lowest = own_version();
 	r->all_at_target = true;
+	r->for_downgrade = for_downgrade;
 	r->waiting = 1;
 	heard(n, own_version());
 	for (size_t i = 0; i < members_count(n->members); i++) {

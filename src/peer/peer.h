@@ -115,7 +115,8 @@ struct peer_timing {
 	uint32_t dial_ms;               /* 1 s + election timeout */
 	uint32_t redial_ms;             /* 100 */
 	uint32_t heartbeat_ms;          /* 1666: on an idle or busy stream */
-	uint32_t stall_ms;              /* 5000: an accepted connection without progress */
+	uint32_t stall_ms;              /* 5000: an accepted connection, or a body on it, without a byte */
+	uint32_t write_stall_ms;        /* 5000: a stream that takes no byte */
 	uint32_t silence_ms;            /* 15000: a dialled stream without a byte (Go has no such limit) */
 	uint32_t probe_ms;              /* 4000 */
 	uint32_t snapshot_stall_ms;     /* 60000: a snapshot being sent without progress */

@@ -523,6 +523,7 @@ static void default_timing(struct peer_timing *t)
 	default_u32(&t->redial_ms, 100);
 	default_u32(&t->heartbeat_ms, 5000 / 3);
 	default_u32(&t->stall_ms, 5000);
+	default_u32(&t->write_stall_ms, 5000);
 	default_u32(&t->silence_ms, 15000);
 	default_u32(&t->probe_ms, 4000);
 	default_u32(&t->snapshot_stall_ms, 60000);

@@ -3,7 +3,7 @@
  *	detached ──attach──> attached ──lost, replaced, stalled──> detached
  *
  *   O1  detached: the queue is empty
- *   O2  a connection that took no byte for stall_ms while some were waiting is cut (a Go member's write deadline) */
+ *   O2  a connection that took no byte for write_stall_ms while some were waiting is cut (a Go member's write deadline) */
 #include "obs/log.h"
 #include "peer/peer_impl.h"
 
@@ -87,7 +87,7 @@ static void look(struct net_timer *t)
 		return;
 	}
 	o->gone_seen = gone;
-	net_timer_set(o->peer->set->loop, t, set_now_ms(o->peer->set) + o->peer->set->cfg.timing.stall_ms);
+	net_timer_set(o->peer->set->loop, t, set_now_ms(o->peer->set) + o->peer->set->cfg.timing.write_stall_ms);
 }
 
 /* --- life --- */
@@ -139,7 +139,7 @@ void stream_out_attach(struct stream_out *o, struct http_req *r)
 	o->pos = (struct stream_pos){0};
 	o->given = o->gone_seen = 0;
 	net_timer_set(s->loop, &o->heartbeat, now + s->cfg.timing.heartbeat_ms);
-	net_timer_set(s->loop, &o->stall, now + s->cfg.timing.stall_ms);
+	net_timer_set(s->loop, &o->stall, now + s->cfg.timing.write_stall_ms);
 	atomic_store(&o->peer->attached[o->kind], true);
 	peer_became_active(o->peer);
 	LOG_INFO("established TCP streaming connection with remote peer", LOG_STR("stream-writer-type",

@@ -310,6 +310,17 @@ static void identity(struct registry *r)
 	buf_fini(&b);
 }
 
+/* Upstream's client logs in when it is made, within the time to dial; what fails then is not tried again. */
+static err_t registry_login(struct registry *r, struct why *why)
+{
+	struct client_status s;
+	char text[CLIENT_ERROR_SIZE];
+
+	if (client_login(r->client, (uint64_t)r->cfg->discovery_dial_timeout_ns / 1000000, &s))
+		return OK;
+	return why_set(why, ERR_INVALID, "failed to join discovery cluster (%s)", client_error(text, &s));
+}
+
 static err_t registry_run(struct config *cfg, struct why *why)
 {
 	struct client_opts o = {
@@ -324,18 +335,20 @@ static err_t registry_run(struct config *cfg, struct why *why)
 		.password = cfg->discovery_password,
 	};
 	struct registry r = {.cfg = cfg};
-	struct client_status s;
+	struct why client_why = {{0}};
 	uv_loop_t loop;
 	err_t err;
 
 	ASSERT(uv_loop_init(&loop) == 0);
-	err = client_new(&loop, &o, why, &r.client);
-	if (!err) {
+	err = client_new(&loop, &o, &client_why, &r.client);
+	if (err) {
+		(void)why_set(why, err, "failed to join discovery cluster (%s)", client_why.text);
+	} else {
 		r.prefix = mem_printf("/_etcd/registry/%s/members/", cfg->discovery_token);
 		identity(&r);
-		while (!client_login(r.client, timeout_ms(&r), &s))
-			failed(&r, "failed to log in to the discovery service", &s);
-		err = registry_join(&r, why);
+		err = registry_login(&r, why);
+		if (!err)
+			err = registry_join(&r, why);
 		found_clear(&r);
 		VEC_FREE(&r.members);
 		mem_free(r.prefix);

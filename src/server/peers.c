@@ -349,6 +349,11 @@ static const char *local_ip(const struct config *cfg)
 	return NULL;
 }
 
+static uint32_t timing_ms(int64_t ns)
+{
+	return (uint32_t)MIN(ns / 1000000, INT32_MAX / 3);
+}
+
 struct peers *peers_new(struct sched *sched, struct config *cfg, const char *data_dir, struct tls_context *tls)
 {
 	struct peers *p = NEW(struct peers);
@@ -363,7 +368,11 @@ struct peers *peers_new(struct sched *sched, struct config *cfg, const char *dat
 		.min_cluster_version = "3.0.0",
 		.peer_urls = urls,
 		.local_ip = local_ip(cfg),
-		.timing.dial_ms = (uint32_t)(1000 + cfg->election_timeout_ms),
+		.timing = {.dial_ms = (uint32_t)(1000 + cfg->election_timeout_ms),
+			   .heartbeat_ms = timing_ms(cfg->raft_read_timeout_ns / 3),
+			   .stall_ms = timing_ms(cfg->raft_read_timeout_ns),
+			   .write_stall_ms = timing_ms(cfg->raft_write_timeout_ns),
+			   .silence_ms = timing_ms(cfg->raft_read_timeout_ns) * 3},
 		.secure = secure,
 		.secure_arg = p,
 		.events = {p, on_received, on_unreachable, on_snapshot_status, on_removed, on_request},

@@ -211,7 +211,7 @@ err_t secure_client_init(struct secure *s, struct config *cfg, const char *data_
 			warn_plain(&cfg->listen_client_urls, "scheme is HTTP while --client-cert-auth is enabled; ignoring client cert auth for this URL",
 				   "client-url");
 		err = tls_context_new(&t, why, &s->client);
-		t.check_client_san = true;
+		t.check_client_san = !cfg->client_skip_client_san_verification;
 		if (!err && any_tls(&cfg->listen_metrics_urls))
 			err = tls_context_new(&t, why, &s->metrics);
 	} else if (!err && any_tls(&cfg->listen_client_urls)) {

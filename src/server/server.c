@@ -476,6 +476,7 @@ static struct node_config node_options(struct server *s)
 		.bcrypt_cost = (uint32_t)MIN(c->bcrypt_cost, UINT32_MAX),
 		.learners_max = c->max_learners > 0 ? (int32_t)MIN(c->max_learners, INT32_MAX) : -1,
 		.force_new_cluster = c->force_new_cluster,
+		.downgrade_check_ns = (uint64_t)MAX(c->downgrade_check_time_ns, 0),
 		.corrupt_check_ns = (uint64_t)MAX(c->corrupt_check_time_ns, 0),
 		.compact_hash_check_ns = config_gate(c, GATE_COMPACT_HASH_CHECK) ? (uint64_t)MAX(c->compact_hash_check_time_ns, 0) : 0,
 		.initial_corrupt_check = config_gate(c, GATE_INITIAL_CORRUPT_CHECK),
@@ -563,6 +564,9 @@ err_t server_start(struct config *cfg, struct root_password *take_root, struct w
 	s->hosts = slices_of(&cfg->host_whitelist);
 	s->origins = slices_of(&cfg->cors);
 	loops_start(s);
+	if (cfg->socket_reuse_address || cfg->socket_reuse_port)
+		LOG_INFO("configuring socket options", LOG_BOOL("reuse-address", cfg->socket_reuse_address),
+			 LOG_BOOL("reuse-port", cfg->socket_reuse_port));
 	LOG_INFO("configuring peer listeners",
 		 LOG_STRS("listen-peer-urls", url_list_texts(&cfg->arena, &cfg->listen_peer_urls), cfg->listen_peer_urls.count));
 	err = secure_peer_init(&s->secure, cfg, s->data_dir, why);

@@ -189,7 +189,7 @@ def line_of(row, names, server):
 def record(binary, flags=()):
     with otlp.Collector() as collector:
         server = etcdproc.Server(binary, ["--enable-distributed-tracing", "--distributed-tracing-address=" + collector.address,
-                                          "--distributed-tracing-instance-id=i 1"] + list(flags))
+                                          "--distributed-tracing-instance-id=i 1", "--distributed-tracing-service-name=a name"] + list(flags))
         script = Script(server)
         with server:
             script.run()

@@ -190,6 +190,7 @@ static struct node_config options(struct site *s, const char *cluster)
 		.snap_files_max = 3,
 		.wal_segment_bytes = w->k.wal_segment_bytes,
 		.watch_progress_ns = 2 * S,
+		.downgrade_check_ns = 5 * S,
 		.watch_ports = 1,
 		.initial_election_tick_advance = true,
 		.pre_vote = true,
