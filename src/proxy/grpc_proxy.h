@@ -3,7 +3,8 @@
  *	grpc.c       start and stop, listeners, TLS, the table of methods
  *	pass.c       a call passed on as it is: unary, or a stream of answers
  *	kv.c         around the calls of KV: namespace, cache, order of revisions
- *	leasing.c    --experimental-leasing-prefix: reads from leasing_cache.c, writes that ask other proxies first
+ *	leasing.c    --experimental-leasing-prefix: reads from leasing_cache.c, writes that ask other proxies first; its lease and the
+ *	             leasing keys' events: leasing_session.c; what it asks and reads as bytes: leasing_txn.c
  *	watch.c      watch streams of clients; broadcast.c: the watches of the proxy that feed them
  *	keepalive.c  lease renewals
  *	cluster.c    MemberList, registration of the proxy
@@ -99,11 +100,12 @@ void pass_stop(struct grpc_proxy *px);
 /* Both streams are gone after it, and so is p. */
 void pass_finish(struct pass *p, enum grpc_status status, struct slice text);
 
-/* leasing.c */
+/* leasing_session.c */
 void leasing_init(struct grpc_proxy *px);
 void leasing_begin(struct grpc_proxy *px); /* on the loop */
 void leasing_stop(struct grpc_proxy *px);
 void leasing_free(struct grpc_proxy *px);
+/* leasing.c */
 /* True: it takes p over, or has finished it. False: p passes as it is. */
 bool leasing_takes(struct leasing *l, struct pass *p);
 /* The client has gone: its write may have been done, or be done yet. */

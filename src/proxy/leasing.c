@@ -15,33 +15,9 @@
  * without a write; a write of unknown outcome releases what it concerns; a call with a token is never answered from here, and never
  * acquires; and a kept answer is trusted only for as long as the session's last renewal that was answered, counted from its sending. */
 #include "env/env.h"
-#include "pb/kv.h"
-#include "pb/wire.h"
-#include "proxy/grpc_proxy.h"
-#include "proxy/interval.h"
-#include "proxy/leasing_cache.h"
+#include "proxy/leasing_impl.h"
 
-enum { SESSION_TTL_S = 60, MARGIN_S = 2, RENEW_MS = SESSION_TTL_S * 1000 / 3, RETRY_MS = 1000, WAIT_MS = 1000, REVOKE_KEYS_MAX = 100,
-       ARENA_BYTES = 64 << 20 };
-
-struct leasing {
-	struct grpc_proxy *px;
-	struct prefix prefix;
-	struct leasing_cache cache;
-	struct list calls;
-	struct list releases;
-	/* session */
-	struct client_call *grant, *renewal;
-	struct net_timer timer;         /* to grant, or to renew */
-	int64_t lease;                  /* 0: none */
-	bool is_asked;                  /* a renewal is under way */
-	uint64_t asked_ns, trusted_ns;
-	/* the leasing keys' events */
-	struct client_watch *watch;
-	struct net_timer rewatch;
-	bool watching;
-	uint8_t end[];
-};
+enum { WAIT_MS = 1000, REVOKE_KEYS_MAX = 100, ARENA_BYTES = 64 << 20 };
 
 enum step { STEP_ACQUIRE, STEP_GATHER, STEP_TRY, STEP_REVOKE, STEP_WAIT };
 
@@ -72,277 +48,6 @@ struct leasing_call {
 	struct buf answer;      /* the cluster's, the namespace taken off */
 };
 
-/* A leasing key is deleted, if it is still of that lease. */
-struct release {
-	struct list node; /* of leasing.releases */
-	struct leasing *l;
-	struct client_call *call;
-	struct net_timer again;
-	int64_t lease;
-	struct slice key;
-	uint8_t bytes[];
-};
-
-static uint64_t now_ms(const struct leasing *l)
-{
-	return net_loop_now_ms(l->px->loop);
-}
-
-/* ---- messages ---- */
-
-static void put_leasing_key(const struct leasing *l, struct slice key, uint32_t number, struct buf *out)
-{
-	pb_put_varint(out, (uint64_t)number << 3 | PB_BYTES);
-	pb_put_varint(out, l->prefix.bytes.size + key.size);
-	prefix_key(&l->prefix, key, out);
-}
-
-static void put_leasing_end(const struct leasing *l, struct slice end, uint32_t number, struct buf *out)
-{
-	if (interval_is_open(end))
-		pb_put_bytes(out, number, l->prefix.end);
-	else if (end.size)
-		put_leasing_key(l, end, number, out);
-}
-
-enum { TXN_COMPARE = 1, TXN_SUCCESS = 2, TXN_FAILURE = 3, COMPARE_RESULT = 1, COMPARE_TARGET = 2, COMPARE_KEY = 3, COMPARE_END = 64,
-       PUT_KEY = 1, PUT_VALUE = 2, PUT_LEASE = 3, PUT_IGNORE_LEASE = 6 };
-
-static void put_compare(const struct leasing *l, struct buf *out, bool of_leasing_key, struct slice key, struct slice end,
-			enum compare_result result, enum compare_target target, enum compare_union which, int64_t number)
-{
-	size_t mark = pb_begin(out, TXN_COMPARE);
-
-	pb_put_uint(out, COMPARE_RESULT, result);
-	pb_put_uint(out, COMPARE_TARGET, target);
-	if (of_leasing_key) {
-		put_leasing_key(l, key, COMPARE_KEY, out);
-		put_leasing_end(l, end, COMPARE_END, out);
-	} else {
-		pb_put_bytes(out, COMPARE_KEY, key);
-	}
-	pb_put_uint_always(out, which, (uint64_t)number);
-	pb_end(out, mark);
-}
-
-/* One operation of a branch, made of an encoded request. */
-static void put_op(struct buf *out, uint32_t branch, enum op_kind kind, struct slice request)
-{
-	size_t mark = pb_begin(out, branch);
-
-	pb_put_bytes_always(out, kind, request);
-	pb_end(out, mark);
-}
-
-static void put_leasing_put(const struct leasing *l, struct buf *out, uint32_t branch, struct slice key, struct slice value, int64_t lease)
-{
-	size_t op = pb_begin(out, branch), put = pb_begin(out, OP_PUT);
-
-	put_leasing_key(l, key, PUT_KEY, out);
-	pb_put_bytes(out, PUT_VALUE, value);
-	pb_put_uint(out, PUT_LEASE, (uint64_t)lease);
-	pb_put_uint(out, PUT_IGNORE_LEASE, !lease);
-	pb_end(out, put);
-	pb_end(out, op);
-}
-
-static void put_leasing_range(const struct leasing *l, struct buf *out, uint32_t branch, struct slice key, struct slice end)
-{
-	size_t op = pb_begin(out, branch), range = pb_begin(out, OP_RANGE);
-
-	put_leasing_key(l, key, 1, out);
-	put_leasing_end(l, end, 2, out);
-	pb_end(out, range);
-	pb_end(out, op);
-}
-
-static void put_leasing_delete(const struct leasing *l, struct buf *out, uint32_t branch, struct slice key)
-{
-	size_t op = pb_begin(out, branch), del = pb_begin(out, OP_DELETE);
-
-	put_leasing_key(l, key, 1, out);
-	pb_end(out, del);
-	pb_end(out, op);
-}
-
-struct txn_answer {
-	struct slice header;
-	bool succeeded;
-	struct slice rest; /* responses are looked up in it */
-};
-
-static struct txn_answer read_txn(struct slice body)
-{
-	struct pb_reader r = pb_reader_of(body);
-	struct txn_answer t = {.rest = body};
-	struct pb_field f;
-
-	while (pb_next(&r, &f)) {
-		if (f.number == 1 && f.wire == PB_BYTES)
-			t.header = f.bytes;
-		else if (f.number == 2 && f.wire == PB_VARINT)
-			t.succeeded = f.value;
-	}
-	return t;
-}
-
-/* The message within the i-th response, whatever its kind. */
-static struct slice response_at(const struct txn_answer *t, size_t i)
-{
-	struct pb_reader r = pb_reader_of(t->rest), inner;
-	struct pb_field f;
-
-	while (pb_next(&r, &f)) {
-		if (f.number != 3 || f.wire != PB_BYTES || i--)
-			continue;
-		inner = pb_reader_of(f.bytes);
-		if (pb_next(&inner, &f) && f.wire == PB_BYTES)
-			return f.bytes;
-		break;
-	}
-	return (struct slice){0};
-}
-
-/* All zero where it cannot be read. */
-static struct kv read_kv(struct slice body)
-{
-	struct kv kv = {0};
-
-	err_ignore(kv_decode(body, &kv));
-	return kv;
-}
-
-/* The next key-value pair of a RangeResponse. */
-static bool next_kv(struct pb_reader *r, struct slice *out)
-{
-	struct pb_field f;
-
-	while (pb_next(r, &f)) {
-		if (f.number == 2 && f.wire == PB_BYTES) {
-			*out = f.bytes;
-			return true;
-		}
-	}
-	return false;
-}
-
-static struct slice first_kv(struct slice range_response)
-{
-	struct pb_reader r = pb_reader_of(range_response);
-	struct slice kv = {0};
-
-	next_kv(&r, &kv);
-	return kv;
-}
-
-static struct slice without_prefix(const struct prefix *p, struct slice key)
-{
-	return slice_has_prefix(key, p->bytes) ? slice_of(key.data + p->bytes.size, key.size - p->bytes.size) : key;
-}
-
-/* What a range of one key answers, with the client's options. */
-static void put_range_answer(const struct range_req *q, struct slice header, struct slice kv_bytes, struct buf *out)
-{
-	enum { KV_VALUE = 5 };
-	struct kv kv = read_kv(kv_bytes);
-	struct pb_reader r = pb_reader_of(kv_bytes);
-	bool shown = kv_bytes.size && !q->count_only && kv.mod_rev >= q->min_mod_rev && kv.create_rev >= q->min_create_rev &&
-		     (!q->max_mod_rev || kv.mod_rev <= q->max_mod_rev) && (!q->max_create_rev || kv.create_rev <= q->max_create_rev);
-	const uint8_t *start = r.at;
-	struct pb_field f;
-	size_t mark;
-
-	pb_put_bytes_always(out, 1, header);
-	if (shown) {
-		mark = pb_begin(out, 2);
-		for (; pb_next(&r, &f); start = r.at)
-			if (!q->keys_only || f.number != KV_VALUE)
-				buf_put(out, start, (size_t)(r.at - start));
-		pb_end(out, mark);
-	}
-	pb_put_uint(out, 4, kv_bytes.size > 0);
-}
-
-/* ---- calls of our own ---- */
-
-static void on_call_message(struct client_call *call, void *user, struct slice body);
-static void on_call_end(struct client_call *call, void *user, const struct client_status *st);
-
-/* The namespace goes around what is asked here. */
-static struct client_call *start_txn(struct leasing *l, struct slice body, const struct client_call_opts *co, const struct client_events *events,
-				     void *user)
-{
-	struct client_call *call;
-	struct buf out;
-
-	if (!l->px->has_prefix)
-		return client_start(l->px->client, RPC_TXN, body, co, events, user);
-	buf_init(&out, SIZE_MAX / 2);
-	err_ignore(prefix_request(&l->px->prefix, RPC_TXN, body, &out)); /* too deep: as deep as the cluster will say */
-	call = client_start(l->px->client, RPC_TXN, buf_slice(&out), co, events, user);
-	buf_fini(&out);
-	return call;
-}
-
-/* ---- releasing ---- */
-
-static void release_free(struct release *r)
-{
-	if (r->call)
-		client_drop(r->call);
-	net_timer_cancel(r->l->px->loop, &r->again);
-	list_remove(&r->node);
-	mem_free(r);
-}
-
-static void on_release_end(struct client_call *call, void *user, const struct client_status *st)
-{
-	struct release *r = user;
-	struct leasing *l = r->l;
-
-	r->call = NULL;
-	if (st->code != GRPC_OK && r->lease == l->lease) {
-		net_timer_set(l->px->loop, &r->again, now_ms(l) + RETRY_MS);
-		return;
-	}
-	leasing_released(&l->cache, r->key);
-	release_free(r);
-}
-
-static void release_ask(struct release *r)
-{
-	static const struct client_events events = {.on_end = on_release_end};
-	struct client_call_opts co = {.timeout_ms = SESSION_TTL_S * 1000};
-	struct buf body;
-
-	buf_init(&body, SIZE_MAX / 2);
-	put_compare(r->l, &body, true, r->key, (struct slice){0}, CMP_EQUAL, CMP_LEASE, CMP_UNION_LEASE, r->lease);
-	put_leasing_delete(r->l, &body, TXN_SUCCESS, r->key);
-	r->call = start_txn(r->l, buf_slice(&body), &co, &events, r);
-	buf_fini(&body);
-}
-
-static void on_release_again(struct net_timer *t)
-{
-	release_ask(CONTAINER_OF(t, struct release, again));
-}
-
-static void release(struct leasing *l, struct slice key)
-{
-	struct release *r;
-
-	if (!l->lease || !leasing_release(&l->cache, key))
-		return;
-	r = mem_zalloc(sizeof(*r) + key.size);
-	r->l = l;
-	r->lease = l->lease;
-	r->key = slice_of(r->bytes, key.size);
-	memcpy(r->bytes, key.data, key.size);
-	net_timer_init(&r->again, on_release_again);
-	list_push_back(&l->releases, &r->node);
-	release_ask(r);
-}
-
 /* ---- the end of a call ---- */
 
 static bool is_known(const struct client_status *s)
@@ -367,7 +72,7 @@ static void writes_end(struct leasing_call *c)
 		struct leasing_write *w = &c->writes.at[i].range;
 
 		while (c->write_sent && l->lease && leasing_owned_in(&l->cache, w->key, w->range_end, &key))
-			release(l, key);
+			leasing_give_up(l, key);
 		if (w->range_end.size)
 			leasing_range_end(w);
 		else
@@ -385,7 +90,7 @@ void leasing_call_drop(struct leasing_call *c)
 	if (c->step == STEP_ACQUIRE) {
 		leasing_acquire_failed(&l->cache, c->pass->kv.range.key);
 		if (c->lease == l->lease)
-			release(l, c->pass->kv.range.key);
+			leasing_give_up(l, c->pass->kv.range.key);
 	}
 	writes_end(c);
 	net_timer_cancel(l->px->loop, &c->wait);
@@ -416,6 +121,9 @@ static void answer(struct leasing_call *c, struct slice body)
 
 /* ---- asking ---- */
 
+static void on_call_message(struct client_call *call, void *user, struct slice body);
+static void on_call_end(struct client_call *call, void *user, const struct client_status *st);
+
 static void ask(struct leasing_call *c, enum step step, struct slice body)
 {
 	static const struct client_events events = {on_call_message, on_call_end};
@@ -423,7 +131,7 @@ static void ask(struct leasing_call *c, enum step step, struct slice body)
 
 	c->step = step;
 	buf_clear(&c->answer);
-	c->call = start_txn(c->l, body, &co, &events, c);
+	c->call = leasing_start_txn(c->l, body, &co, &events, c);
 }
 
 static void ask_acquire(struct leasing_call *c)
@@ -436,12 +144,12 @@ static void ask_acquire(struct leasing_call *c)
 	buf_init(&range, SIZE_MAX / 2);
 	pb_put_bytes(&range, 1, key);
 	c->lease = l->lease;
-	put_compare(l, &body, true, key, none, CMP_EQUAL, CMP_CREATE, CMP_UNION_CREATE, 0);
-	put_compare(l, &body, false, key, none, CMP_EQUAL, CMP_LEASE, CMP_UNION_LEASE, 0);
-	put_op(&body, TXN_SUCCESS, OP_RANGE, buf_slice(&range));
-	put_leasing_put(l, &body, TXN_SUCCESS, key, none, l->lease);
-	put_op(&body, TXN_FAILURE, OP_RANGE, buf_slice(&range));
-	put_leasing_range(l, &body, TXN_FAILURE, key, none);
+	leasing_txn_compare(&l->prefix, &body, true, key, none, CMP_EQUAL, CMP_CREATE, CMP_UNION_CREATE, 0);
+	leasing_txn_compare(&l->prefix, &body, false, key, none, CMP_EQUAL, CMP_LEASE, CMP_UNION_LEASE, 0);
+	leasing_txn_op(&body, TXN_SUCCESS, OP_RANGE, buf_slice(&range));
+	leasing_txn_put(&l->prefix, &body, TXN_SUCCESS, key, none, l->lease);
+	leasing_txn_op(&body, TXN_FAILURE, OP_RANGE, buf_slice(&range));
+	leasing_txn_range(&l->prefix, &body, TXN_FAILURE, key, none);
 	ask(c, STEP_ACQUIRE, buf_slice(&body));
 	buf_fini(&range);
 	buf_fini(&body);
@@ -450,7 +158,7 @@ static void ask_acquire(struct leasing_call *c)
 static void put_gets(const struct leasing_call *c, uint32_t branch, struct buf *out)
 {
 	for (size_t i = 0; i < c->writes.count; i++)
-		put_leasing_range(c->l, out, branch, c->writes.at[i].range.key, c->writes.at[i].range.range_end);
+		leasing_txn_range(&c->l->prefix, out, branch, c->writes.at[i].range.key, c->writes.at[i].range.range_end);
 }
 
 static void ask_gather(struct leasing_call *c)
@@ -474,9 +182,9 @@ static void ask_try(struct leasing_call *c)
 
 		if (!w->range.range_end.size)
 			w->guard = leasing_revision(&c->l->cache, w->range.key);
-		put_compare(c->l, &body, true, w->range.key, w->range.range_end, CMP_LESS, CMP_CREATE, CMP_UNION_CREATE, w->guard + 1);
+		leasing_txn_compare(&c->l->prefix, &body, true, w->range.key, w->range.range_end, CMP_LESS, CMP_CREATE, CMP_UNION_CREATE, w->guard + 1);
 	}
-	put_op(&body, TXN_SUCCESS, kinds[rpc_of(c->pass->stream)], blob_slice(c->pass->request));
+	leasing_txn_op(&body, TXN_SUCCESS, kinds[rpc_of(c->pass->stream)], blob_slice(c->pass->request));
 	put_gets(c, TXN_FAILURE, &body);
 	c->write_sent = true;
 	ask(c, STEP_TRY, buf_slice(&body));
@@ -492,8 +200,8 @@ static void ask_revoke(struct leasing_call *c)
 	for (size_t i = 0; i < c->foreign.count && i < REVOKE_KEYS_MAX; i++) {
 		const struct foreign *f = &c->foreign.at[i];
 
-		put_compare(c->l, &body, true, f->key, none, CMP_EQUAL, CMP_CREATE, CMP_UNION_CREATE, f->created);
-		put_leasing_put(c->l, &body, TXN_SUCCESS, f->key, SLICE_LIT("REVOKE"), 0);
+		leasing_txn_compare(&c->l->prefix, &body, true, f->key, none, CMP_EQUAL, CMP_CREATE, CMP_UNION_CREATE, f->created);
+		leasing_txn_put(&c->l->prefix, &body, TXN_SUCCESS, f->key, SLICE_LIT("REVOKE"), 0);
 	}
 	c->deleted_revision = 0;
 	ask(c, STEP_REVOKE, buf_slice(&body));
@@ -516,11 +224,10 @@ static void on_wait(struct net_timer *t)
 static void wait(struct leasing_call *c)
 {
 	c->step = STEP_WAIT;
-	net_timer_set(c->l->px->loop, &c->wait, now_ms(c->l) + (c->deleted_revision > c->wait_revision ? 0 : WAIT_MS));
+	net_timer_set(c->l->px->loop, &c->wait, leasing_now_ms(c->l) + (c->deleted_revision > c->wait_revision ? 0 : WAIT_MS));
 }
 
-/* A leasing key is gone: those who wait for it go on. */
-static void deleted(struct leasing *l, struct slice key, int64_t revision)
+void leasing_deleted(struct leasing *l, struct slice key, int64_t revision)
 {
 	LIST_EACH (it, &l->calls) {
 		struct leasing_call *c = CONTAINER_OF(it, struct leasing_call, node);
@@ -530,7 +237,7 @@ static void deleted(struct leasing *l, struct slice key, int64_t revision)
 				continue;
 			c->deleted_revision = MAX(c->deleted_revision, revision);
 			if (c->step == STEP_WAIT && revision > c->wait_revision)
-				net_timer_set(l->px->loop, &c->wait, now_ms(l));
+				net_timer_set(l->px->loop, &c->wait, leasing_now_ms(l));
 		}
 	}
 }
@@ -539,39 +246,39 @@ static void deleted(struct leasing *l, struct slice key, int64_t revision)
 
 static void acquired(struct leasing_call *c)
 {
-	struct txn_answer t = read_txn(buf_slice(&c->answer));
-	struct slice kv = first_kv(response_at(&t, 0)), key = c->pass->kv.range.key, victim;
+	struct leasing_answer t = leasing_answer_read(buf_slice(&c->answer));
+	struct slice kv = leasing_first_kv(leasing_answer_at(&t, 0)), key = c->pass->kv.range.key, victim;
 	struct leasing *l = c->l;
 	bool same = c->lease == l->lease;
-	bool is_ours = same && !t.succeeded && read_kv(first_kv(response_at(&t, 1))).lease == c->lease;
+	bool is_ours = same && !t.succeeded && leasing_kv(leasing_first_kv(leasing_answer_at(&t, 1))).lease == c->lease;
 	struct buf out;
 
 	c->step = STEP_WAIT; /* nothing is being acquired any more */
-	if (leasing_acquired(&l->cache, key, kv_revision(buf_slice(&c->answer)), same && t.succeeded, is_ours, !read_kv(kv).lease, t.header, kv))
-		release(l, key);
+	if (leasing_acquired(&l->cache, key, kv_revision(buf_slice(&c->answer)), same && t.succeeded, is_ours, !leasing_kv(kv).lease, t.header, kv))
+		leasing_give_up(l, key);
 	buf_init(&out, SIZE_MAX / 2);
-	put_range_answer(&c->pass->kv.range, t.header, kv, &out);
+	leasing_range_answer(&c->pass->kv.range, t.header, kv, &out);
 	answer(c, buf_slice(&out));
 	buf_fini(&out);
 	while (leasing_victim(&l->cache, &victim))
-		release(l, victim);
+		leasing_give_up(l, victim);
 }
 
 /* What is there of leasing keys for each write: the newest bounds its guard; those that are not ours, by our own count, are to go. */
-static void take_gets(struct leasing_call *c, const struct txn_answer *t)
+static void take_gets(struct leasing_call *c, const struct leasing_answer *t)
 {
 	c->foreign.count = 0;
 	for (size_t i = 0; i < c->writes.count; i++) {
-		struct pb_reader r = pb_reader_of(response_at(t, i));
+		struct pb_reader r = pb_reader_of(leasing_answer_at(t, i));
 		struct slice bytes;
 
 		c->writes.at[i].guard = 0;
-		while (next_kv(&r, &bytes)) {
-			struct kv kv = read_kv(bytes);
+		while (leasing_next_kv(&r, &bytes)) {
+			struct kv kv = leasing_kv(bytes);
 			struct foreign f = {.created = kv.create_rev};
 
 			c->writes.at[i].guard = MAX(c->writes.at[i].guard, kv.create_rev);
-			kv.key = without_prefix(&c->l->prefix, kv.key);
+			kv.key = leasing_without_prefix(&c->l->prefix, kv.key);
 			if (kv.lease == c->l->lease && leasing_owns(&c->l->cache, kv.key))
 				continue;
 			if (arena_copy(&c->arena, kv.key, &f.key))
@@ -580,7 +287,7 @@ static void take_gets(struct leasing_call *c, const struct txn_answer *t)
 	}
 }
 
-static void gathered(struct leasing_call *c, const struct txn_answer *t, bool was_try)
+static void gathered(struct leasing_call *c, const struct leasing_answer *t, bool was_try)
 {
 	take_gets(c, t);
 	if (c->foreign.count)
@@ -592,9 +299,9 @@ static void gathered(struct leasing_call *c, const struct txn_answer *t, bool wa
 }
 
 /* The client's answer: the response within ours, under the header of the whole. */
-static void written(struct leasing_call *c, const struct txn_answer *t)
+static void written(struct leasing_call *c, const struct leasing_answer *t)
 {
-	struct slice inner = response_at(t, 0);
+	struct slice inner = leasing_answer_at(t, 0);
 	struct pb_reader r = pb_reader_of(inner);
 	const uint8_t *start = r.at;
 	struct pb_field f;
@@ -639,7 +346,7 @@ static void on_call_end(struct client_call *call, void *user, const struct clien
 {
 	struct leasing_call *c = user;
 	struct client_status s = *st;
-	struct txn_answer t = read_txn(buf_slice(&c->answer));
+	struct leasing_answer t = leasing_answer_read(buf_slice(&c->answer));
 
 	c->call = NULL;
 	if (s.code != GRPC_OK) {
@@ -768,13 +475,13 @@ static bool take_read(struct leasing *l, struct pass *p)
 	if (!q->key.size || q->range_end.size || q->revision || q->limit < 0 || q->sort_order || token_of(p->stream).size || !l->lease ||
 	    !l->watching || env_mono_ns() >= l->trusted_ns)
 		return false;
-	switch (leasing_read(&l->cache, q->key, now_ms(l), !q->serializable, &header, &kv)) {
+	switch (leasing_read(&l->cache, q->key, leasing_now_ms(l), !q->serializable, &header, &kv)) {
 	case LEASING_PASS: return false;
 	case LEASING_ACQUIRE: ask_acquire(call_new(l, p)); return true;
 	case LEASING_HIT: break;
 	}
 	buf_init(&out, SIZE_MAX / 2);
-	put_range_answer(q, header, kv, &out);
+	leasing_range_answer(q, header, kv, &out);
 	answer(call_new(l, p), buf_slice(&out));
 	buf_fini(&out);
 	return true;
@@ -789,235 +496,4 @@ bool leasing_takes(struct leasing *l, struct pass *p)
 	case RPC_TXN: return take_write(l, p);
 	default: return false;
 	}
-}
-
-/* ---- the session ---- */
-
-static void session_lost(struct leasing *l)
-{
-	if (l->renewal)
-		client_drop(l->renewal);
-	l->renewal = NULL;
-	l->lease = 0;
-	leasing_lose_all(&l->cache);
-	net_timer_set(l->px->loop, &l->timer, now_ms(l) + RETRY_MS);
-}
-
-static void trust(struct leasing *l, int64_t ttl_s)
-{
-	l->trusted_ns = l->asked_ns + (uint64_t)MAX(ttl_s - MARGIN_S, 0) * 1000000000;
-	net_timer_set(l->px->loop, &l->timer, now_ms(l) + RENEW_MS);
-}
-
-/* Of LeaseGrantResponse and LeaseKeepAliveResponse. */
-static void read_lease(struct slice body, int64_t *id, int64_t *ttl_s)
-{
-	struct pb_reader r = pb_reader_of(body);
-	struct pb_field f;
-
-	*id = *ttl_s = 0;
-	while (pb_next(&r, &f)) {
-		if (f.number == 2 && f.wire == PB_VARINT)
-			*id = (int64_t)f.value;
-		else if (f.number == 3 && f.wire == PB_VARINT)
-			*ttl_s = (int64_t)f.value;
-	}
-}
-
-static void on_granted(struct client_call *call, void *user, struct slice body)
-{
-	struct leasing *l = user;
-	int64_t ttl_s;
-
-	read_lease(body, &l->lease, &ttl_s);
-	trust(l, ttl_s);
-}
-
-static void on_grant_end(struct client_call *call, void *user, const struct client_status *st)
-{
-	struct leasing *l = user;
-
-	l->grant = NULL;
-	if (!l->lease)
-		net_timer_set(l->px->loop, &l->timer, now_ms(l) + RETRY_MS);
-}
-
-static void on_renewed(struct client_call *call, void *user, struct slice body)
-{
-	struct leasing *l = user;
-	int64_t id, ttl_s;
-
-	read_lease(body, &id, &ttl_s);
-	l->is_asked = false;
-	if (ttl_s > 0)
-		trust(l, ttl_s);
-	else
-		session_lost(l);
-}
-
-static void on_renewal_end(struct client_call *call, void *user, const struct client_status *st)
-{
-	struct leasing *l = user;
-
-	l->renewal = NULL;
-	net_timer_set(l->px->loop, &l->timer, now_ms(l) + RETRY_MS);
-}
-
-static void on_session_time(struct net_timer *t)
-{
-	static const struct client_events grant_events = {on_granted, on_grant_end}, renewal_events = {on_renewed, on_renewal_end};
-	struct leasing *l = CONTAINER_OF(t, struct leasing, timer);
-	struct client_call_opts co = {.timeout_ms = SESSION_TTL_S * 1000 / 2};
-	struct buf body;
-
-	/* An answer that still came would count from this sending. */
-	if (l->renewal && l->is_asked) {
-		client_drop(l->renewal);
-		l->renewal = NULL;
-	}
-	buf_init(&body, 32);
-	l->asked_ns = env_mono_ns();
-	l->is_asked = l->lease;
-	if (!l->lease) {
-		pb_put_uint(&body, 1, SESSION_TTL_S);
-		l->grant = client_start(l->px->client, RPC_LEASE_GRANT, buf_slice(&body), &co, &grant_events, l);
-	} else {
-		if (!l->renewal)
-			l->renewal = client_start(l->px->client, RPC_LEASE_KEEP_ALIVE, (struct slice){0}, NULL, &renewal_events, l);
-		pb_put_uint(&body, 1, (uint64_t)l->lease);
-		client_send(l->renewal, buf_slice(&body));
-		net_timer_set(l->px->loop, &l->timer, now_ms(l) + RENEW_MS);
-	}
-	buf_fini(&body);
-}
-
-/* ---- the leasing keys' events ---- */
-
-static void on_event(struct leasing *l, struct slice event)
-{
-	struct pb_reader r = pb_reader_of(event);
-	struct kv kv = {0};
-	bool is_delete = false;
-	struct pb_field f;
-
-	while (pb_next(&r, &f)) {
-		if (f.number == 1 && f.wire == PB_VARINT)
-			is_delete = f.value;
-		else if (f.number == 2 && f.wire == PB_BYTES)
-			kv = read_kv(f.bytes);
-	}
-	if (l->px->has_prefix)
-		kv.key = without_prefix(&l->px->prefix, kv.key);
-	kv.key = without_prefix(&l->prefix, kv.key);
-	if (is_delete) {
-		leasing_lost(&l->cache, kv.key, kv.mod_rev, now_ms(l));
-		deleted(l, kv.key, kv.mod_rev);
-	} else if (kv.lease && kv.lease == l->lease && slice_eq(kv.value, SLICE_LIT("REVOKE")) &&
-		   leasing_lost(&l->cache, kv.key, kv.mod_rev, now_ms(l))) {
-		release(l, kv.key);
-	}
-}
-
-static void on_events(struct client_watch *w, void *user, struct slice body)
-{
-	enum { WATCH_EVENTS = 11 };
-	struct pb_reader r = pb_reader_of(body);
-	struct pb_field f;
-
-	while (pb_next(&r, &f))
-		if (f.number == WATCH_EVENTS && f.wire == PB_BYTES)
-			on_event(user, f.bytes);
-}
-
-/* What came meanwhile was missed: all is let go with the lease. */
-static void on_watch_end(struct client_watch *w, void *user, const struct client_status *s)
-{
-	struct leasing *l = user;
-
-	l->watching = false;
-	if (l->lease)
-		session_lost(l);
-	net_timer_set(l->px->loop, &l->rewatch, now_ms(l) + RETRY_MS);
-}
-
-static void on_watch_created(struct client_watch *w, void *user, struct slice body)
-{
-	struct leasing *l = user;
-
-	l->watching = true;
-}
-
-static void on_rewatch(struct net_timer *t)
-{
-	static const struct client_watch_events events = {on_events, on_watch_end, on_watch_created};
-	struct leasing *l = CONTAINER_OF(t, struct leasing, rewatch);
-	struct grpc_proxy *px = l->px;
-	struct client_watch_opts o = {.key = l->prefix.bytes, .range_end = l->prefix.end};
-	struct buf key, end;
-
-	client_watch_close(l->watch);
-	buf_init(&key, SIZE_MAX / 2);
-	buf_init(&end, SIZE_MAX / 2);
-	if (px->has_prefix) {
-		prefix_key(&px->prefix, l->prefix.bytes, &key);
-		prefix_range_end(&px->prefix, l->prefix.end, &end);
-		o.key = buf_slice(&key);
-		o.range_end = buf_slice(&end);
-	}
-	l->watch = client_watch_open(px->client, &o, &events, l);
-	buf_fini(&key);
-	buf_fini(&end);
-}
-
-/* ---- life ---- */
-
-void leasing_init(struct grpc_proxy *px)
-{
-	struct slice bytes = slice_str(px->o->leasing_prefix);
-	struct leasing *l;
-
-	if (!bytes.size)
-		return;
-	l = px->leasing = mem_zalloc(sizeof(*l) + bytes.size);
-	l->px = px;
-	prefix_init(&l->prefix, bytes, l->end);
-	leasing_cache_init(&l->cache);
-	list_init(&l->calls);
-	list_init(&l->releases);
-	net_timer_init(&l->timer, on_session_time);
-	net_timer_init(&l->rewatch, on_rewatch);
-}
-
-void leasing_begin(struct grpc_proxy *px)
-{
-	if (!px->leasing)
-		return;
-	on_rewatch(&px->leasing->rewatch);
-	on_session_time(&px->leasing->timer);
-}
-
-void leasing_stop(struct grpc_proxy *px)
-{
-	struct leasing *l = px->leasing;
-
-	if (!l)
-		return;
-	LIST_EACH_SAFE (it, &l->releases)
-		release_free(CONTAINER_OF(it, struct release, node));
-	if (l->grant)
-		client_drop(l->grant);
-	if (l->renewal)
-		client_drop(l->renewal);
-	client_watch_close(l->watch);
-	net_timer_cancel(px->loop, &l->timer);
-	net_timer_cancel(px->loop, &l->rewatch);
-	l->lease = 0;
-}
-
-void leasing_free(struct grpc_proxy *px)
-{
-	if (!px->leasing)
-		return;
-	leasing_cache_fini(&px->leasing->cache);
-	mem_free(px->leasing);
 }
