@@ -10,7 +10,7 @@
  * every page reached once. So there are no cycles, and later readers need not look for them. */
 #include "bolt/impl.h"
 
-enum { NO_ROWS = UINT32_MAX, HALVES_FROM_LEAVES = 64 };
+enum { NO_ROWS = UINT32_MAX, HALVES_FROM_LEAVES = 8 };
 
 /* One bucket with pages of its own, or the top. */
 struct tree {

@@ -98,6 +98,33 @@ static void write_some(struct bolt *db, struct bolt_pin *pin)
 		(void)!bolt_commit(tx);
 }
 
+static err_t take_row(void *arg, size_t bucket, struct slice key, struct slice value)
+{
+	++*(size_t *)arg;
+	return OK;
+}
+
+/* Two halves come to the verdict of one scan, and see as many rows. */
+static void open_both_ways(struct vfs *fs)
+{
+	static const struct slice names[] = {SLICE_LIT("key"), SLICE_LIT("meta"), SLICE_LIT("a")};
+	size_t all = 0, front = 0, back = 0;
+	struct bolt_rows whole = {names, 3, take_row, &all}, halves = {names, 3, take_row, &front, &back};
+	struct bolt_options o = {.reserve_bytes = 1 << 22, .grow_bytes = 4096, .must_exist = true, .rows = &whole};
+	struct bolt *db;
+	struct why why;
+	err_t err = bolt_open(fs, "/db", &o, &why, &db), halves_err;
+
+	if (!err)
+		bolt_close(db);
+	o.rows = &halves;
+	halves_err = bolt_open(fs, "/db", &o, &why, &db);
+	if (!halves_err)
+		bolt_close(db);
+	ASSERT(err == halves_err);
+	ASSERT(err || all == front + back);
+}
+
 static void open_and_use(struct vfs *fs, bool again)
 {
 	struct bolt_options o = {.reserve_bytes = 1 << 22, .grow_bytes = 4096, .must_exist = true};
@@ -139,6 +166,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (data[0] & 1)
 		sign_metas(copy, size - 1);
 	put_file(vfs_mem_vfs(m), copy, size - 1);
+	open_both_ways(vfs_mem_vfs(m));
 	open_and_use(vfs_mem_vfs(m), false);
 	mem_free(copy);
 	vfs_mem_free(m);
