@@ -207,7 +207,7 @@ def check_no_read_is_older_than_a_write(server):
                     floor = seen.get(key, 0)
                 kvs = api.call("KV/Range", rpc.RangeRequest(key=key), timeout=30).kvs
                 value, mod = (int(kvs[0].value), kvs[0].mod_revision) if kvs else (0, 0)
-                if value < floor and (p if api is apis[0] else q).args[0] == ETCD:
+                if value < floor and (p if api is apis[0] else q).process.args[0] == ETCD:
                     wrong.append((key, value, floor))
                 if rng.randrange(4) == 0:
                     t = rpc.TxnRequest(compare=[rpc.Compare(result=0, target=2, key=key, mod_revision=mod)],
