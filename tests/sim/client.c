@@ -204,7 +204,7 @@ static void kv_request(struct client *c, struct op *op, struct buf *b)
 		txn_kind(w, op, b);
 	} else if (dice < 71) {
 		op->method = RPC_COMPACT;
-		pb_put_uint(b, 1, (uint64_t)(chance(w, 20) ? w->model.twin.rev : some_rev(w)));
+		pb_put_uint(b, 1, (uint64_t)(chance(w, 20) ? w->model.twin.rev + (int64_t)draw(w, 3) : some_rev(w)));
 		pb_put_uint(b, 2, chance(w, 30));               /* physical */
 	} else {
 		op->method = chance(w, 85) ? RPC_RANGE : RPC_RANGE_STREAM;

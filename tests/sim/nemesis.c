@@ -127,17 +127,36 @@ static void one_fault(struct world *w)
 		net_fault(w);
 }
 
+/* Processes that lose the CPU every few milliseconds: what came to them meanwhile lies in their mailboxes together. */
+static void run(struct world *w, uint64_t ns)
+{
+	uint64_t end = now_ns(w) + ns;
+
+	while (w->k.stutters && now_ns(w) < end) {
+		struct site *s = site_random(w);
+
+		if (s)
+			site_pause(s, true);
+		world_run(w, draw(w, 20 * MS));
+		if (s)
+			site_pause(s, false);
+		world_run(w, draw(w, 40 * MS));
+	}
+	if (now_ns(w) < end)
+		world_run(w, end - now_ns(w));
+}
+
 void nemesis_play(struct world *w)
 {
-	world_run(w, draw(w, 3 * S));
+	run(w, draw(w, 3 * S));
 	for (unsigned i = 0; i < w->k.faults; i++) {
 		if (w->k.membership && chance(w, 50))
 			members_step(w);
 		else
 			one_fault(w);
-		world_run(w, draw(w, w->k.fault_gap_ns));
+		run(w, draw(w, w->k.fault_gap_ns));
 		mend(w);
-		world_run(w, draw(w, w->k.fault_gap_ns));
+		run(w, draw(w, w->k.fault_gap_ns));
 	}
 }
 

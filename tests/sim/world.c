@@ -503,6 +503,7 @@ static void knobs_draw(struct world *w)
 		.membership = chance(w, sites == 1 ? 60 : 30),
 		.slow_readers = chance(w, 30),
 		.slow_disks = true,
+		.stutters = chance(w, 15),
 		.slice_rows = chance(w, 60) ? 1 + (uint32_t)draw(w, 5) : 0,
 	};
 	w->k.rights = chance(w, 30);
@@ -514,7 +515,8 @@ static void knobs_draw(struct world *w)
 		w->k.disk_faults = w->k.process_faults = w->k.pauses = false;
 		w->k.faults += 20;
 		break;
-	case 2:                         /* pauses and nothing else */
+	case 2: /* pauses and nothing else */
+	case 3:
 		w->k.membership = w->k.disk_faults = w->k.process_faults = w->k.net_faults = false;
 		w->k.pauses = true;
 		if (chance(w, 50))

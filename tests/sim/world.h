@@ -164,7 +164,7 @@ struct knobs {
 	uint32_t drop_per_mille, duplicate_per_mille, rot_per_mille;
 	unsigned faults;                /* how many */
 	uint64_t fault_gap_ns;
-	bool disk_faults, process_faults, net_faults, pauses, membership, slow_readers, slow_disks;
+	bool disk_faults, process_faults, net_faults, pauses, stutters, membership, slow_readers, slow_disks;
 	bool rights;                    /* clients are users, and authentication comes and goes */
 };
 
