@@ -93,6 +93,9 @@ err_t client_new(uv_loop_t *loop, const struct client_opts *o, struct why *why, 
 		return why_set(why, ERR_INVALID, "etcdclient: no available endpoints");
 	for (size_t i = 0; i < o->endpoint_count; i++)
 		needs_tls |= !strncmp(o->endpoints[i], "https:", 6) || !strncmp(o->endpoints[i], "unixs:", 6);
+	if (o->recv_bytes_max && o->send_bytes_max > o->recv_bytes_max)
+		return why_set(why, ERR_TOO_LARGE, "gRPC message recv limit (%u bytes) must be greater than send limit (%u bytes)", o->recv_bytes_max,
+			       o->send_bytes_max);
 	if (needs_tls)
 		err = client_tls_new(&o->tls, why, &tls);
 	if (err)

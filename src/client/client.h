@@ -60,7 +60,8 @@ struct client_opts {
 	const char *token;           /* sent as it is; wins */
 };
 
-/* Copies what it needs. ERR_INVALID and a line: no endpoint, TLS files that cannot be read or do not fit. */
+/* Copies what it needs. ERR_INVALID and a line: no endpoint, TLS files that cannot be read or do not fit; ERR_TOO_LARGE: more may be sent
+ * than received. */
 NODISCARD err_t client_new(uv_loop_t *loop, const struct client_opts *o, struct why *why, struct client **out);
 /* Cancels what is open (on_end comes) and closes. The loop must run once more before it is closed. */
 void client_free(struct client *c);

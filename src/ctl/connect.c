@@ -182,7 +182,7 @@ int ctl_client_try(struct ctl *c, const struct client_opts *o, struct client **o
 	err = client_new(&c->loop, o, &why, &client);
 	if (err) {
 		*why_text = ctl_copy(c, "%s", why.text);
-		return o->endpoint_count ? EXIT_ARGS : EXIT_CONNECTION;
+		return o->endpoint_count && err != ERR_TOO_LARGE ? EXIT_ARGS : EXIT_CONNECTION;
 	}
 	if (!login(c, client, o)) {
 		ctl_explain(c, client);
